@@ -1,0 +1,55 @@
+# `make run` and `make test` set themselves up; they need Python >= 3.11 and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check -q
+
+.PHONY: run test test-all check format bench docs constraints clean
+
+run: $(VENV)/run.stamp
+	$(BIN)/hostd run --config hostd.toml
+
+test: $(VENV)/dev.stamp
+	$(BIN)/pytest -m "not slow"
+
+test-all: $(VENV)/dev.stamp
+	$(BIN)/pytest
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python tools/typecheck_plugins.py
+	$(BIN)/lint-imports
+	$(BIN)/python tools/reference.py --check
+	$(BIN)/pytest -m "not slow"
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/python tools/reference.py
+
+# The interpreter and the two lists of pinned packages make the environment; nothing is resolved at run time.
+$(VENV)/run.stamp: constraints.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hostd needs Python 3.11 or newer: make PYTHON=python3.12 run")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r constraints.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp constraints-dev.txt
+	$(PIP) install --require-hashes -r constraints-dev.txt
+	touch $@
+
+# Needs network and uv: pip install uv.
+constraints:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group lock pyproject.toml -o constraints.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group lock --extra dev pyproject.toml -o constraints-dev.txt
+
+clean:
+	rm -rf $(VENV) out state bench-results

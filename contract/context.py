@@ -1,0 +1,76 @@
+"""What a processor is handed beside the bytes: where they come from, and ways to answer.
+
+A context belongs to one call of `parse` and is not kept beyond it.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+class PluginLog:
+    """Say something to the operator: each line becomes one `plugin.logged` event of the daemon."""
+
+    __slots__ = ("_say",)
+
+    def __init__(self, say: Callable[[str, str], None]) -> None:
+        self._say = say
+
+    def debug(self, message: str) -> None:
+        """Log at level debug."""
+        self._say("debug", message)
+
+    def info(self, message: str) -> None:
+        """Log at level info."""
+        self._say("info", message)
+
+    def warning(self, message: str) -> None:
+        """Log at level warning."""
+        self._say("warning", message)
+
+    def error(self, message: str) -> None:
+        """Log at level error."""
+        self._say("error", message)
+
+
+class Context:
+    """The circumstances of one batch.
+
+    `source` is the name of the source, as records carry it. `offset` is the position of the batch's first
+    byte in that source, in bytes. `header` holds the leading lines that the manifest's `header` asks for,
+    as bytes with their line ends, the same for every batch of a source. `options` is the plugin's `Options`
+    model, validated, or None when the plugin defines none. `deadline` is the `time.monotonic()` at which
+    the worker is killed.
+    """
+
+    __slots__ = ("_reject", "deadline", "header", "log", "offset", "options", "source")
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        reject: Callable[[bytes, str], None],
+        say: Callable[[str, str], None],
+        offset: int = 0,
+        header: bytes = b"",
+        options: Any = None,
+        deadline: float = float("inf"),
+    ) -> None:
+        self.source = source
+        self.offset = offset
+        self.header = header
+        self.options = options
+        self.deadline = deadline
+        self.log = PluginLog(say)
+        self._reject = reject
+
+    def cancelled(self) -> bool:
+        """Tell whether the time for this batch has run out: stop early instead of being killed."""
+        return time.monotonic() >= self.deadline
+
+    def reject(self, raw: bytes | str, reason: str) -> None:
+        """Set one bad record aside among good ones; it is kept as a dead letter with `reason`.
+
+        `raw` is the record's input, as found in the batch. May be called any number of times.
+        """
+        self._reject(raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw, reason)

@@ -1,0 +1,301 @@
+"""What a plugin says of itself, read without running it.
+
+A `.py` plugin carries it in a PEP 723 block, as the table `[tool.hostd]`; a wheel in `plugin.toml`, beside its
+own metadata. Every error names the field, the value, the line, and what to write instead.
+"""
+
+import base64
+import difflib
+import re
+import tomllib
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from contract.framing import Framing
+from contract.version import CONTRACT_VERSION
+
+_BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+"""The reference expression of PEP 723, "Inline script metadata"."""
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used: what is wrong, at which line, and what to write instead."""
+
+    def __init__(self, problem: str, remedy: str, line: int | None = None) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        self.line = line
+        super().__init__(f"{problem}; {remedy}")
+
+
+def _regex(pattern: str) -> str:
+    try:
+        re.compile(pattern.encode(), re.MULTILINE)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from error
+    return pattern
+
+
+Regex = Annotated[str, AfterValidator(_regex)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Accepts(_Table):
+    """Which sources the plugin takes by itself: every criterion that is given must hold."""
+
+    names: tuple[str, ...] = Field((), description="Globs on the source's file name, for example `*.csv`.")
+    head: Regex | None = Field(
+        None,
+        description="A regular expression that must match somewhere in the first 4 KiB; `^` is a line's start.",
+    )
+    media_types: tuple[str, ...] = Field((), description="Media types, for sources that declare one.")
+    priority: int = Field(0, ge=-1000, le=1000, description="The higher wins when several plugins accept a source.")
+
+
+class FramingTable(_Table):
+    """How the input is cut into records."""
+
+    kind: Literal["lines", "multiline", "whole"] = Field(description="`lines`, `multiline` or `whole`.")
+    start: Regex | None = Field(None, description="`multiline`: a line that this matches starts a record.")
+    quote: str | None = Field(
+        None,
+        pattern=r"^[\x21-\x7e]$",
+        description="`lines`: a line feed between two of these ends no record.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if (self.kind == "multiline") != (self.start is not None):
+            raise ValueError('`start` goes with kind "multiline", and only with it')
+        if self.quote is not None and self.kind != "lines":
+            raise ValueError('`quote` goes with kind "lines"')
+        return self
+
+
+class Sample(_Table):
+    """An input and the records that must come of it, checked before the plugin goes live."""
+
+    input: str = Field(description="The input, as text.")
+    encoding: Literal["utf-8", "base64"] = Field("utf-8", description="`base64` for input that is not text.")
+    header: str = Field("", description="What `ctx.header` holds, as text.")
+    name: str = Field("sample", description="The source's name.")
+    records: tuple[dict[str, JsonValue], ...] = Field(description="The records expected, in order.")
+    rejected: int = Field(0, ge=0, description="How many times the input must be rejected.")
+
+    @model_validator(mode="after")
+    def _is_what_it_claims(self) -> Self:
+        self.content()
+        return self
+
+    def content(self) -> bytes:
+        """Return the input as bytes."""
+        return base64.b64decode(self.input, validate=True) if self.encoding == "base64" else self.input.encode()
+
+
+class Limits(_Table):
+    """What a worker may use."""
+
+    time_s: float = Field(10.0, gt=0, le=3600, description="Seconds for one batch; then the worker is killed.")
+    memory_mib: int = Field(512, ge=16, le=65536, description="MiB of memory that a worker may allocate.")
+    batch_kib: int = Field(256, ge=1, le=16384, description="KiB of input that make a batch.")
+    record_mib: int = Field(16, ge=1, le=1024, description="MiB that one record (or whole document) may have.")
+
+
+class Manifest(_Table):
+    """A plugin's account of itself."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="The processor's name: lower case, digits, underscore.")
+    version: str = Field(description="PEP 440 version.")
+    contract: str = Field(description="PEP 440 specifier of the contract versions it works with.")
+    summary: str = Field("", max_length=200, description="One line for people.")
+    accepts: Accepts = Field(Accepts(), description="Which sources it takes by itself.")
+    framing: FramingTable = Field(FramingTable(kind="lines"), description="How its input is cut into records.")
+    header: int | Regex | None = Field(
+        None,
+        description="The leading lines handed to every batch: how many, or a regular expression they match.",
+    )
+    samples: tuple[Sample, ...] = Field((), description="Inputs with the records expected.")
+    limits: Limits = Field(Limits(), description="What a worker may use.")
+
+    @field_validator("version")
+    @classmethod
+    def _is_pep440(cls, version: str) -> str:
+        try:
+            Version(version)
+        except InvalidVersion as error:
+            raise ValueError('is not a PEP 440 version; write for example "1.0.0"') from error
+        return version
+
+    @field_validator("contract")
+    @classmethod
+    def _is_specifier(cls, specifier: str) -> str:
+        try:
+            SpecifierSet(specifier)
+        except InvalidSpecifier as error:
+            raise ValueError('is not a PEP 440 specifier; write for example ">=1.0,<2"') from error
+        return specifier
+
+    @field_validator("framing", mode="before")
+    @classmethod
+    def _short_framing(cls, framing: object) -> object:
+        if framing == "stream":
+            raise ValueError(
+                f"stream framing is not part of contract {CONTRACT_VERSION}; use lines, multiline or whole"
+            )
+        return {"kind": framing} if isinstance(framing, str) else framing
+
+    @field_validator("header")
+    @classmethod
+    def _is_count(cls, header: int | str | None) -> int | str | None:
+        if isinstance(header, int) and not 1 <= header <= 1000:
+            raise ValueError("is not a number of lines from 1 to 1000")
+        return header
+
+    @property
+    def parsed_version(self) -> Version:
+        """The version, comparable."""
+        return Version(self.version)
+
+    def speaks(self, host: str = CONTRACT_VERSION) -> bool:
+        """Tell whether the plugin works with the host's contract version."""
+        return SpecifierSet(self.contract).contains(host, prereleases=True)
+
+    def compiled_framing(self) -> Framing:
+        """Return the framing that the manifest declares, ready to cut."""
+        table = self.framing
+        return Framing(
+            kind=table.kind,
+            start=re.compile(table.start.encode(), re.MULTILINE) if table.start is not None else None,
+            quote=(table.quote or "").encode(),
+            header_lines=self.header if isinstance(self.header, int) else 0,
+            header_pattern=re.compile(self.header.encode(), re.MULTILINE) if isinstance(self.header, str) else None,
+        )
+
+
+class ScriptMetadata(BaseModel):
+    """The part of PEP 723 that is not hostd's own table."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    requires_python: str | None = Field(None, alias="requires-python")
+    dependencies: tuple[str, ...] = ()
+
+
+def read_script(text: str) -> tuple[Manifest, ScriptMetadata]:
+    """Read the manifest of a `.py` plugin from its source.
+
+    Raises ManifestError with a line number of `text`.
+    """
+    text = text.replace("\r\n", "\n") + "\n"
+    blocks = [match for match in _BLOCK.finditer(text) if match["type"] == "script"]
+    if len(blocks) != 1:
+        count = "no" if not blocks else "more than one"
+        raise ManifestError(
+            f"has {count} PEP 723 block", "begin the file with one: # /// script … [tool.hostd] … # ///", 1
+        )
+    first_line = text.count("\n", 0, blocks[0].start("content")) + 1
+    toml = "".join(
+        line[2:] if line.startswith("# ") else line[1:] for line in blocks[0]["content"].splitlines(keepends=True)
+    )
+    document = _load_toml(toml, first_line)
+    tool = document.get("tool", {})
+    table = tool.get("hostd") if isinstance(tool, dict) else None
+    if not isinstance(table, dict):
+        raise ManifestError(
+            "has no [tool.hostd] table in its PEP 723 block",
+            "add one with name, version, contract",
+            first_line,
+        )
+    manifest = _validate(Manifest, table, toml, first_line, prefix=("tool", "hostd"))
+    return manifest, _validate(ScriptMetadata, document, toml, first_line, prefix=())
+
+
+def read_plugin_toml(text: str, *, name: str, version: str) -> Manifest:
+    """Read the manifest of a wheel from its `plugin.toml`.
+
+    `name` is that of its entry point and `version` that of its metadata; the file may repeat them, and must
+    then agree. Raises ManifestError with a line number of `text`.
+    """
+    table = _load_toml(text, 1)
+    for field, known in (("name", name), ("version", version)):
+        if table.get(field, known) != known:
+            raise ManifestError(
+                f"field {field!r} is {table[field]!r}, but the wheel says {known!r}",
+                f"make them agree, or remove {field!r} from plugin.toml",
+                _line_of(text, (field,), 1),
+            )
+    return _validate(Manifest, {**table, "name": name, "version": version}, text, 1, prefix=())
+
+
+def _load_toml(toml: str, first_line: int) -> dict[str, Any]:
+    try:
+        return tomllib.loads(toml)
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"at line (\d+)", str(error))
+        line = first_line + int(at[1]) - 1 if at else first_line
+        raise ManifestError(f"the manifest is not TOML: {error}", "mend that line", line) from error
+
+
+def _validate(
+    model: type[ModelT], table: dict[str, Any], toml: str, first_line: int, prefix: tuple[str, ...]
+) -> ModelT:
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = tuple(part for part in first["loc"] if not (isinstance(part, str) and part in {"int", "str"}))
+        field = ".".join(str(part) for part in path)
+        line = _line_of(toml, (*prefix, *path), first_line)
+        raise _explain(model, field, path, first, line) from error
+
+
+def _explain(model: type[BaseModel], field: str, path: tuple[int | str, ...], error: Any, line: int) -> ManifestError:
+    if error["type"] == "missing":
+        example = {"name": '"my_format"', "version": '"1.0.0"', "contract": '">=1.0,<2"', "kind": '"lines"'}
+        return ManifestError(f"field {field!r} is missing", f"add {path[-1]} = {example.get(str(path[-1]), '…')}", line)
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(model, path[:-1])
+        close = difflib.get_close_matches(str(path[-1]), known, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"remove it; known are {', '.join(known)}"
+        return ManifestError(f"field {field!r} is not known", remedy, line)
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return ManifestError(f"field {field!r} = {error['input']!r}: {message}", "correct that value", line)
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        if isinstance(part, int):
+            continue
+        annotation: Any = model.model_fields[part].annotation
+        inner = [a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type)]
+        model = next((a for a in (annotation, *inner) if isinstance(a, type) and issubclass(a, BaseModel)), model)
+    return list(model.model_fields)
+
+
+def _line_of(toml: str, path: tuple[int | str, ...], first_line: int) -> int:
+    """Return the line that `path` is most likely written on: its last key, or the deepest parent found."""
+    lines = toml.splitlines()
+    for part in reversed([part for part in path if isinstance(part, str)]):
+        pattern = re.compile(rf"(^|[\s{{,.\[]){re.escape(part)}\s*(=|\]|\.)")
+        for number, line in enumerate(lines):
+            if pattern.search(line):
+                return first_line + number
+    return first_line

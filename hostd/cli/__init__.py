@@ -1,0 +1,73 @@
+"""The command `hostd`. One small file a subcommand; errors go to standard error, usage errors exit with 2."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from hostd import __version__
+
+COMMANDS = {
+    "run": "run the daemon in the foreground",
+    "parse": "parse files once and print the records",
+    "check": "check plugins as the daemon would",
+    "new": "write a working plugin to start from",
+    "status": "show what a running daemon does",
+    "rescan": "have a running daemon read its folders and settings again",
+}
+
+EPILOG = """examples:
+  hostd run                          watch plugins.d/ and read what hostd.toml names
+  hostd parse access.log             records as JSON lines, without a daemon
+  hostd new my_format                a plugin to start from, with its test
+  hostd check my_format.py           would the daemon take it?
+  cp my_format.py plugins.d/         it is live, nothing restarts
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="hostd",
+        description="Turn raw logs into records, with parsers that are swapped live.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"hostd {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, help_text in COMMANDS.items():
+        # A command's module is imported only when it is the one: `hostd status` need not load the pipeline.
+        subparsers.add_parser(name, help=help_text, add_help=False)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] not in COMMANDS:
+        parser.parse_args(given)
+    command = import_module(f"hostd.cli.{given[0]}")
+    options = argparse.ArgumentParser(
+        prog=f"hostd {given[0]}",
+        description=command.__doc__,
+        epilog=command.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings (default: $HOSTD_CONFIG, else ./hostd.toml, else defaults)",
+    )
+    command.add_arguments(options)
+    return invoke(command.main, options.parse_args(given[1:]))
+
+
+def invoke(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Call a command's `main`; tell what went wrong as one line on standard error."""
+    from hostd.errors import HostdError
+
+    try:
+        return command(options)
+    except HostdError as error:
+        print(f"hostd: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has had enough
+        return 1

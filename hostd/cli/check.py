@@ -1,0 +1,92 @@
+"""Check plugins as the daemon would before it swaps them in, with the same messages. Exit 0 or 1."""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hostd import config, events
+from hostd.config import Config
+from hostd.errors import Refusal, Stage
+from hostd.plugins import artifact as artifacts
+from hostd.plugins import proof
+from hostd.plugins.folder import is_plugin_name
+from hostd.workers.pool import Pool
+
+EPILOG = """examples:
+  hostd check my_format.py
+  hostd check plugins.d/*.py dist/*.whl --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a .py plugin or a wheel")
+    parser.add_argument("--json", action="store_true", help="print one JSON array")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Check each file; return 0 when the daemon would take them all."""
+    settings = config.load(config.find(options.config))
+    events.configure("console", "error")
+    reports = asyncio.run(_check_all(options.files, settings))
+    if options.json:
+        print(json.dumps(reports, ensure_ascii=False, indent=2))  # noqa: T201
+    else:
+        for report in reports:
+            _show(report)
+    return 0 if all(report["ok"] for report in reports) else 1
+
+
+async def _check_all(files: list[Path], settings: Config) -> list[dict[str, Any]]:
+    pool = Pool(settings.busy_workers, settings.workers.idle_s)
+    pool.launch()
+    try:
+        with tempfile.TemporaryDirectory(prefix="hostd-check-") as store:
+            return [await _check(file, Path(store), settings, pool) for file in files]
+    finally:
+        await pool.close()
+
+
+async def _check(file: Path, store: Path, settings: Config, pool: Pool) -> dict[str, Any]:
+    report: dict[str, Any] = {
+        "file": str(file),
+        "ok": False,
+        "name": None,
+        "version": None,
+        "stage": None,
+        "reason": None,
+    }
+    try:
+        if not is_plugin_name(file.name):
+            raise Refusal(Stage.FOUND, str(file), "is not a plugin by its name", "call it NAME.py, or build a wheel")
+        artifact = await asyncio.to_thread(artifacts.read, file.absolute(), store)
+        report |= {"name": artifact.manifest.name, "version": artifact.manifest.version}
+        options = settings.plugins.options.get(artifact.manifest.name)
+        generation = proof.make(1, artifact, options, settings.pipeline.source_field, pool)
+        try:
+            await proof.prove(generation)
+        finally:
+            await generation.crew.kill()
+        report |= {"ok": True, "samples": len(artifact.manifest.samples)}
+    except Refusal as refusal:
+        report |= {"stage": refusal.stage.value, "reason": str(refusal)}
+    except artifacts.BeingWrittenError:
+        report |= {
+            "stage": Stage.FOUND.value,
+            "reason": f"{file}: is being written; check it again when that is done",
+        }
+    except FileNotFoundError:
+        report |= {"stage": Stage.FOUND.value, "reason": f"{file}: is not there; check the path"}
+    return report
+
+
+def _show(report: dict[str, Any]) -> None:
+    if report["ok"]:
+        samples = f"{report['samples']} samples pass" if report["samples"] else "it carries no samples; add one"
+        print(f"{report['file']}: ok, {report['name']} {report['version']}; {samples}")  # noqa: T201
+    else:
+        print(f"refused at {report['stage']}: {report['reason']}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,190 @@
+"""Parse files once, without a daemon: records as JSON lines, in order.
+
+Exit 1 when a file could not be parsed or a record was rejected, with where and why.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from hostd import clock, config, events
+from hostd.cli.progress import Progress
+from hostd.config import Config
+from hostd.errors import HostdError
+from hostd.pipeline.commit import Committer
+from hostd.pipeline.ledger import Ledger
+from hostd.pipeline.pump import Pump
+from hostd.pipeline.sinks.stdout import StdoutSink
+from hostd.pipeline.sources.file import FileSource
+from hostd.plugins.catalog import Catalog
+from hostd.plugins.generation import Generation
+from hostd.swap import Swapper
+from hostd.workers.pool import Pool
+
+EPILOG = """examples:
+  hostd parse examples/logs/access.log
+  hostd parse --processor csv export.txt -o export.ndjson
+  journalctl -o short-iso | hostd parse --processor syslog -
+"""
+
+MAX_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a file; - for standard input")
+    parser.add_argument("--processor", metavar="NAME", help="the processor, instead of choosing by name and head")
+    parser.add_argument("--plugins", type=Path, metavar="DIR", help="the plugins folder, instead of the settings'")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="write the records here, not to standard output"
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Parse each file in turn; return 0 when every record of every file was parsed."""
+    settings = config.load(config.find(options.config))
+    events.configure("console", "error")
+    with _output(options.output) as fd:
+        return asyncio.run(_Parse(settings, options, fd).run())
+
+
+class _Parse:
+    """One run of the command: the daemon's own pipeline, with a ledger in memory and one sink."""
+
+    def __init__(self, settings: Config, options: argparse.Namespace, fd: int) -> None:
+        self._settings = settings
+        self._files: list[str] = options.files
+        self._processor: str | None = options.processor
+        self._folder: Path = options.plugins.absolute() if options.plugins else settings.plugins.folder
+        self._fd = fd
+        self._failed = False
+
+    async def run(self) -> int:
+        async with contextlib.AsyncExitStack() as stack:
+            pool = Pool(self._settings.busy_workers, self._settings.workers.idle_s)
+            stack.push_async_callback(pool.close)
+            pool.launch()
+            if not self._folder.is_dir():
+                raise HostdError(str(self._folder), "the plugins folder is not there", "name one with --plugins")
+            store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostd-parse-")))
+            self._ledger = Ledger(Path(":memory:"))
+            committer = Committer(self._ledger, [StdoutSink(fd=self._fd)], give_up=True)
+            stack.callback(committer.close)
+            self._catalog = Catalog()
+            swapper = Swapper(
+                folder=self._folder,
+                watcher=None,
+                store=store,
+                catalog=self._catalog,
+                pool=pool,
+                source_field=self._settings.pipeline.source_field,
+                last_served={},
+                record=_forget,
+            )
+            swapper.options = self._settings.plugins.options
+            stack.push_async_callback(swapper.close)
+            await swapper.look()
+            await swapper.settle()
+            commits = asyncio.create_task(committer.run())
+            parsing = asyncio.create_task(self._parse_all(pool, committer))
+            await asyncio.wait([commits, parsing], return_when=asyncio.FIRST_COMPLETED)
+            for task in (commits, parsing):
+                if task.done():
+                    task.result()  # a sink that cannot be written ends the command
+                task.cancel()
+        return 1 if self._failed else 0
+
+    async def _parse_all(self, pool: Pool, committer: Committer) -> None:
+        began = clock.monotonic()
+        progress = Progress(self._files)
+        for number, name in enumerate(self._files, start=1):
+            source = self._open(name, number)
+            if source is None:
+                continue
+            pump = Pump(
+                catalog=self._catalog,
+                pool=pool,
+                committer=committer,
+                memory_bytes=self._settings.pipeline.memory_mib << 20,
+                on_rewritten=lambda source: self._fail(
+                    f"{source.name}: was cut or rewritten while it was read; parse it again"
+                ),
+                final=name != "-",
+            )
+            with progress.following(source):
+                await self._pump_one(pump, source, name)
+            await committer.flush()
+            self._report(source, pump)
+            source.close()
+        records = sum(generation.records for generation in self._catalog.current.values())
+        rejected = sum(generation.rejected for generation in self._catalog.current.values())
+        progress.summarise(records, rejected, clock.monotonic() - began)
+
+    async def _pump_one(self, pump: Pump, source: FileSource, name: str) -> None:
+        if name == "-":
+            while chunk := await asyncio.to_thread(os.read, 0, 1 << 16):
+                _append(source.fd, chunk)
+                pump.wake(source)
+            pump.finish()
+        pump.wake(source)
+        await pump.settle()
+
+    def _open(self, name: str, number: int) -> FileSource | None:
+        try:
+            fd = _spool() if name == "-" else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+            status = os.fstat(fd)
+        except OSError as error:
+            self._fail(f"{name}: cannot be read: {error.strerror}; check the path and its mode")
+            return None
+        return FileSource(number, name, Path(name), fd, status.st_dev, status.st_ino, self._processor)
+
+    def _report(self, source: FileSource, pump: Pump) -> None:
+        """Say what of a file did not become records, and why."""
+        if source.size() > source.offset and (route := pump.route_of(source)).plugin is None:
+            self._fail(f"{source.name}: not parsed: {route.why}")
+        letters = self._ledger.dead_letters_of(source.id)
+        for letter in letters[:MAX_SHOWN]:
+            line = source.read(0, letter.offset).count(b"\n") + 1
+            self._fail(f"{source.name}:{line}: rejected at byte {letter.offset}: {letter.reason}")
+        if len(letters) > MAX_SHOWN:
+            self._fail(f"{source.name}: {len(letters) - MAX_SHOWN} more records were rejected")
+
+    def _fail(self, message: str) -> None:
+        self._failed = True
+        print(f"hostd: {message}", file=sys.stderr)  # noqa: T201
+
+
+async def _forget(_generation: Generation, _key: str) -> None:
+    """Nothing outlives this command."""
+
+
+def _spool() -> int:
+    """Return a temporary file without a name: standard input cannot be read twice, a failing batch must be."""
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _append(fd: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+@contextlib.contextmanager
+def _output(path: Path | None) -> Iterator[int]:
+    if path is None:
+        yield 1
+        return
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise HostdError(str(path), f"cannot be written: {error.strerror}", "name another file with -o") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)

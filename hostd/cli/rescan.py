@@ -1,0 +1,25 @@
+"""Have a running daemon read its settings and folders again, refused plugins too; wait, and print what changed."""
+
+import argparse
+
+from hostd import config
+from hostd.control import client
+from hostd.state import StateFolder
+
+EPILOG = """examples:
+  hostd rescan         like kill -HUP, but it waits and tells
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options: none of its own."""
+    del parser
+
+
+def main(options: argparse.Namespace) -> int:
+    """Ask, wait, print."""
+    settings = config.load(config.find(options.config))
+    answer = client.ask(StateFolder(settings.state.folder).socket, "POST", "/rescan")
+    for change in answer["changes"] or ["nothing changed"]:
+        print(change)  # noqa: T201
+    return 0

@@ -1,0 +1,79 @@
+"""Show what a running daemon does: plugins, sources, and what is not in service and why."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from hostd import config
+from hostd.control import client
+from hostd.state import StateFolder
+
+EPILOG = """examples:
+  hostd status
+  hostd status --json | python3 -m json.tool
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--json", action="store_true", help="print the whole status as JSON")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Ask and print."""
+    settings = config.load(config.find(options.config))
+    status = client.ask(StateFolder(settings.state.folder).socket, "GET", "/status")
+    if options.json:
+        print(json.dumps(status, ensure_ascii=False, indent=2))  # noqa: T201
+        return 0
+    for line in describe(status):
+        sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def describe(status: dict[str, Any]) -> Iterable[str]:
+    """Yield the status as lines for people."""
+    daemon = status["daemon"]
+    yield f"hostd {daemon['version']}, pid {daemon['pid']}, since {daemon['since']}"
+    yield ""
+    yield from table(
+        ("PLUGIN", "VERSION", "GENERATION", "STATE", "SINCE", "RECORDS", "REJECTED", "WORKERS", "DIGEST"),
+        [
+            (
+                p["name"],
+                p["version"],
+                p["generation"],
+                p["state"],
+                p["since"],
+                p["records"],
+                p["rejected"],
+                p["workers"],
+                p["digest"][:12],
+            )
+            for p in status["plugins"]
+        ],
+    )
+    yield ""
+    yield from table(
+        ("SOURCE", "ROUTED TO", "OFFSET", "SIZE"),
+        [(s["name"], s["plugin"] or f"- ({s['why']})", s["offset"], s["size"]) for s in status["sources"]],
+    )
+    if status["refused"]:
+        yield ""
+        yield "REFUSED"
+        for refused in status["refused"]:
+            yield f"  at {refused['stage']}: {refused['reason']}"
+    if status["dead_letters"]:
+        yield ""
+        counts = ", ".join(f"{plugin} {count}" for plugin, count in sorted(status["dead_letters"].items()))
+        yield f"DEAD LETTERS  {counts}"
+
+
+def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Iterable[str]:
+    """Yield rows in columns."""
+    cells = [header, *[tuple(map(str, row)) for row in rows]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

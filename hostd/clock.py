@@ -1,0 +1,19 @@
+"""The two clocks: one for durations, one for what people and the ledger read."""
+
+import time
+from datetime import UTC, datetime
+
+
+def monotonic() -> float:
+    """Return seconds from a fixed but arbitrary point; never jumps."""
+    return time.monotonic()
+
+
+def timestamp() -> str:
+    """Return the present as RFC 3339 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def milliseconds_since(start: float) -> float:
+    """Return milliseconds since `start`, a value of `monotonic`, to two decimals."""
+    return round((monotonic() - start) * 1000, 2)

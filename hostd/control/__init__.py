@@ -1,0 +1,1 @@
+"""What the operator asks a running daemon: status and rescan, as HTTP on a Unix socket."""

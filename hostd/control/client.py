@@ -1,0 +1,46 @@
+"""Asking a running daemon, over its control socket."""
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from hostd.control.server import TIMEOUT_S, short_name
+from hostd.errors import HostdError
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("hostd", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        with short_name(self._path) as name:
+            self.sock.connect(name)
+
+
+def ask(path: Path, method: str, target: str) -> Any:
+    """Return a daemon's answer. Raises HostdError when none answers on this socket."""
+    connection = _UnixConnection(path)
+    try:
+        connection.request(method, target)
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise HostdError(
+            str(path.parent),
+            "no hostd is running on this state folder",
+            "start one: hostd run; or name its --config",
+        ) from error
+    except PermissionError as error:
+        raise HostdError(str(path), "the control socket is another user's", "run this as the daemon's user") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise HostdError(str(path), f"the daemon did not answer: {error}", "look at its log") from error
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise HostdError(str(path), str(answer.get("error", answer)), "use the hostd that the daemon runs")
+    return answer

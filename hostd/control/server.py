@@ -1,0 +1,113 @@
+"""The control socket: HTTP/1.1 on a Unix socket of mode 0600, so that curl can ask what `hostd status` asks.
+
+curl --unix-socket state/hostd.sock http://hostd/status
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import h11
+
+from hostd import events
+
+TIMEOUT_S = 120.0
+Handler = Callable[[], Awaitable[Any]]
+
+
+class ControlServer:
+    """Answers `method target` by calling its handler; what that returns is sent as JSON."""
+
+    def __init__(self, path: Path, handlers: dict[tuple[str, str], Handler]) -> None:
+        self._path = path
+        self._handlers = handlers
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen, in place of a socket that an earlier daemon left. The caller holds the state folder's lock."""
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        before = os.umask(0o177)
+        try:
+            with short_name(self._path) as name:
+                listener.bind(name)
+        finally:
+            os.umask(before)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+
+    async def close(self) -> None:
+        """Take no more requests, and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = h11.Connection(h11.SERVER)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                request = await _read_request(connection, reader)
+                if request is not None:
+                    status, body = await self._answer(request)
+                    await _write_response(connection, writer, status, body)
+        except (h11.ProtocolError, OSError, TimeoutError) as error:
+            events.emit(events.CONTROL_FAILED, reason=f"{type(error).__name__}: {error}")
+        finally:
+            writer.close()
+
+    async def _answer(self, request: h11.Request) -> tuple[int, Any]:
+        method, target = request.method.decode(), request.target.decode()
+        handler = self._handlers.get((method, target))
+        if handler is None:
+            known = ", ".join(f"{verb} {path}" for verb, path in self._handlers)
+            return 404, {"error": f"{method} {target} is not known; known are {known}"}
+        return 200, await handler()
+
+
+async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
+    request: h11.Request | None = None
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(65536))
+        elif isinstance(event, h11.Request):
+            request = event
+        elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
+            return request
+
+
+async def _write_response(connection: h11.Connection, writer: asyncio.StreamWriter, status: int, body: Any) -> None:
+    content = json.dumps(body, ensure_ascii=False, indent=2).encode() + b"\n"
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(content))),
+        ("Connection", "close"),
+    ]
+    for event in (
+        h11.Response(status_code=status, headers=headers),
+        h11.Data(data=content),
+        h11.EndOfMessage(),
+    ):
+        writer.write(connection.send(event) or b"")
+    await writer.drain()
+
+
+class short_name:  # noqa: N801 - used like a function
+    """A name for a Unix socket that fits into the kernel's 108 bytes, however deep its folder lies."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+
+    def __enter__(self) -> str:
+        if len(os.fsencode(self._path)) < 100 or not Path("/proc/self/fd").exists():
+            return str(self._path)
+        self._fd = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return f"/proc/self/fd/{self._fd}/{self._path.name}"
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)

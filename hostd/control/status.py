@@ -1,0 +1,64 @@
+"""One read-only snapshot of the daemon: what serves, what is read, what is refused and why."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from hostd.pipeline.pump import Pump
+from hostd.pipeline.sources.file import FileSource
+from hostd.plugins.catalog import Catalog
+from hostd.plugins.generation import Generation
+
+
+def snapshot(
+    *,
+    daemon: dict[str, Any],
+    catalog: Catalog,
+    sources: Iterable[FileSource],
+    pump: Pump,
+    dead_letters: dict[str, int],
+) -> dict[str, Any]:
+    """Return the status as JSON values; the shape is part of the interface."""
+    return {
+        "daemon": daemon,
+        "plugins": [_plugin(generation) for _, generation in sorted(catalog.current.items())],
+        "sources": [_source(source, pump) for source in sorted(sources, key=lambda source: source.name)],
+        "refused": [
+            {
+                "path": str(refused.path),
+                "plugin": refused.plugin,
+                "digest": refused.digest,
+                "stage": refused.stage.value,
+                "reason": refused.reason,
+                "since": refused.since,
+            }
+            for _, refused in sorted(catalog.refused.items())
+        ],
+        "dead_letters": dead_letters,
+    }
+
+
+def _plugin(generation: Generation) -> dict[str, Any]:
+    return {
+        "name": generation.plugin,
+        "version": generation.version,
+        "generation": generation.number,
+        "digest": generation.artifact.digest,
+        "path": str(generation.artifact.path),
+        "state": generation.state.value,
+        "since": generation.since,
+        "records": generation.records,
+        "rejected": generation.rejected,
+        "workers": generation.crew.workers,
+    }
+
+
+def _source(source: FileSource, pump: Pump) -> dict[str, Any]:
+    route = pump.route_of(source)
+    return {
+        "name": source.name,
+        "path": str(source.path),
+        "plugin": route.plugin,
+        "why": route.why,
+        "offset": source.committed.offset,
+        "size": source.size(),
+    }

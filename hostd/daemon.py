@@ -1,0 +1,352 @@
+"""The composition root: wires everything, owns the signals, starts in order and stops in reverse."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from hostd import __version__, clock, config, events
+from hostd.config import Config, NdjsonSink
+from hostd.control.server import ControlServer
+from hostd.control.status import snapshot
+from hostd.errors import ConfigError
+from hostd.pipeline.commit import Committer
+from hostd.pipeline.ledger import GenerationRow, Ledger
+from hostd.pipeline.pump import Pump
+from hostd.pipeline.sinks import Sink
+from hostd.pipeline.sinks.ndjson import NdjsonSink as NdjsonWriter
+from hostd.pipeline.sinks.stdout import StdoutSink as StdoutWriter
+from hostd.pipeline.sources.file import FileSource
+from hostd.pipeline.sources.finder import FileFinder
+from hostd.plugins.catalog import Catalog
+from hostd.plugins.generation import Generation
+from hostd.state import StateFolder
+from hostd.swap import LastServed, Swapper
+from hostd.watch import Watcher
+from hostd.workers.pool import Pool
+
+LOOK_EVERY_S = 10.0
+"""How often folders are compared without a hint, for file systems that give no events."""
+
+EXIT_OK = 0
+EXIT_LEFT = 3
+
+
+class Daemon:
+    """One running hostd. `run` returns when it has stopped."""
+
+    def __init__(self, settings: Config, settings_path: Path | None, *, once: bool = False) -> None:
+        self._settings = settings
+        self._settings_path = settings_path
+        self._once = once
+        self._state = StateFolder(settings.state.folder)
+        self._stop: asyncio.Event = asyncio.Event()
+        self._stop_reason = "done"
+        self._reload = asyncio.Event()
+        self._since = clock.timestamp()
+
+    async def run(self) -> int:
+        """Run until told to stop, or with `once` until all is parsed; return the exit code.
+
+        Raises StateError when the state folder cannot be used, OSError when a sink cannot be written.
+        """
+        began = clock.monotonic()
+        os.umask(0o027)
+        _raise_file_limit()
+        self._state.acquire()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._state.release)
+            pool = Pool(self._settings.busy_workers, self._settings.workers.idle_s)
+            stack.push_async_callback(pool.close)
+            pool.launch()
+            self._handle_signals()
+            events.emit(
+                events.DAEMON_STARTED,
+                version=__version__,
+                pid=os.getpid(),
+                config=str(self._settings_path or "defaults"),
+                plugins_folder=str(self._settings.plugins.folder),
+                state_folder=str(self._settings.state.folder),
+            )
+            await self._wire(stack, pool)
+            await self._begin(began)
+            if self._once:
+                exit_code = await self._finish_once()
+            else:
+                exit_code = await self._serve()
+            stopping = clock.monotonic()
+            await self._drain()
+        events.emit(events.DAEMON_STOPPED, exit_code=exit_code, ms=clock.milliseconds_since(stopping))
+        return exit_code
+
+    async def _wire(self, stack: contextlib.AsyncExitStack, pool: Pool) -> None:
+        """Make the parts, each with its end on `stack`, in the order in which they must not outlive each other."""
+        settings, state = self._settings, self._state
+        ledger = Ledger(state.ledger)
+        sinks = make_sinks(settings, ledger)
+        self._committer = Committer(ledger, sinks)
+        stack.callback(self._committer.close)
+        for sink in sinks:
+            await self._committer.in_thread(sink.recover)
+        rows = await self._committer.in_thread(ledger.sources)
+        self._dead_letters: Callable[[], Awaitable[dict[str, int]]] = lambda: self._committer.in_thread(
+            ledger.dead_letters
+        )
+        events.emit(
+            events.LEDGER_OPENED,
+            path=str(state.ledger),
+            sources=len(rows),
+            dead_letters=sum((await self._dead_letters()).values()),
+        )
+        self._commits = asyncio.create_task(self._committer.run(), name="commits")
+        stack.push_async_callback(_cancel, self._commits)
+
+        watcher = None if self._once else Watcher()
+        if watcher is not None:
+            stack.callback(watcher.close)
+        self._catalog = Catalog()
+        served = await self._committer.in_thread(ledger.last_generations)
+
+        async def record(generation: Generation, key: str) -> None:
+            await self._committer.in_thread(ledger.put_generation, _generation_row(generation, key, state.artifacts))
+
+        self._swapper = Swapper(
+            folder=settings.plugins.folder,
+            watcher=watcher,
+            store=state.artifacts,
+            catalog=self._catalog,
+            pool=pool,
+            source_field=settings.pipeline.source_field,
+            last_served={row.plugin: _last_served(row) for row in served},
+            record=record,
+        )
+        self._swapper.options = settings.plugins.options
+        stack.push_async_callback(self._swapper.close)
+        self._pump = Pump(
+            catalog=self._catalog,
+            pool=pool,
+            committer=self._committer,
+            memory_bytes=settings.pipeline.memory_mib << 20,
+            on_rewritten=lambda source: self._finder.rewritten(source),
+            final=self._once,
+        )
+        self._catalog.on_change(self._pump.wake_all)
+        self._finder = FileFinder(
+            configs=settings.sources,
+            base=self._settings_path.absolute().parent if self._settings_path else Path.cwd(),
+            excluded=[state.path, *(sink.folder for sink in settings.sinks if isinstance(sink, NdjsonSink))],
+            rows=rows,
+            watcher=watcher,
+            on_data=self._pump.wake,
+            on_gone=self._source_gone,
+        )
+        stack.callback(self._finder.close)
+        self._gone: set[asyncio.Task[None]] = set()
+        if not self._once:
+            control = ControlServer(state.socket, {("GET", "/status"): self._status, ("POST", "/rescan"): self._rescan})
+            await control.start()
+            stack.push_async_callback(control.close)
+
+    async def _begin(self, began: float) -> None:
+        """Take in the plugins that lie there, then the sources: a source must not go to the second best plugin."""
+        if not self._settings.plugins.folder.exists() and self._settings_path is None:
+            self._settings.plugins.folder.mkdir(parents=True)
+        await self._swapper.look()
+        self._finder.look()
+        events.emit(
+            events.DAEMON_READY,
+            plugins=len(self._catalog.current) + len(self._catalog.coming),
+            sources=len(self._finder.sources),
+            ms=clock.milliseconds_since(began),
+        )
+
+    async def _serve(self) -> int:
+        tasks = [
+            asyncio.create_task(self._swapper.run(), name="swapper"),
+            asyncio.create_task(self._look_now_and_then(), name="slow look"),
+            asyncio.create_task(self._reload_when_asked(), name="reload"),
+        ]
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        waited: list[asyncio.Task[Any]] = [stop, *tasks, self._commits]
+        done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            await _cancel(task)
+        for ended in done - {stop}:
+            ended.result()  # one of ours ended by itself: a bug, to be seen as what it is
+        return EXIT_OK
+
+    async def _finish_once(self) -> int:
+        await self._swapper.settle()
+        self._swapper.sweep()
+        while not self._stop.is_set():
+            before = {source: source.offset for source in self._finder.sources.values()}
+            await self._pump.settle()
+            await self._committer.flush()
+            self._finder.look()
+            await self._pump.settle()
+            if before == {source: source.offset for source in self._finder.sources.values()}:
+                break
+        await self._committer.flush()
+        left = [
+            source
+            for source in self._finder.sources.values()
+            if source.committed.offset < source.size() > source.offset
+        ]
+        return EXIT_LEFT if left or await self._dead_letters() else EXIT_OK
+
+    async def _drain(self) -> None:
+        """Finish what is under way, within the grace period; what is not done by then is read again next time."""
+        grace_s = self._settings.daemon.grace_s
+        events.emit(events.DAEMON_STOPPING, reason=self._stop_reason, grace_s=grace_s)
+        began = clock.monotonic()
+        await self._pump.close(grace_s)
+        left_s = max(0.1, grace_s - (clock.monotonic() - began))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._committer.flush(), left_s)
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop(name: str) -> None:
+            self._stop_reason = name
+            self._stop.set()
+
+        loop.add_signal_handler(signal.SIGTERM, stop, "SIGTERM")
+        loop.add_signal_handler(signal.SIGINT, stop, "SIGINT")
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+
+    async def _look_now_and_then(self) -> None:
+        await self._swapper.settle()
+        self._swapper.sweep()
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self._swapper.look_again()
+            self._finder.look_soon()
+
+    async def _reload_when_asked(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            await self._rescan()
+
+    async def _rescan(self) -> dict[str, Any]:
+        """Read hostd.toml and the folders again; return what changed, in words."""
+        changes = await self._reload_settings()
+        changes += await self._swapper.rescan()
+        self._finder.look()
+        return {"changes": changes}
+
+    async def _reload_settings(self) -> list[str]:
+        path = self._settings_path
+        if path is None:
+            return []
+        try:
+            new = config.load(path)
+        except ConfigError as error:
+            events.emit(events.CONFIG_REFUSED, config=str(path), reason=str(error))
+            return [f"hostd.toml is refused, the settings in force stay: {error}"]
+        old = self._settings
+        changed = [name for name in Config.model_fields if getattr(old, name) != getattr(new, name)]
+        if not changed:
+            return []
+        live: dict[str, Any] = {}
+        if "plugins" in changed:
+            self._swapper.options = new.plugins.options
+            live["plugins"] = new.plugins.model_copy(update={"folder": old.plugins.folder})
+            if new.plugins.folder != old.plugins.folder:
+                events.emit(events.CONFIG_NEEDS_RESTART, config=str(path), setting="plugins.folder")
+        if "log" in changed:
+            events.configure(new.log.format, new.log.level)
+            live["log"] = new.log
+        if "sources" in changed:
+            await self._change_sources(new)
+            live["sources"] = new.sources
+        if "daemon" in changed:
+            live["daemon"] = new.daemon
+        for name in changed:
+            if name not in live:
+                events.emit(events.CONFIG_NEEDS_RESTART, config=str(path), setting=name)
+        self._settings = old.model_copy(update=live)
+        events.emit(events.CONFIG_RELOADED, config=str(path), changed=sorted(live))
+        return [f"settings changed: {', '.join(sorted(live))}"] if live else []
+
+    async def _change_sources(self, new: Config) -> None:
+        for source in self._finder.reconfigure(new.sources):
+            await self._pump.forget(source)
+            await self._committer.flush()
+            self._finder.release(source, "no source names it any more")
+
+    def _source_gone(self, source: FileSource) -> None:
+        """A file that nobody writes any more: let go of it once everything in it is committed."""
+
+        async def let_go() -> None:
+            await self._pump.settle_one(source)
+            await self._committer.flush()
+            if source.fd >= 0 and source.offset >= source.size():
+                await self._pump.forget(source)
+                self._finder.release(source, "it was moved away, and is read to its end")
+
+        task = asyncio.create_task(let_go(), name=f"let go of {source.name}")
+        self._gone.add(task)
+        task.add_done_callback(self._gone.discard)
+
+    async def _status(self) -> dict[str, Any]:
+        return snapshot(
+            daemon={
+                "version": __version__,
+                "pid": os.getpid(),
+                "since": self._since,
+                "config": str(self._settings_path) if self._settings_path else None,
+                "plugins_folder": str(self._settings.plugins.folder),
+            },
+            catalog=self._catalog,
+            sources=self._finder.sources.values(),
+            pump=self._pump,
+            dead_letters=await self._dead_letters(),
+        )
+
+
+def make_sinks(settings: Config, ledger: Ledger) -> list[Sink]:
+    """Return the sinks that the settings name."""
+    return [
+        NdjsonWriter(sink.folder, sink.processors, ledger)
+        if isinstance(sink, NdjsonSink)
+        else StdoutWriter(sink.processors)
+        for sink in settings.sinks
+    ]
+
+
+def _generation_row(generation: Generation, key: str, store: Path) -> GenerationRow:
+    artifact = generation.artifact
+    kept = store / artifact.digest / artifact.path.name
+    return GenerationRow(
+        generation.plugin,
+        generation.number,
+        generation.version,
+        artifact.digest,
+        key,
+        str(artifact.path),
+        str(kept),
+        generation.since,
+    )
+
+
+def _last_served(row: GenerationRow) -> LastServed:
+    return LastServed(row.number, row.key, Path(row.path), Path(row.kept), row.records, row.rejected)
+
+
+def _raise_file_limit() -> None:
+    """Every tailed file is an open one: use all that the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems report a limit that they do not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

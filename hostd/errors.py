@@ -1,0 +1,50 @@
+"""Errors that name who must act, and read: where: what is wrong; what to do."""
+
+from enum import StrEnum
+
+
+class HostdError(Exception):
+    """Something the operator can mend. `where` names the file, field or line; `remedy` the way out."""
+
+    def __init__(self, where: str, problem: str, remedy: str) -> None:
+        self.where = where
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{where}: {problem}; {remedy}")
+
+
+class ConfigError(HostdError):
+    """A setting in hostd.toml that cannot be used."""
+
+
+class StateError(HostdError):
+    """A state folder that cannot be used: in use, unreadable, or from another version."""
+
+
+class Stage(StrEnum):
+    """How far an artifact came before it was refused."""
+
+    FOUND = "found"
+    CHECKED = "checked"
+    PREPARED = "prepared"
+    STARTED = "started"
+
+
+class Refusal(HostdError):
+    """An artifact that does not go into service, for its author or the operator to mend.
+
+    `transient` says that the cause may pass without a change to the file.
+    """
+
+    def __init__(self, stage: Stage, where: str, problem: str, remedy: str, *, transient: bool = False) -> None:
+        super().__init__(where, problem, remedy)
+        self.stage = stage
+        self.transient = transient
+
+
+class WorkerLostError(Exception):
+    """A worker ended, or was killed at its deadline, before it answered; `reason` says which."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)

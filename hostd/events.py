@@ -1,0 +1,207 @@
+"""The catalogue of log events: every decision is one of these, with these keys, and nothing else is logged.
+
+An event is a fact in the past tense. `docs/reference/events.md` is generated from this module.
+"""
+
+import logging
+import sys
+from dataclasses import dataclass
+from typing import Any, Literal, TextIO
+
+import structlog
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of event: its name, level, keys, and what it means to an operator."""
+
+    name: str
+    level: Level
+    keys: frozenset[str]
+    meaning: str
+
+
+CATALOGUE: dict[str, Event] = {}
+
+
+def _event(name: str, level: Level, keys: str, meaning: str) -> Event:
+    event = Event(name, level, frozenset(keys.split()), meaning)
+    CATALOGUE[name] = event
+    return event
+
+
+DAEMON_STARTED = _event("daemon.started", "info", "version pid config plugins_folder state_folder", "The daemon runs.")
+DAEMON_READY = _event("daemon.ready", "info", "plugins sources ms", "The first pass over plugins and sources is done.")
+DAEMON_STOPPING = _event(
+    "daemon.stopping", "info", "reason grace_s", "No more input is taken; what is under way is finished."
+)
+DAEMON_STOPPED = _event(
+    "daemon.stopped",
+    "info",
+    "exit_code ms",
+    "Everything read has been committed or is left for the next start.",
+)
+CONFIG_RELOADED = _event(
+    "config.reloaded",
+    "info",
+    "config changed",
+    "hostd.toml was read again; `changed` names the settings now in force.",
+)
+CONFIG_REFUSED = _event(
+    "config.refused", "error", "config reason", "hostd.toml is invalid; the settings in force stay."
+)
+CONFIG_NEEDS_RESTART = _event(
+    "config.needs_restart",
+    "warning",
+    "config setting",
+    "This setting changed, but holds only from the next start.",
+)
+FOLDER_UNREADABLE = _event(
+    "folder.unreadable",
+    "warning",
+    "folder reason",
+    "The plugins folder is gone or unreadable; what serves goes on serving.",
+)
+FOLDER_WATCHED = _event(
+    "folder.watched", "info", "folder by", "The plugins folder is watched, by kernel events or by polling."
+)
+ARTIFACT_FOUND = _event(
+    "artifact.found", "debug", "path digest size", "A plugin file with new contents lies in the folder."
+)
+ARTIFACT_REFUSED = _event(
+    "artifact.refused",
+    "error",
+    "path plugin stage reason digest serving",
+    "A plugin file does not go into service; `serving` names what goes on serving.",
+)
+ARTIFACT_STANDBY = _event(
+    "artifact.standby",
+    "info",
+    "path plugin version reason",
+    "A second file of this name with a lower version waits.",
+)
+GENERATION_STARTED = _event(
+    "generation.started",
+    "info",
+    "plugin generation version digest path pid ms",
+    "A worker of the new generation imported it, made its processor and passed its samples.",
+)
+GENERATION_SWITCHED = _event(
+    "generation.switched",
+    "info",
+    "plugin generation version took_over_from ms",
+    "New batches go to this generation; `ms` since its file was seen.",
+)
+GENERATION_DRAINING = _event(
+    "generation.draining",
+    "debug",
+    "plugin generation in_flight reason",
+    "The generation gets no new batches.",
+)
+GENERATION_RETIRED = _event(
+    "generation.retired", "info", "plugin generation reason ms", "The generation's processes have ended."
+)
+WORKER_EXITED = _event(
+    "worker.exited", "warning", "plugin generation pid reason", "A worker ended without being told to."
+)
+ZYGOTE_STARTED = _event("zygote.started", "debug", "pid ms", "The process that workers are forked from is ready.")
+ZYGOTE_EXITED = _event(
+    "zygote.exited",
+    "error",
+    "pid reason",
+    "The process that workers are forked from ended; another is started.",
+)
+BATCH_RETRIED = _event(
+    "batch.retried",
+    "warning",
+    "plugin generation source offset size reason",
+    "The batch is parsed again by a fresh worker.",
+)
+RECORD_REJECTED = _event(
+    "record.rejected",
+    "warning",
+    "plugin generation source offset count reason preview",
+    "Input that could not be parsed is now a dead letter; `count` more of the same batch are not logged.",
+)
+PLUGIN_LOGGED = _event(
+    "plugin.logged",
+    "info",
+    "plugin generation source said message",
+    "A plugin said something: ctx.log, or its standard output.",
+)
+SOURCE_FOUND = _event("source.found", "info", "source size offset", "A file is read, from `offset`.")
+SOURCE_ROUTED = _event("source.routed", "info", "source plugin why", "The source's batches go to this plugin.")
+SOURCE_UNROUTED = _event(
+    "source.unrouted", "warning", "source reason", "No plugin takes the source; it waits where it is."
+)
+SOURCE_ROTATED = _event(
+    "source.rotated",
+    "info",
+    "source offset",
+    "The path now names another file; the old one is read to its end.",
+)
+SOURCE_TRUNCATED = _event(
+    "source.truncated",
+    "warning",
+    "source offset size",
+    "The file was cut or rewritten; it is read from its start.",
+)
+SOURCE_ENDED = _event("source.ended", "info", "source offset reason", "The file is read to its end and closed.")
+SOURCE_UNREADABLE = _event("source.unreadable", "error", "source reason", "The file cannot be read; it is tried again.")
+SINK_OPENED = _event("sink.opened", "debug", "sink path length", "A sink's file is appended to from `length`.")
+SINK_TRIMMED = _event(
+    "sink.trimmed",
+    "info",
+    "sink path length cut",
+    "Bytes past the ledger were cut off; their input is parsed again.",
+)
+SINK_DIVERGED = _event(
+    "sink.diverged",
+    "warning",
+    "sink path length expected",
+    "The file is shorter than the ledger says: someone else cut it. It is appended to as it is.",
+)
+SINK_FAILED = _event(
+    "sink.failed", "error", "sink reason retry_s", "A commit failed; it is tried again and reading waits."
+)
+LEDGER_OPENED = _event(
+    "ledger.opened", "debug", "path sources dead_letters", "The account of what was read and written is open."
+)
+CONTROL_FAILED = _event("control.failed", "warning", "reason", "A request on the control socket could not be answered.")
+
+_LEVELS: dict[Level, int] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def configure(format_: Literal["auto", "console", "json"], level: Level, stream: TextIO | None = None) -> None:
+    """Send events to `stream` (standard error by default) for people or for machines.
+
+    `auto` is `console` on a terminal and `json` otherwise. May be called again.
+    """
+    out = stream if stream is not None else sys.stderr
+    console = format_ == "console" or (format_ == "auto" and out.isatty())
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=20, sort_keys=False)
+        if console
+        else structlog.processors.JSONRenderer(ensure_ascii=False)
+    )
+    stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if console else "iso", utc=not console)
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, stamp, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+
+
+def emit(event: Event, /, **keys: object) -> None:
+    """Log one event. The keys must be the ones it declares: a mismatch is a bug and raises TypeError."""
+    if keys.keys() != event.keys:
+        raise TypeError(f"event {event.name} has keys {sorted(event.keys)}, got {sorted(keys)}")
+    getattr(structlog.get_logger(), event.level)(event.name, **keys)

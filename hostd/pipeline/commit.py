@@ -1,0 +1,125 @@
+"""Results to the sinks, then to the ledger: in groups, in order, exactly once.
+
+While one group is being made durable the next gathers, so that the cost of a commit is shared by as many batches
+as arrive meanwhile. A commit that fails is tried again, whole, and reading waits behind it.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hostd import events
+from hostd.pipeline.ledger import Ledger, Result
+from hostd.pipeline.sinks import Sink
+
+GROUP_BYTES = 32 << 20
+RETRY_S = (0.2, 1.0, 5.0, 15.0)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A result waiting for its commit; `done` is called in the event loop once it is durable."""
+
+    result: Result
+    done: Callable[[], None]
+
+
+class Committer:
+    """The one writer of the sinks and the ledger, in a thread of its own.
+
+    With `give_up`, a commit that fails ends `run` with its error instead of being tried again.
+    """
+
+    def __init__(self, ledger: Ledger, sinks: list[Sink], *, give_up: bool = False) -> None:
+        self.sinks = sinks
+        self._give_up = give_up
+        self._ledger = ledger
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._waiting: list[Entry] = []
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def takes(self, processor: str) -> bool:
+        """Tell whether any sink takes this processor's records."""
+        return any(sink.takes(processor) for sink in self.sinks)
+
+    def submit(self, entry: Entry) -> None:
+        """Have a result committed after all that were submitted before it. Returns at once."""
+        self._waiting.append(entry)
+        self._idle.clear()
+        self._arrived.set()
+
+    async def flush(self) -> None:
+        """Wait until all that was submitted is durable."""
+        await self._idle.wait()
+
+    async def in_thread(self, function: Callable[..., T], *args: object) -> T:
+        """Run a call to the ledger or a sink after the commits before it. Raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+    async def run(self) -> None:
+        """Commit what is submitted until cancelled."""
+        while True:
+            await self._arrived.wait()
+            group = self._take_group()
+            await self._commit_until_done([entry.result for entry in group])
+            for entry in group:
+                entry.done()
+            if not self._waiting:
+                self._arrived.clear()
+                self._idle.set()
+
+    def close(self) -> None:
+        """Close sinks and ledger after what is under way."""
+        self._thread.submit(self._close).result()
+        self._thread.shutdown()
+
+    def _take_group(self) -> list[Entry]:
+        size = count = 0
+        for entry in self._waiting:
+            size += len(entry.result.lines)
+            count += 1
+            if size >= GROUP_BYTES:
+                break
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        return group
+
+    async def _commit_until_done(self, results: list[Result]) -> None:
+        tries = 0
+        while True:
+            try:
+                await self.in_thread(self._commit, results)
+            except (OSError, sqlite3.Error) as error:
+                if self._give_up:
+                    raise
+                delay_s = RETRY_S[min(tries, len(RETRY_S) - 1)]
+                tries += 1
+                events.emit(events.SINK_FAILED, sink="commit", reason=str(error), retry_s=delay_s)
+                await asyncio.sleep(delay_s)
+            else:
+                return
+
+    def _commit(self, results: list[Result]) -> None:
+        by_processor: dict[str, list[bytes | bytearray]] = {}
+        for result in results:
+            if result.lines:
+                by_processor.setdefault(result.plugin, []).append(result.lines)
+        for processor, chunks in by_processor.items():
+            for sink in self.sinks:
+                if sink.takes(processor):
+                    sink.write(processor, chunks)
+        marks = [mark for sink in self.sinks for mark in sink.sync()]
+        self._ledger.commit(results, marks)
+        for sink in self.sinks:
+            sink.accept()
+
+    def _close(self) -> None:
+        for sink in self.sinks:
+            sink.close()
+        self._ledger.close()

@@ -1,0 +1,72 @@
+"""Bytes to batches: the longest run of whole records that is there, up to the plugin's batch size."""
+
+from dataclasses import dataclass, replace
+
+from contract.framing import Framing
+from hostd.pipeline.sources.file import FileSource
+
+SCAN_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A piece of a source. One that is `too_long` is a single record over the limit, of which `data` is the start."""
+
+    start: int
+    end: int
+    data: bytes
+    too_long: bool = False
+
+
+def next_cut(
+    source: FileSource, framing: Framing, batch_bytes: int, record_bytes: int, *, quiet: bool, final: bool
+) -> Cut | None:
+    """Cut the next piece at the source's offset, or return None when no whole record is there.
+
+    `quiet` says that nothing was written for a while: what could still go on, but has not, is whole then.
+    `final` says that nothing follows: a last line without an end is one.
+    """
+    start = source.offset
+    if framing.kind == "whole":
+        return _whole(source, record_bytes) if quiet or final else None
+    length = min(batch_bytes, record_bytes)
+    while True:
+        data = source.read(start, length)
+        at_end = len(data) < length
+        end = framing.boundary(data, final=final and at_end)
+        if not end and at_end and quiet and framing.kind == "multiline":
+            end = data.rfind(b"\n") + 1
+        if end:
+            return Cut(start, start + end, data[:end] if end < len(data) else data)
+        if at_end:
+            return None
+        if length >= record_bytes:
+            return _over_limit(source, framing, data, final=final)
+        length = min(length * 4, record_bytes)
+
+
+def _whole(source: FileSource, record_bytes: int) -> Cut | None:
+    start, size = source.offset, source.size()
+    if size <= start:
+        return None
+    data = source.read(start, min(size - start, record_bytes))
+    return Cut(start, size, data, too_long=size - start > record_bytes)
+
+
+def _over_limit(source: FileSource, framing: Framing, data: bytes, *, final: bool) -> Cut | None:
+    """Cut where one record is longer than the limit."""
+    start = source.offset
+    if framing.kind != "lines" or framing.quote:
+        # Most likely a quote that never closes, or a start that never matches: fall back to lines.
+        end = replace(framing, kind="lines", quote=b"", start=None).boundary(data)
+        if end:
+            return Cut(start, start + end, data[:end])
+    position = start + len(data)
+    while True:
+        more = source.read(position, SCAN_BYTES)
+        found = more.find(b"\n") + 1
+        if found:
+            return Cut(start, position + found, data, too_long=True)
+        position += len(more)
+        if len(more) < SCAN_BYTES:
+            return Cut(start, position, data, too_long=True) if final else None

@@ -1,0 +1,258 @@
+"""The durable account of what was read, by which generation, and what was written: one SQLite database.
+
+One transaction moves the checkpoints, the sinks' lengths, the provenance and the dead letters together, after
+the sinks are durable: the ledger is never ahead of a sink. All calls block, and come from one thread at a time.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostd import clock
+from hostd.errors import StateError
+from hostd.workers.pool import DeadLetter
+
+SCHEMA_VERSION = 1
+MAX_DEAD_BYTES = 64 << 10
+"""How many bytes of one dead letter are kept; the rest is in the source, at its offset."""
+
+_SCHEMA = """
+CREATE TABLE sources (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL,
+    device INTEGER NOT NULL, inode INTEGER NOT NULL, offset INTEGER NOT NULL,
+    fingerprint_length INTEGER NOT NULL, fingerprint BLOB NOT NULL,
+    marker_length INTEGER NOT NULL, marker BLOB NOT NULL
+) STRICT;
+CREATE TABLE sinks (
+    folder TEXT NOT NULL, processor TEXT NOT NULL, length INTEGER NOT NULL,
+    device INTEGER NOT NULL, inode INTEGER NOT NULL, PRIMARY KEY (folder, processor)
+) STRICT;
+CREATE TABLE generations (
+    plugin TEXT NOT NULL, number INTEGER NOT NULL, version TEXT NOT NULL, digest TEXT NOT NULL,
+    key TEXT NOT NULL, path TEXT NOT NULL, kept TEXT NOT NULL, since TEXT NOT NULL,
+    records INTEGER NOT NULL DEFAULT 0, rejected INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (plugin, number)
+) STRICT;
+CREATE TABLE provenance (
+    id INTEGER PRIMARY KEY, source INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
+    plugin TEXT NOT NULL, generation INTEGER NOT NULL
+) STRICT;
+CREATE INDEX provenance_by_source ON provenance (source, end);
+CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY, source INTEGER NOT NULL, name TEXT NOT NULL, offset INTEGER NOT NULL,
+    length INTEGER NOT NULL, raw BLOB NOT NULL, plugin TEXT NOT NULL, generation INTEGER NOT NULL,
+    reason TEXT NOT NULL, traceback TEXT NOT NULL, at TEXT NOT NULL
+) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a source was read, and how to know it again.
+
+    `fingerprint` is the hash of its first bytes, `marker` that of the bytes just before `offset`.
+    """
+
+    offset: int = 0
+    fingerprint_length: int = 0
+    fingerprint: bytes = b""
+    marker_length: int = 0
+    marker: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A source as the ledger knows it."""
+
+    id: int
+    name: str
+    path: str
+    device: int
+    inode: int
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class SinkMark:
+    """How long a sink's file is, and which file it is."""
+
+    folder: str
+    processor: str
+    length: int
+    device: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRow:
+    """A generation that went live."""
+
+    plugin: str
+    number: int
+    version: str
+    digest: str
+    key: str
+    path: str
+    kept: str
+    since: str
+    records: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one batch: bytes `start` to `source.checkpoint.offset` were parsed by one generation."""
+
+    source: SourceRow
+    start: int
+    plugin: str
+    generation: int
+    records: int
+    lines: bytes | bytearray
+    dead: tuple[DeadLetter, ...]
+
+
+class Ledger:
+    """The ledger of one state folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        except sqlite3.DatabaseError as error:
+            raise StateError(
+                str(path),
+                f"the ledger cannot be used: {error}",
+                "restore it from a backup; or move it away: every source is then read again from its start",
+            ) from error
+        if version > SCHEMA_VERSION:
+            raise StateError(
+                str(path),
+                f"the ledger is of version {version}, and this hostd knows {SCHEMA_VERSION}",
+                "run the newer hostd that wrote it",
+            )
+        self._last_range: dict[int, tuple[int, int, str, int]] = {}
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def sources(self) -> list[SourceRow]:
+        """Return all sources."""
+        return [
+            SourceRow(row[0], row[1], row[2], row[3], row[4], Checkpoint(*row[5:]))
+            for row in self._db.execute("SELECT * FROM sources")
+        ]
+
+    def sink_mark(self, folder: str, processor: str) -> SinkMark | None:
+        """Return the mark of a sink's file, or None when it has none."""
+        row = self._db.execute("SELECT * FROM sinks WHERE folder = ? AND processor = ?", (folder, processor)).fetchone()
+        return SinkMark(*row) if row else None
+
+    def sink_processors(self, folder: str) -> list[str]:
+        """Return the processors that a sink has files of."""
+        return [row[0] for row in self._db.execute("SELECT processor FROM sinks WHERE folder = ?", (folder,))]
+
+    def put_sink_mark(self, mark: SinkMark) -> None:
+        """Write a mark, durable on return."""
+        self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", _row(mark))
+
+    def last_generations(self) -> list[GenerationRow]:
+        """Return the last generation of each plugin."""
+        rows = self._db.execute(
+            "SELECT g.* FROM generations g JOIN (SELECT plugin, max(number) AS number FROM generations GROUP BY plugin)"
+            " USING (plugin, number)"
+        )
+        return [GenerationRow(*row) for row in rows]
+
+    def put_generation(self, row: GenerationRow) -> None:
+        """Write that a generation went live, or live again after a restart."""
+        self._db.execute(
+            "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (plugin, number)"
+            " DO UPDATE SET path = excluded.path, kept = excluded.kept, since = excluded.since",
+            _row(row),
+        )
+
+    def dead_letters(self) -> dict[str, int]:
+        """Return how many dead letters there are, by plugin."""
+        return dict(self._db.execute("SELECT plugin, count(*) FROM dead_letters GROUP BY plugin").fetchall())
+
+    def dead_letters_of(self, source_id: int) -> list[DeadLetter]:
+        """Return a source's dead letters in the order of their offsets; their bytes up to `MAX_DEAD_BYTES`."""
+        rows = self._db.execute(
+            "SELECT offset, raw, reason, traceback FROM dead_letters WHERE source = ? ORDER BY offset, id",
+            (source_id,),
+        )
+        return [DeadLetter(*row) for row in rows]
+
+    def commit(self, results: Sequence[Result], marks: Iterable[SinkMark]) -> None:
+        """Account for a group of results in one transaction, durable on return."""
+        db = self._db
+        latest = {result.source.id: result.source for result in results}
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.executemany(
+                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(s.id, s.name, s.path, s.device, s.inode, *_row(s.checkpoint)) for s in latest.values()],
+            )
+            db.executemany("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", map(_row, marks))
+            db.executemany(
+                "UPDATE generations SET records = records + ?, rejected = rejected + ? WHERE plugin = ? AND number = ?",
+                [(r.records, len(r.dead), r.plugin, r.generation) for r in results],
+            )
+            ranges = self._put_provenance(results)
+            now = clock.timestamp()
+            db.executemany(
+                "INSERT INTO dead_letters VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        r.source.id,
+                        r.source.name,
+                        letter.offset,
+                        len(letter.raw),
+                        letter.raw[:MAX_DEAD_BYTES],
+                        r.plugin,
+                        r.generation,
+                        letter.reason,
+                        letter.traceback,
+                        now,
+                    )
+                    for r in results
+                    for letter in r.dead
+                ],
+            )
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        self._last_range.update(ranges)
+
+    def _put_provenance(self, results: Sequence[Result]) -> dict[int, tuple[int, int, str, int]]:
+        """Write who parsed which range; one that goes on where the last one ended only makes that longer."""
+        ranges: dict[int, tuple[int, int, str, int]] = {}
+        for r in results:
+            end = r.source.checkpoint.offset
+            last = ranges.get(r.source.id) or self._last_range.get(r.source.id)
+            if last is not None and last[1:] == (r.start, r.plugin, r.generation):
+                self._db.execute("UPDATE provenance SET end = ? WHERE id = ?", (end, last[0]))
+                row_id = last[0]
+            else:
+                cursor = self._db.execute(
+                    "INSERT INTO provenance VALUES (NULL, ?, ?, ?, ?, ?)",
+                    (r.source.id, r.start, end, r.plugin, r.generation),
+                )
+                assert cursor.lastrowid is not None
+                row_id = cursor.lastrowid
+            ranges[r.source.id] = row_id, end, r.plugin, r.generation
+        return ranges
+
+
+def _row(record: Checkpoint | SinkMark | GenerationRow) -> tuple[object, ...]:
+    return tuple(getattr(record, name) for name in record.__slots__)

@@ -1,0 +1,300 @@
+"""Sources to workers and back: batches of one source side by side, their results in its order.
+
+A source costs a task only while it has something to read. Memory under way is bounded by the budget; what does
+not fit stays in the file.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hostd import events
+from hostd.pipeline.budget import Budget
+from hostd.pipeline.commit import Committer, Entry
+from hostd.pipeline.framing import Cut, next_cut
+from hostd.pipeline.ledger import Checkpoint, Result, SourceRow
+from hostd.pipeline.parse import NotServedError, parse
+from hostd.pipeline.routing import Route, route
+from hostd.pipeline.serving import Catalog, Generation
+from hostd.pipeline.sources.file import HEAD_BYTES, FileSource
+from hostd.workers.pool import Batch, DeadLetter, GenerationBrokenError, Pool, Yield
+
+QUIET_S = 0.5
+"""After how long without a write a document, or a record of several lines, counts as whole."""
+
+BROKEN_RETRY_S = 1.0
+COST_FACTOR = 4
+"""Bytes of budget for a byte of input: the batch, its records, and their copies on the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A batch under way: where the source stood before it, what the ledger is to know after it."""
+
+    cut: Cut
+    before: Checkpoint
+    after: SourceRow
+    task: asyncio.Task[tuple[Generation, Yield]]
+
+    @property
+    def cost(self) -> int:
+        return len(self.cut.data) * COST_FACTOR
+
+
+@dataclass(slots=True)
+class _Flow:
+    """A source's place in the pump."""
+
+    source: FileSource
+    route: Route | None = None
+    routed_at_epoch: int = -1
+    task: asyncio.Task[None] | None = None
+    woken: bool = False
+    timer: asyncio.TimerHandle | None = None
+
+
+class Pump:
+    """Moves bytes. `on_rewritten` and `on_ended` tell the owner of the sources what became of one."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        pool: Pool,
+        committer: Committer,
+        memory_bytes: int,
+        on_rewritten: Callable[[FileSource], None],
+        final: bool = False,
+    ) -> None:
+        self._catalog = catalog
+        self._pool = pool
+        self._committer = committer
+        self._budget = Budget(memory_bytes)
+        self._on_rewritten = on_rewritten
+        self._final = final
+        self._window = 2 * pool.slots.capacity
+        self._flows: dict[FileSource, _Flow] = {}
+        self._closed = False
+
+    def wake(self, source: FileSource) -> None:
+        """Read what `source` has. Returns at once; a source that is being read is looked at again."""
+        flow = self._flows.get(source)
+        if flow is None:
+            flow = self._flows[source] = _Flow(source)
+        flow.woken = True
+        if flow.task is None and not self._closed:
+            flow.task = asyncio.create_task(self._drain(flow), name=f"drain {source.name}")
+
+    def wake_all(self) -> None:
+        """Route and read every source anew: another generation is live, or one is gone."""
+        for source in list(self._flows):
+            self.wake(source)
+
+    def route_of(self, source: FileSource) -> Route:
+        """Return where a source's batches go."""
+        flow = self._flows.get(source)
+        return flow.route if flow and flow.route else Route(None, "it is empty")
+
+    def finish(self) -> None:
+        """Take what the sources hold now as all there will be."""
+        self._final = True
+
+    async def settle(self) -> None:
+        """Wait until no source is being read."""
+        while tasks := [flow.task for flow in self._flows.values() if flow.task is not None]:
+            await asyncio.wait(tasks)
+
+    async def settle_one(self, source: FileSource) -> None:
+        """Wait until a source is not being read."""
+        flow = self._flows.get(source)
+        if flow is not None and flow.task is not None:
+            await asyncio.wait([flow.task])
+
+    async def forget(self, source: FileSource) -> None:
+        """Finish what is under way for a source, and drop it."""
+        await self.settle_one(source)
+        flow = self._flows.pop(source, None)
+        if flow is not None and flow.timer is not None:
+            flow.timer.cancel()
+
+    async def close(self, timeout_s: float) -> None:
+        """Read no more; wait for what is under way, and drop what is not done by then."""
+        self._closed = True
+        for flow in self._flows.values():
+            if flow.timer is not None:
+                flow.timer.cancel()
+        tasks = [flow.task for flow in self._flows.values() if flow.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _drain(self, flow: _Flow) -> None:
+        """Read, parse and deliver until the source has no more."""
+        pending: deque[_Work] = deque()
+        try:
+            if flow.source.was_rewritten():
+                self._on_rewritten(flow.source)
+                flow.routed_at_epoch = -1
+            while True:
+                flow.woken = False
+                if not self._closed:
+                    await self._fill(flow, pending)
+                if pending:
+                    await self._deliver(flow, pending)
+                elif self._closed or not flow.woken:
+                    return
+        except OSError as error:
+            events.emit(events.SOURCE_UNREADABLE, source=flow.source.name, reason=str(error))
+            self._wake_later(flow, BROKEN_RETRY_S)
+        finally:
+            self._abandon(flow, pending)
+            flow.task = None
+            if flow.woken and not self._closed:
+                self.wake(flow.source)
+
+    async def _fill(self, flow: _Flow, pending: deque[_Work]) -> None:
+        """Start work until the window or the budget is full, or there is nothing more to read."""
+        source = flow.source
+        while len(pending) < self._window:
+            generation = self._generation_for(flow)
+            if generation is None:
+                return
+            framing, limits = generation.framing, generation.manifest.limits
+            final = self._final or source.has_ended()
+            if not source.find_header(framing, final=final):
+                return
+            quiet = framing.kind != "lines" and source.idle_for_s() >= QUIET_S
+            cut = next_cut(source, framing, limits.batch_kib << 10, limits.record_mib << 20, quiet=quiet, final=final)
+            if cut is None:
+                if framing.kind != "lines" and not quiet and source.size() > source.offset:
+                    self._wake_later(flow, QUIET_S)
+                return
+            cost = len(cut.data) * COST_FACTOR
+            if not self._budget.try_take(cost):
+                if pending:
+                    return  # ours come back first
+                await self._budget.take(cost)
+            before = source.reached
+            source.advance(cut.end, cut.data if not cut.too_long else b"")
+            task = asyncio.create_task(self._work(source, cut, generation))
+            pending.append(_Work(cut, before, source.row(), task))
+
+    async def _work(self, source: FileSource, cut: Cut, generation: Generation) -> tuple[Generation, Yield]:
+        if cut.too_long:
+            limit = generation.manifest.limits.record_mib
+            reason = f"a record of {cut.end - cut.start} bytes is over the limit (limits.record_mib = {limit})"
+            return generation, Yield(0, b"", (DeadLetter(cut.start, cut.data, reason, ""),))
+        batch = Batch(source.name, cut.start, source.header, cut.data)
+        plugin = generation.plugin
+        return await parse(batch, generation.framing, lambda: self._catalog.current.get(plugin), self._pool)
+
+    async def _deliver(self, flow: _Flow, pending: deque[_Work]) -> None:
+        """Wait for the oldest batch and hand its result on; if it cannot be parsed now, read it again later."""
+        work = pending[0]
+        try:
+            generation, result = await work.task
+        except NotServedError:
+            self._abandon(flow, pending)
+            flow.routed_at_epoch = -1
+            flow.woken = True
+            return
+        except GenerationBrokenError as error:
+            self._abandon(flow, pending)
+            events.emit(events.SOURCE_UNREADABLE, source=flow.source.name, reason=str(error))
+            await asyncio.sleep(BROKEN_RETRY_S)
+            flow.woken = True
+            return
+        pending.popleft()
+        self._submit(flow.source, work, generation, result)
+
+    def _submit(self, source: FileSource, work: _Work, generation: Generation, result: Yield) -> None:
+        who = {"plugin": generation.plugin, "generation": generation.number, "source": source.name}
+        for level, message in result.said:
+            events.emit(events.PLUGIN_LOGGED, **who, said=level, message=message)
+        if result.dead:
+            first = result.dead[0]
+            events.emit(
+                events.RECORD_REJECTED,
+                **who,
+                offset=first.offset,
+                count=len(result.dead) - 1,
+                reason=first.reason,
+                preview=first.raw[:120].decode("utf-8", "backslashreplace"),
+            )
+        row = work.after
+
+        def done() -> None:
+            self._budget.give(work.cost)
+            generation.records += result.records
+            generation.rejected += len(result.dead)
+            if source.id == row.id:
+                source.committed = row.checkpoint
+
+        self._committer.submit(
+            Entry(
+                Result(
+                    row,
+                    work.before.offset,
+                    generation.plugin,
+                    generation.number,
+                    result.records,
+                    result.lines,
+                    result.dead,
+                ),
+                done,
+            )
+        )
+
+    def _abandon(self, flow: _Flow, pending: deque[_Work]) -> None:
+        """Forget work under way; the source is read again from the first of it."""
+        if not pending:
+            return
+        flow.source.rewind(pending[0].before)
+        for work in pending:
+            work.task.cancel()
+            self._budget.give(work.cost)
+        pending.clear()
+
+    def _generation_for(self, flow: _Flow) -> Generation | None:
+        """Return the generation that the source's next batch goes to, or None when it has to wait."""
+        if flow.route is None or flow.route.plugin is None or flow.routed_at_epoch != self._catalog.epoch:
+            self._route(flow)
+        if flow.route is None or flow.route.plugin is None:
+            return None
+        return self._catalog.current.get(flow.route.plugin)
+
+    def _route(self, flow: _Flow) -> None:
+        source = flow.source
+        head = source.head()
+        final = self._final or source.has_ended()
+        if not head:
+            return
+        if b"\n" not in head and len(head) < HEAD_BYTES and not final and source.idle_for_s() < QUIET_S:
+            self._wake_later(flow, QUIET_S)  # too early to tell by its head
+            return
+        current, coming = self._catalog.current, self._catalog.coming
+        manifests = [generation.manifest for generation in current.values()]
+        manifests += [manifest for name, manifest in coming.items() if name not in current]
+        present = flow.route.plugin if flow.route else None
+        chosen = route(source.name, head, source.processor, present, manifests)
+        if chosen.plugin is not None and not self._committer.takes(chosen.plugin):
+            chosen = Route(None, f"no sink takes records of {chosen.plugin}; add one, or widen a sink's processors")
+        flow.routed_at_epoch = self._catalog.epoch
+        if chosen.plugin is not None and chosen.plugin not in current:
+            flow.route = Route(None, f"{chosen.plugin}, which accepts it, is being started")
+            return
+        if chosen == flow.route:
+            return
+        flow.route = chosen
+        if chosen.plugin is not None:
+            events.emit(events.SOURCE_ROUTED, source=source.name, plugin=chosen.plugin, why=chosen.why)
+        else:
+            events.emit(events.SOURCE_UNROUTED, source=source.name, reason=chosen.why)
+
+    def _wake_later(self, flow: _Flow, delay_s: float) -> None:
+        if flow.timer is not None:
+            flow.timer.cancel()
+        flow.timer = asyncio.get_running_loop().call_later(delay_s, self.wake, flow.source)

@@ -1,0 +1,41 @@
+"""What the life of a byte needs to know of the life of a plugin, and no more."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from contract.framing import Framing
+from contract.manifest import Manifest
+from hostd.workers.pool import Crew
+
+
+class Generation(Protocol):
+    """A generation that batches can go to."""
+
+    number: int
+    framing: Framing
+    crew: Crew
+    records: int
+    rejected: int
+
+    @property
+    def plugin(self) -> str:
+        """The plugin's name."""
+        ...
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the plugin says of itself."""
+        ...
+
+
+class Catalog(Protocol):
+    """Which generation of each plugin is current; `epoch` changes whenever that does."""
+
+    epoch: int
+    coming: dict[str, Manifest]
+    """Plugins on their way into service: what they accept waits for them, instead of going to another."""
+
+    @property
+    def current(self) -> Mapping[str, Generation]:
+        """The current generation by plugin name."""
+        ...

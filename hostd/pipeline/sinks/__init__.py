@@ -1,0 +1,40 @@
+"""Where records go. One protocol, one file a kind."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hostd.pipeline.ledger import SinkMark
+
+
+class Sink(Protocol):
+    """Takes encoded records in order. All methods block, and come from one thread at a time.
+
+    A commit is `write` … `sync`, then the ledger, then `accept`. A `write` after one that was not accepted takes
+    its place: a commit that failed half way can be tried again.
+    """
+
+    name: str
+
+    def recover(self) -> None:
+        """Undo what was written after the last commit. Raises OSError."""
+        ...
+
+    def takes(self, processor: str) -> bool:
+        """Tell whether this processor's records go here."""
+        ...
+
+    def write(self, processor: str, chunks: Sequence[bytes | bytearray]) -> None:
+        """Write JSON lines. Raises OSError."""
+        ...
+
+    def sync(self) -> list[SinkMark]:
+        """Make what was written durable; return the marks for the ledger. Raises OSError."""
+        ...
+
+    def accept(self) -> None:
+        """The ledger has the marks: what was written stays."""
+        ...
+
+    def close(self) -> None:
+        """Close the files."""
+        ...

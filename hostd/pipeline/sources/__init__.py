@@ -1,0 +1,1 @@
+"""Where bytes come from. One protocol, one folder or file a kind."""

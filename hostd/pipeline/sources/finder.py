@@ -1,0 +1,308 @@
+"""Globs to open files: found as they appear, known again after a rename, a restart, or a rewrite.
+
+Events are hints here too. What a path is, is asked of the file system each time.
+"""
+
+import asyncio
+import glob
+import os
+import stat
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from hostd import events
+from hostd.config import FileSource as FileSourceConfig
+from hostd.pipeline.ledger import SourceRow
+from hostd.pipeline.sources.file import ENDED_S, FileSource, is_continued_by
+from hostd.watch import FolderWatch, Watcher
+
+LOOK_EVERY_S = 0.05
+"""How soon after a look the next one comes, while files keep appearing."""
+
+Identity = tuple[int, int]
+
+
+class FileFinder:
+    """The files that the configured globs name, each read once, under whatever names.
+
+    `on_data(source)` says that a source may have something to read, `on_gone(source)` that one has ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        configs: tuple[FileSourceConfig, ...],
+        base: Path,
+        excluded: Iterable[Path],
+        rows: Iterable[SourceRow],
+        watcher: Watcher | None = None,
+        on_data: Callable[[FileSource], None],
+        on_gone: Callable[[FileSource], None],
+    ) -> None:
+        self.sources: dict[Identity, FileSource] = {}
+        self._configs = configs
+        self._base = base
+        self._excluded = tuple(f"{folder}{os.sep}" for folder in excluded)
+        self._rows: dict[Identity, list[SourceRow]] = {}
+        self._by_path: dict[str, FileSource] = {}
+        self._watcher = watcher
+        self._watches: dict[Path, FolderWatch] = {}
+        self._on_data = on_data
+        self._on_gone = on_gone
+        self._next_id = 1
+        self._timer: asyncio.TimerHandle | None = None
+        self._unreadable: set[str] = set()
+        self._adopted = False
+        for row in rows:
+            self._remember(row)
+
+    def look(self) -> None:
+        """Compare the globs with what is open. Blocks for as long as listing the folders takes."""
+        self._timer = None
+        self._watch_folders()
+        seen: set[Identity] = set()
+        for config in self._configs:
+            for pattern in config.paths:
+                for name in sorted(glob.iglob(pattern, recursive=True)):
+                    identity = self._look_at(name, config, seen)
+                    if identity is not None:
+                        seen.add(identity)
+        for identity, source in list(self.sources.items()):
+            if identity not in seen:
+                self._lost_sight_of(source)
+        if not self._adopted:
+            self._adopted = True
+            self._adopt_rotated(seen)
+
+    def look_soon(self) -> None:
+        """Look again in a moment. Returns at once; many calls are one look."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self.look)
+
+    def new_id(self) -> int:
+        """Return a number for a source that the ledger does not know."""
+        self._next_id += 1
+        return self._next_id - 1
+
+    def rewritten(self, source: FileSource) -> None:
+        """A source does not hold any more what was read of it: read it from its start, as a new one."""
+        events.emit(events.SOURCE_TRUNCATED, source=source.name, offset=source.offset, size=source.size())
+        self._remember(source.row())
+        source.begin_again(self.new_id())
+
+    def reconfigure(self, configs: tuple[FileSourceConfig, ...]) -> list[FileSource]:
+        """Use other globs; return the sources that they no longer name, for the caller to `release`."""
+        self._configs = configs
+        named = {
+            os.path.realpath(name) for config in configs for p in config.paths for name in glob.glob(p, recursive=True)
+        }
+        for folder in list(self._watches):
+            self._watches.pop(folder).close()
+        return [source for source in self.sources.values() if os.path.realpath(source.path) not in named]
+
+    def release(self, source: FileSource, reason: str) -> None:
+        """Close a source; what was read of it is remembered."""
+        events.emit(events.SOURCE_ENDED, source=source.name, offset=source.offset, reason=reason)
+        self._remember(source.row())
+        self.sources.pop((source.device, source.inode), None)
+        for path in [path for path, known in self._by_path.items() if known is source]:
+            del self._by_path[path]
+        source.close()
+
+    def close(self) -> None:
+        """Stop watching, and close all files."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for watch in self._watches.values():
+            watch.close()
+        for source in self.sources.values():
+            source.close()
+
+    def _watch_folders(self) -> None:
+        if self._watcher is None:
+            return
+        for config in self._configs:
+            for pattern in config.paths:
+                folder, recursive = watched_folder(pattern)
+                watch = self._watches.get(folder)
+                if watch is None:
+                    watch = FolderWatch(self._watcher, folder, self._hinted, recursive=recursive)
+                    self._watches[folder] = watch
+                try:
+                    watch.check()
+                except OSError:
+                    continue  # it is not there yet: its parent is watched, and the slow timer looks again
+
+    def _hinted(self, paths: set[str]) -> None:
+        unknown = False
+        for path in paths:
+            source = self._by_path.get(path)
+            if source is None:
+                unknown = True
+                continue
+            self._on_data(source)
+            try:
+                status = os.stat(path)
+            except OSError:
+                unknown = True
+            else:
+                unknown |= (status.st_dev, status.st_ino) != (source.device, source.inode)
+        if unknown:
+            self.look_soon()
+
+    def _look_at(self, name: str, config: FileSourceConfig, seen: set[Identity]) -> Identity | None:
+        try:
+            status = os.stat(name)
+        except OSError:
+            return None  # gone again, or a link to nothing
+        if not stat.S_ISREG(status.st_mode) or os.path.realpath(name).startswith(self._excluded):
+            return None
+        identity = status.st_dev, status.st_ino
+        source = self.sources.get(identity)
+        if source is None:
+            source = self._open(name, config.processor)
+            if source is None:
+                return None
+        elif identity not in seen:
+            source.moved_away = False
+            source.path = Path(name)
+        self._by_path[os.path.realpath(name)] = source
+        self._on_data(source)
+        return identity
+
+    def _open(self, path: str, processor: str | None) -> FileSource | None:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if path not in self._unreadable:
+                self._unreadable.add(path)
+                events.emit(
+                    events.SOURCE_UNREADABLE,
+                    source=path,
+                    reason=f"{error.strerror}; let the daemon's user read it",
+                )
+            return None
+        self._unreadable.discard(path)
+        status = os.fstat(fd)
+        source = FileSource(0, self._source_name(path), Path(path), fd, status.st_dev, status.st_ino, processor)
+        self._resume(source, status.st_size)
+        self.sources[source.device, source.inode] = source
+        events.emit(events.SOURCE_FOUND, source=source.name, size=status.st_size, offset=source.offset)
+        return source
+
+    def _resume(self, source: FileSource, size: int) -> None:
+        """Go on where the ledger says, if this is a file that it knows."""
+        identity = source.device, source.inode
+        for row in reversed(self._rows.get(identity, [])):
+            if is_continued_by(row.checkpoint, source.fd, size):
+                source.id, source.name = row.id, row.name
+                break
+        else:
+            found = self._find_copied(source, size)
+            source.id = self.new_id()
+            if found is None:
+                return
+            row = found
+        source.rewind(row.checkpoint)
+        source.committed = row.checkpoint
+
+    def _find_copied(self, source: FileSource, size: int) -> SourceRow | None:
+        """Return what was read of a file under another inode: copied by a rotation, or saved anew by an editor."""
+        name = source.path.name
+        for row in reversed([*self._live_rows(), *(row for rows in self._rows.values() for row in rows)]):
+            path = Path(row.path)
+            if (
+                path.parent == source.path.parent
+                and name.startswith(path.name)
+                and is_continued_by(row.checkpoint, source.fd, size)
+            ):
+                return row
+        return None
+
+    def _live_rows(self) -> list[SourceRow]:
+        return [source.row() for source in self.sources.values() if source.offset]
+
+    def _lost_sight_of(self, source: FileSource) -> None:
+        """A file's path names another file, or nothing: find where it went, or read it to its end."""
+        found = _find_in(source.path.parent, (source.device, source.inode))
+        if found is not None:
+            if found != source.path:
+                events.emit(events.SOURCE_ROTATED, source=source.name, offset=source.offset)
+            self._by_path[os.path.realpath(found)] = source
+            source.path = found
+            source.moved_away = True
+        elif not source.moved_away:
+            source.moved_away = True
+            events.emit(events.SOURCE_ROTATED, source=source.name, offset=source.offset)
+        self._on_data(source)
+        asyncio.get_running_loop().call_later(ENDED_S + 0.1, self._check_ended, source)
+
+    def _check_ended(self, source: FileSource) -> None:
+        if source.fd < 0 or not source.moved_away:
+            return
+        if not source.has_ended():
+            asyncio.get_running_loop().call_later(ENDED_S, self._check_ended, source)
+            return
+        self._on_data(source)
+        self._on_gone(source)
+
+    def _adopt_rotated(self, seen: set[Identity]) -> None:
+        """Open files that were rotated out of the globs while nobody looked, and were not read to their end."""
+        folders: dict[Path, dict[Identity, Path]] = {}
+        for identity, rows in list(self._rows.items()):
+            row = rows[-1]
+            folder = Path(row.path).parent
+            if identity in seen or identity in self.sources or not self._is_ours(row.path):
+                continue
+            if folder not in folders:
+                folders[folder] = _list(folder)
+            found = folders[folder].get(identity)
+            if found is None:
+                continue
+            source = self._open(str(found), None)
+            if source is None:
+                continue
+            if source.offset and source.offset < source.size():
+                source.moved_away = True
+                self._on_data(source)
+                asyncio.get_running_loop().call_later(ENDED_S + 0.1, self._check_ended, source)
+            else:
+                self.release(source, "it was rotated, and had been read to its end")
+
+    def _is_ours(self, path: str) -> bool:
+        """Tell whether a path is in a folder that the globs are about."""
+        return any(path.startswith(str(watched_folder(p)[0])) for config in self._configs for p in config.paths)
+
+    def _remember(self, row: SourceRow) -> None:
+        rows = self._rows.setdefault((row.device, row.inode), [])
+        rows[:] = [known for known in rows if known.id != row.id]
+        rows.append(row)
+        self._next_id = max(self._next_id, row.id + 1)
+
+    def _source_name(self, path: str) -> str:
+        """Return a path as records name it: relative to the settings' folder where it lies in it."""
+        try:
+            return str(Path(path).relative_to(self._base))
+        except ValueError:
+            return path
+
+
+def _list(folder: Path) -> dict[Identity, Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return {(s.st_dev, s.st_ino): Path(e.path) for e in entries if stat.S_ISREG((s := e.stat()).st_mode)}
+    except OSError:
+        return {}  # gone, with all that was in it
+
+
+def _find_in(folder: Path, identity: Identity) -> Path | None:
+    return _list(folder).get(identity)
+
+
+def watched_folder(pattern: str) -> tuple[Path, bool]:
+    """Return the folder of a glob that has no wildcard in it, and whether the glob reaches below that folder."""
+    parts = Path(pattern).parts
+    fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    return Path(*parts[:fixed]), fixed < len(parts) - 1

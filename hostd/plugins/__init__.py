@@ -1,0 +1,1 @@
+"""The life of a plugin: a folder's files, checked and prepared, become generations in a catalog."""

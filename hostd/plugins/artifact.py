@@ -1,0 +1,228 @@
+"""A plugin file to bytes, digest, private copy and manifest. Nothing of it runs here.
+
+The file is opened once; from then on the bytes that were hashed are the bytes that count. The private copy
+lies in a folder named by the digest, so that two versions never share a path.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from contract.manifest import Manifest, ManifestError, read_script
+from contract.version import CONTRACT_VERSION
+from hostd.errors import Refusal, Stage
+from hostd.plugins import wheel
+
+MAX_BYTES = {".py": 4 << 20, ".whl": 256 << 20}
+
+
+class BeingWrittenError(Exception):
+    """Somebody has the file open for writing: it is looked at again, not refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One plugin file's bytes, checked.
+
+    `path` is where the user dropped it and `display` how messages call it; `private` is the copy that runs: a
+    file for `py`, a folder for `wheel`. `module` and `attribute` are the factory's.
+    """
+
+    path: Path
+    display: str
+    kind: Literal["py", "wheel"]
+    digest: str
+    size: int
+    manifest: Manifest
+    private: Path
+    module: str
+    attribute: str
+    requirements: tuple[Requirement, ...]
+
+
+def read(file: Path, store: Path, *, path: Path | None = None) -> Artifact:
+    """Read and check a plugin file; blocks on the disk. `path` is where it counts as lying, if not at `file`.
+
+    Raises Refusal, BeingWrittenError, or FileNotFoundError when it is gone again.
+    """
+    path = path or file
+    display = f"{path.parent.name}/{path.name}"
+    content = _read_once(file, display)
+    digest = hashlib.sha256(content).hexdigest()
+    if path.suffix == ".whl":
+        return _check_wheel(path, display, content, digest, store)
+    return _check_script(path, display, content, digest, store)
+
+
+def _read_once(path: Path, display: str) -> bytes:
+    try:
+        # Not blocking: a FIFO named like a plugin must not hang us.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Refusal(
+            Stage.FOUND,
+            display,
+            f"cannot be read: {error.strerror}",
+            "let the daemon's user read it",
+            transient=True,
+        ) from error
+    with os.fdopen(fd, "rb") as file:
+        before = os.fstat(fd)
+        if not stat.S_ISREG(before.st_mode):
+            raise Refusal(Stage.FOUND, display, "is not a regular file", "drop a file")
+        limit = MAX_BYTES[path.suffix]
+        if before.st_size > limit:
+            raise Refusal(Stage.CHECKED, display, f"has {before.st_size} bytes, more than {limit}", "make it smaller")
+        _refuse_writers(fd)
+        content = file.read(limit + 1)
+        after = os.fstat(fd)
+        if len(content) != before.st_size or after.st_mtime_ns != before.st_mtime_ns:
+            raise BeingWrittenError(display)
+        return content
+
+
+def _refuse_writers(fd: int) -> None:
+    """Raise BeingWrittenError when any process has the file open for writing.
+
+    The kernel grants a read lease only where nobody does. Where leases do not work (a file of another user, some
+    file systems, other systems) the comparison of size and time around the read has to do.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return
+    try:
+        # Who opens the file meanwhile is told by a signal, SIGIO unless we choose one that is ignored by default.
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError as error:
+        raise BeingWrittenError from error
+    except OSError:
+        return
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
+def _check_script(path: Path, display: str, content: bytes, digest: str, store: Path) -> Artifact:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Refusal(Stage.CHECKED, f"{display}:{line}", "is not UTF-8", "save it as UTF-8") from error
+    try:
+        manifest, metadata = read_script(text)
+    except ManifestError as error:
+        where = f"{display}:{error.line}" if error.line else display
+        raise Refusal(Stage.CHECKED, where, error.problem, error.remedy) from error
+    _check_contract(manifest, display)
+    _check_python(metadata.requires_python, display)
+    return Artifact(
+        path=path,
+        display=display,
+        kind="py",
+        digest=digest,
+        size=len(content),
+        manifest=manifest,
+        private=_keep(content, path.name, digest, store),
+        module=f"hostd_plugin_{manifest.name}_{digest[:12]}",
+        attribute="new_processor",
+        requirements=_requirements(metadata.dependencies, display),
+    )
+
+
+def _check_wheel(path: Path, display: str, content: bytes, digest: str, store: Path) -> Artifact:
+    contents = wheel.read(path.name, display, content)
+    _check_contract(contents.manifest, display)
+    _check_python(contents.requires_python, display)
+    kept = _keep(content, path.name, digest, store)
+    private = kept.parent / "unpacked"
+    if not private.exists():
+        wheel.unpack(content, private)
+    return Artifact(
+        path=path,
+        display=display,
+        kind="wheel",
+        digest=digest,
+        size=len(content),
+        manifest=contents.manifest,
+        private=private,
+        module=contents.module,
+        attribute=contents.attribute,
+        requirements=_requirements(contents.dependencies, display),
+    )
+
+
+def _check_contract(manifest: Manifest, display: str) -> None:
+    if not manifest.speaks():
+        raise Refusal(
+            Stage.CHECKED,
+            display,
+            f"asks for contract {manifest.contract!r}, and this hostd speaks {CONTRACT_VERSION}",
+            f'write contract = ">={CONTRACT_VERSION},<2" if it works with that, or upgrade hostd',
+        )
+
+
+def _check_python(requires_python: str | None, display: str) -> None:
+    running = ".".join(map(str, sys.version_info[:3]))
+    try:
+        fits = SpecifierSet(requires_python or "").contains(running, prereleases=True)
+    except InvalidSpecifier as error:
+        raise Refusal(
+            Stage.CHECKED,
+            display,
+            f"requires-python {requires_python!r} is not a PEP 440 specifier",
+            "write >=3.11",
+        ) from error
+    if not fits:
+        raise Refusal(
+            Stage.CHECKED,
+            display,
+            f"needs Python {requires_python}, and hostd runs on {running}",
+            "run hostd on such a Python, or widen requires-python",
+        )
+
+
+def _requirements(dependencies: tuple[str, ...], display: str) -> tuple[Requirement, ...]:
+    requirements = []
+    for text in dependencies:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as error:
+            raise Refusal(
+                Stage.CHECKED,
+                display,
+                f"dependency {text!r} is not a PEP 508 requirement: {error}",
+                "correct it",
+            ) from error
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            requirements.append(requirement)
+    return tuple(requirements)
+
+
+def _keep(content: bytes, name: str, digest: str, store: Path) -> Path:
+    """Put the bytes in the store, whole or not at all, and return their path there."""
+    folder = store / digest
+    kept = folder / name
+    if kept.exists():
+        return kept
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        file.write(content)
+    Path(file.name).chmod(0o400)
+    Path(file.name).replace(kept)
+    return kept
+
+
+def discard(digest: str, store: Path) -> None:
+    """Remove a private copy; one that is gone already is no error."""
+    shutil.rmtree(store / digest, ignore_errors=True)

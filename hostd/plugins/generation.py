@@ -1,0 +1,86 @@
+"""One artifact of one plugin on its way into service and out of it: one enum, one table, one `advance`."""
+
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from contract.framing import Framing
+from contract.manifest import Manifest
+from hostd import clock
+from hostd.plugins.artifact import Artifact
+from hostd.workers.pool import Crew
+
+
+class State(StrEnum):
+    """Where a generation stands."""
+
+    CHECKED = "checked"
+    PREPARED = "prepared"
+    STARTED = "started"
+    CURRENT = "current"
+    DRAINING = "draining"
+    RETIRED = "retired"
+    REFUSED = "refused"
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.CHECKED: frozenset({State.PREPARED, State.REFUSED}),
+    State.PREPARED: frozenset({State.STARTED, State.REFUSED}),
+    State.STARTED: frozenset({State.CURRENT, State.REFUSED}),
+    State.CURRENT: frozenset({State.DRAINING}),
+    State.DRAINING: frozenset({State.RETIRED}),
+    State.RETIRED: frozenset(),
+    State.REFUSED: frozenset(),
+}
+
+
+def generation_key(artifact: Artifact, options: dict[str, Any] | None) -> str:
+    """Return what distinguishes the generations of one plugin, as text."""
+    return f"{artifact.digest}:{json.dumps(options or {}, sort_keys=True, default=str)}"
+
+
+class TransitionError(Exception):
+    """A transition that the table does not have: a bug of ours."""
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """One artifact of one plugin, with the options it runs with. `number` counts from 1 per plugin."""
+
+    number: int
+    artifact: Artifact
+    options: dict[str, Any] | None
+    crew: Crew
+    framing: Framing
+    state: State = State.CHECKED
+    since: str = field(default_factory=clock.timestamp)
+    records: int = 0
+    rejected: int = 0
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the plugin says of itself."""
+        return self.artifact.manifest
+
+    @property
+    def plugin(self) -> str:
+        """The plugin's name."""
+        return self.manifest.name
+
+    @property
+    def key(self) -> str:
+        """What makes it another generation than one of the same plugin: its bytes or its options."""
+        return generation_key(self.artifact, self.options)
+
+    @property
+    def version(self) -> str:
+        """The plugin's version."""
+        return self.manifest.version
+
+    def advance(self, state: State) -> None:
+        """Move on to `state`; the only writer of it. Raises TransitionError."""
+        if state not in TRANSITIONS[self.state]:
+            raise TransitionError(f"{self.plugin} generation {self.number}: {self.state} -> {state}")
+        self.state = state
+        self.since = clock.timestamp()

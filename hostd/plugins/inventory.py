@@ -1,0 +1,96 @@
+"""What lies in the folder, as of the last look: each file read once per contents, and refused or an artifact."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostd import clock, events
+from hostd.errors import Refusal
+from hostd.plugins import artifact as artifacts
+from hostd.plugins.artifact import Artifact, BeingWrittenError
+from hostd.plugins.folder import Folder, Signature
+
+SETTLE_S = 0.25
+"""How long a file must be gone before it counts as removed: editors move the old one away first."""
+
+WRITING_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a file was when it was last read; no artifact when it was refused. `seen_at` is monotonic."""
+
+    signature: Signature
+    artifact: Artifact | None
+    seen_at: float
+
+
+class Inventory:
+    """Reads what is new in the folder. Refusals go to `on_refusal(path, refusal)`, once per contents."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        store: Path,
+        look_again: Callable[[], None],
+        on_refusal: Callable[[Path, Refusal], None],
+    ) -> None:
+        self.files: dict[Path, Known] = {}
+        self._folder = folder
+        self._store = store
+        self._look_again = look_again
+        self._on_refusal = on_refusal
+        self._missing_since: dict[Path, float] = {}
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether no file is missing that may come back in a moment."""
+        return not self._missing_since
+
+    async def look(self, seen_at: float) -> bool:
+        """Bring `files` up to date; False when the folder cannot be read, and nothing changed then."""
+        found = self._folder.scan()
+        if found is None:
+            return False
+        news = [
+            (path, signature)
+            for path, signature in found.items()
+            if path not in self.files or self.files[path].signature != signature
+        ]
+        await asyncio.gather(*(self._read(path, signature, seen_at) for path, signature in news))
+        self._forget_missing(found)
+        return True
+
+    def forget_refusals(self) -> None:
+        """Read files that were refused again at the next look."""
+        for path in [path for path, known in self.files.items() if known.artifact is None]:
+            del self.files[path]
+
+    async def _read(self, path: Path, signature: Signature, seen_at: float) -> None:
+        try:
+            artifact = await asyncio.to_thread(artifacts.read, path, self._store)
+        except BeingWrittenError:
+            # Closing it is an event, but not every file system and every writer gives one.
+            asyncio.get_running_loop().call_later(WRITING_S, self._look_again)
+            return
+        except FileNotFoundError:
+            return
+        except Refusal as refusal:
+            self.files[path] = Known(signature, None, seen_at)
+            self._on_refusal(path, refusal)
+            return
+        self.files[path] = Known(signature, artifact, seen_at)
+        events.emit(events.ARTIFACT_FOUND, path=artifact.display, digest=artifact.digest[:12], size=artifact.size)
+
+    def _forget_missing(self, found: dict[Path, Signature]) -> None:
+        now = clock.monotonic()
+        for path in found:
+            self._missing_since.pop(path, None)
+        for path in [path for path in self.files if path not in found]:
+            gone_for = now - self._missing_since.setdefault(path, now)
+            if gone_for < SETTLE_S:
+                asyncio.get_running_loop().call_later(SETTLE_S - gone_for + 0.001, self._look_again)
+            else:
+                del self._missing_since[path]
+                del self.files[path]

@@ -1,0 +1,90 @@
+"""A checked artifact to a generation that has proven that it can serve: prepared, then started.
+
+The daemon and `hostd check` share this path, and so its messages.
+"""
+
+from typing import Any
+
+from hostd import clock, events
+from hostd.errors import Refusal, Stage, WorkerLostError
+from hostd.plugins import environment
+from hostd.plugins.artifact import Artifact
+from hostd.plugins.generation import Generation, State
+from hostd.workers import wire
+from hostd.workers.pool import GenerationBrokenError, Pool
+
+
+def make(number: int, artifact: Artifact, options: dict[str, Any] | None, source_field: str, pool: Pool) -> Generation:
+    """Return a checked generation, without a process yet."""
+    load = load_message(artifact, options, source_field)
+    crew = pool.crew(load, artifact.manifest.limits.time_s, number)
+    return Generation(number, artifact, options, crew, artifact.manifest.compiled_framing())
+
+
+async def prove(generation: Generation) -> None:
+    """Take a generation from checked to started: its first worker has imported it and passed its samples.
+
+    Raises Refusal, and the generation is refused; nothing of it is left running then.
+    """
+    began = clock.monotonic()
+    artifact = generation.artifact
+    try:
+        environment.prepare(artifact)
+        generation.advance(State.PREPARED)
+        pid = await generation.crew.start()
+    except GenerationBrokenError as error:
+        generation.advance(State.REFUSED)
+        broken = error.broken
+        raise Refusal(Stage.STARTED, broken.where, broken.problem, broken.remedy) from error
+    except WorkerLostError as error:
+        generation.advance(State.REFUSED)
+        raise Refusal(
+            Stage.STARTED,
+            artifact.display,
+            f"its worker was lost while loading it: {error.reason}",
+            "look for os._exit, native code, or an endless loop at import",
+            transient=True,
+        ) from error
+    except Refusal:
+        generation.advance(State.REFUSED)
+        raise
+    generation.advance(State.STARTED)
+    events.emit(
+        events.GENERATION_STARTED,
+        plugin=generation.plugin,
+        generation=generation.number,
+        version=generation.version,
+        digest=artifact.digest[:12],
+        path=artifact.display,
+        pid=pid,
+        ms=clock.milliseconds_since(began),
+    )
+
+
+def load_message(artifact: Artifact, options: dict[str, Any] | None, source_field: str) -> wire.Load:
+    """Return what a worker needs to become a worker of this artifact."""
+    manifest, framing = artifact.manifest, artifact.manifest.framing
+    header = manifest.header
+    return wire.Load(
+        kind=artifact.kind,
+        path=str(artifact.private),
+        digest=artifact.digest,
+        display=artifact.display,
+        module=artifact.module,
+        attribute=artifact.attribute,
+        name=manifest.name,
+        options=options,
+        framing=[
+            framing.kind,
+            framing.start,
+            framing.quote or "",
+            header if isinstance(header, int) else 0,
+            header if isinstance(header, str) else None,
+        ],
+        samples=[
+            [sample.content().hex(), sample.header, sample.name, list(sample.records), sample.rejected]
+            for sample in manifest.samples
+        ],
+        memory_mib=manifest.limits.memory_mib,
+        source_field=source_field,
+    )

@@ -1,0 +1,56 @@
+"""The state folder: made private, and owned by one daemon at a time."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from hostd.errors import StateError
+
+LEDGER = "ledger.db"
+ARTIFACTS = "artifacts"
+SOCKET = "hostd.sock"
+LOCK = "lock"
+
+
+class StateFolder:
+    """The folder of what must survive a restart, mode 0700. `acquire` comes first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ledger = path / LEDGER
+        self.artifacts = path / ARTIFACTS
+        self.socket = path / SOCKET
+        self._lock_fd = -1
+
+    def acquire(self) -> None:
+        """Make the folder and lock it. Raises StateError, with the pid of the daemon that has it."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+            self.artifacts.mkdir(mode=0o700, exist_ok=True)
+            fd = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StateError(
+                str(self.path),
+                f"the state folder cannot be used: {error.strerror}",
+                "set [state] folder, or its owner",
+            ) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "?"
+            os.close(fd)
+            raise StateError(
+                str(self.path),
+                f"another hostd is running on this state folder, pid {pid}",
+                f"stop it (kill {pid}), or set another [state] folder",
+            ) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        self._lock_fd = fd
+
+    def release(self) -> None:
+        """Let another daemon have it."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1

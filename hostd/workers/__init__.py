@@ -1,0 +1,1 @@
+"""Where plugin code runs: processes forked from a zygote, spoken to over a socket pair."""

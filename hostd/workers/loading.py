@@ -1,0 +1,161 @@
+"""A generation's bytes to a processor, inside a worker: import, options, factory.
+
+The bytes that were hashed are the bytes that run: the source is read once, its digest compared, and compiled
+under the name that the author knows it by; no cache is read or written.
+"""
+
+import hashlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from contract.processor import Processor, describe
+from hostd.workers import wire
+
+
+class BrokenPluginError(Exception):
+    """A generation that cannot serve: where, what, and what its author should do."""
+
+    def __init__(self, where: str, problem: str, remedy: str, cause: BaseException | None = None) -> None:
+        self.where = where
+        self.problem = problem
+        self.remedy = remedy
+        self.trace = "".join(traceback.format_exception(cause))[-4000:] if cause is not None else ""
+        super().__init__(f"{where}: {problem}; {remedy}")
+
+
+class _ArtifactLoader(importlib.abc.SourceLoader):
+    """Loads one module from bytes in memory, under the path that its author knows."""
+
+    def __init__(self, source: bytes, display: str) -> None:
+        self._source = source
+        self._display = display
+
+    def get_filename(self, fullname: str) -> str:  # noqa: ARG002
+        return self._display
+
+    def get_data(self, path: str | bytes) -> bytes:
+        if path == self._display:
+            return self._source
+        raise OSError(f"{path!r} is not part of this artifact")  # among them any .pyc
+
+
+def import_artifact(load: wire.Load) -> ModuleType:
+    """Import the generation's module under a name of its own. Raises BrokenPluginError."""
+    try:
+        if load.kind == "py":
+            return _import_file(load)
+        sys.path.insert(0, load.path)
+        module = importlib.import_module(load.module)
+    except SyntaxError as error:
+        where = f"{_shown(error.filename, load)}:{error.lineno}"
+        raise BrokenPluginError(where, f"SyntaxError: {error.msg}", f"mend line {error.lineno}", error) from error
+    except BrokenPluginError:
+        raise
+    except BaseException as error:
+        where, text = blame(error, load)
+        raise BrokenPluginError(where, f"importing it raises {text}", "mend that line", error) from error
+    if not str(getattr(module, "__file__", "")).startswith(load.path):
+        raise BrokenPluginError(
+            load.display,
+            f"its package {load.module!r} has the name of one that is already loaded",
+            "rename the package",
+        )
+    return module
+
+
+def _import_file(load: wire.Load) -> ModuleType:
+    source = Path(load.path).read_bytes()
+    if hashlib.sha256(source).hexdigest() != load.digest:
+        raise BrokenPluginError(load.display, "its private copy was changed", "drop the file in again")
+    loader = _ArtifactLoader(source, load.display)
+    spec = importlib.machinery.ModuleSpec(load.module, loader, origin=load.display)
+    spec.has_location = True
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[load.module] = module
+    loader.exec_module(module)
+    return module
+
+
+def make_options(module: ModuleType, load: wire.Load) -> Any:
+    """Validate the operator's options by the module's `Options`, if it has one. Raises BrokenPluginError."""
+    model = getattr(module, "Options", None)
+    table = f"[plugins.options.{load.name}]"
+    if model is None:
+        if load.options:
+            raise BrokenPluginError(table, f"plugin {load.name!r} takes no options", f"remove {table} from hostd.toml")
+        return None
+    try:
+        return model.model_validate(load.options or {})
+    except Exception as error:
+        problems = getattr(error, "errors", None)
+        if not callable(problems):
+            where, text = blame(error, load)
+            raise BrokenPluginError(
+                where, f"Options raises {text}", "define Options as a pydantic.BaseModel", error
+            ) from error
+        first = problems(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BrokenPluginError(
+            f"{table} {field}",
+            f"{first['msg']} (got {first.get('input')!r:.100})",
+            "correct it in hostd.toml",
+            error,
+        ) from error
+
+
+def make_processor(module: ModuleType, load: wire.Load) -> Processor:
+    """Call the module's factory. Raises BrokenPluginError."""
+    factory: Any = module
+    for part in load.attribute.split("."):
+        factory = getattr(factory, part, None)
+    if not callable(factory):
+        raise BrokenPluginError(
+            load.display,
+            f"has no function {load.attribute}()",
+            f"define one that returns the processor: def {load.attribute}(): …",
+        )
+    try:
+        processor = factory()
+    except BaseException as error:
+        where, text = blame(error, load)
+        raise BrokenPluginError(where, f"{load.attribute}() raises {text}", "mend that line", error) from error
+    if not callable(getattr(processor, "parse", None)):
+        raise BrokenPluginError(
+            load.display,
+            f"{load.attribute}() returns {type(processor).__name__} without a method parse(data, ctx)",
+            "return an object that has one, or contract.each_line(function)",
+        )
+    made: Processor = processor
+    return made
+
+
+def blame(error: BaseException, load: wire.Load) -> tuple[str, str]:
+    """Return the plugin's own innermost line in `error`'s traceback, as `file:line`, and the error as text."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == load.display or (load.kind == "wheel" and frame.filename.startswith(load.path))
+    ]
+    where = f"{_shown(own[-1].filename, load)}:{own[-1].lineno}" if own else load.display
+    return where, describe(error)[:1000]
+
+
+def _shown(filename: str | None, load: wire.Load) -> str:
+    """Return a file name as its author knows it: inside a wheel, the wheel and the path in it."""
+    if filename is None or not filename.startswith(load.path):
+        return filename or load.display
+    return f"{load.display}{filename.removeprefix(load.path)}"
+
+
+def short(value: Any) -> str:
+    """Return a value as JSON of at most 300 characters, for a message."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 300 else f"{text[:300]}… ({len(text)} characters)"

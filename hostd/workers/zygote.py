@@ -1,0 +1,147 @@
+"""The process that workers are forked from: it has imported what every plugin needs, and never runs a plugin.
+
+`python -I -m hostd.workers.zygote FD PARENT_PID`. Requests and answers are JSON on a SOCK_SEQPACKET socket:
+`{"fork": n}` with the worker's end of a socket pair attached, `{"kill": pid}`; `{"ready": pid}`,
+`{"forked": n, "pid": pid}`, `{"exited": pid, "status": n}`. It is the workers' parent, so that a pid it is asked
+to kill is always that worker's. When the daemon goes, however it goes, the zygote ends, and its workers with it.
+"""
+
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import resource
+import selectors
+import signal
+import socket
+import sys
+from typing import Any
+
+import hostd.workers.worker as worker
+
+PR_SET_PDEATHSIG = 1
+PRELOAD = ("pydantic", "csv", "datetime", "decimal", "struct", "xml.etree.ElementTree", "zlib")
+"""What plugins commonly import: loaded once here, shared by every worker."""
+
+
+def main() -> None:
+    """Serve fork requests until the daemon hangs up."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    daemon_pid = int(sys.argv[2])
+    die_with_parent(daemon_pid)
+    for name in PRELOAD:
+        with contextlib.suppress(ImportError):  # an environment of a plugin's own may lack it
+            __import__(name)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the daemon ends it by hanging up
+    wake_read, wake_write = os.pipe()
+    for fd in (wake_read, wake_write):
+        os.set_blocking(fd, False)
+    signal.set_wakeup_fd(wake_write)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    # What is imported now is never garbage: keep the collector from touching, and so copying, shared pages.
+    gc.collect()
+    gc.freeze()
+    _say(control, {"ready": os.getpid()})
+    with selectors.DefaultSelector() as selector:
+        selector.register(control, selectors.EVENT_READ)
+        selector.register(wake_read, selectors.EVENT_READ)
+        children: set[int] = set()
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is control:
+                    if not _serve(control, children):
+                        return
+                else:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(wake_read, 4096)
+                    _reap(control, children)
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when its parent ends, and end now if that has happened already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        os._exit(1)
+
+
+def _serve(control: socket.socket, children: set[int]) -> bool:
+    try:
+        message, fds, _, _ = socket.recv_fds(control, 4096, 1)
+    except ConnectionResetError:  # hung up with an answer of ours unread
+        message, fds = b"", []
+    if not message:
+        return False
+    request: dict[str, Any] = json.loads(message)
+    if "kill" in request:
+        if request["kill"] in children:
+            _kill_group(request["kill"])
+        return True
+    zygote_pid = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        _become_worker(fds[0], zygote_pid)
+    for fd in fds:
+        os.close(fd)
+    children.add(pid)
+    _say(control, {"forked": request["fork"], "pid": pid})
+    return True
+
+
+def _become_worker(fd: int, zygote_pid: int) -> None:
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.setpgid(0, 0)
+        die_with_parent(zygote_pid)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        null = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(null, standard)
+        sock = socket.socket(fileno=fd)
+        worker.main(sock)
+        status = 0
+    except (BrokenPipeError, ConnectionResetError):
+        status = 0  # the daemon hung up while we were answering
+    finally:
+        os._exit(status)
+
+
+def _reap(control: socket.socket, children: set[int]) -> None:
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None:
+            return
+        if ended.si_pid in children:
+            # Before it is reaped, while nobody else can get its number: what it started ends with it.
+            _kill_group(ended.si_pid)
+            children.discard(ended.si_pid)
+        _, status = os.waitpid(ended.si_pid, 0)
+        _say(control, {"exited": ended.si_pid, "status": os.waitstatus_to_exitcode(status)})
+
+
+def _kill_group(pid: int) -> None:
+    """Kill a worker and what it started. It leads a group of its own, unless it has just been forked."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _say(control: socket.socket, message: dict[str, int]) -> None:
+    try:
+        control.send(json.dumps(message).encode())
+    except (BrokenPipeError, ConnectionResetError):
+        sys.exit(0)  # the daemon is gone
+
+
+if __name__ == "__main__":
+    main()

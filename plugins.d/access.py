@@ -1,0 +1,181 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = []
+#
+# [tool.hostd]
+# name = "access"
+# version = "1.0.0"
+# contract = ">=1.0,<2"
+# summary = "Apache and nginx access logs, in the common and the combined format."
+# framing = "lines"
+#
+# [tool.hostd.accepts]
+# head = '^[^\s{"]+ \S+ \S+ \[\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "[^\n]*" \d{3} (\d|-)'
+# priority = -20
+#
+# [[tool.hostd.samples]]
+# input = '''
+# 192.0.2.7 dana frank [17/May/2015:12:05:03 +0200] "GET /a?b=1 HTTP/2.0" 200 2326 "//example.com/" "curl/8"
+# 192.0.2.7 dana
+# '''
+# rejected = 1
+#
+# [[tool.hostd.samples.records]]
+# timestamp = "2015-05-17T10:05:03Z"
+# client = "192.0.2.7"
+# ident = "dana"
+# user = "frank"
+# method = "GET"
+# path = "/a?b=1"
+# protocol = "HTTP/2.0"
+# status = 200
+# bytes = 2326
+# referer = "//example.com/"
+# agent = "curl/8"
+# ///
+r"""Apache and nginx access logs: the common and the combined format of Apache's `mod_log_config`.
+
+The time becomes RFC 3339 in UTC, and `-` becomes null. A request that is not `METHOD path HTTP/x` is kept
+whole as `request`, with `method`, `path` and `protocol` null. What a server adds after the last field is kept
+as `extra`. Quoted fields stay as they are written, with the server's escapes (`\"`, `\x16`).
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import chain
+
+from contract import Context, JsonValue, Record
+
+# Possessive (`++`, `*+`), so that no part can backtrack and a hostile line costs no more than an honest one.
+_START = r'^(\S++) (\S++) (\S++) \[(.{26})\] "([A-Z]++) (\S++) (HTTP/[0-9.]++)" ([0-9]{3}) ([0-9]{1,18}+|-)'
+_COMBINED = re.compile(rf'{_START} "([^"]*+)" "([^"]*+)"\r?$', re.MULTILINE | re.ASCII)
+_COMMON = re.compile(rf"{_START}\r?$", re.MULTILINE | re.ASCII)
+
+_QUOTED = r'([^"\\]*+(?:\\.[^"\\]*+)*+)'
+_ANY_LINE = re.compile(
+    rf'(\S++) (\S++) (\S++) \[([^]]++)\] "(?:([A-Z]++) (\S++) (HTTP/[0-9.]++)|{_QUOTED})"'
+    rf' ([0-9]{{3}}) ([0-9]{{1,18}}+|-)(?: "{_QUOTED}" "{_QUOTED}")?(?: (.*))?',
+    re.ASCII,
+)
+_ROW = (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12)
+_REQUEST, _EXTRA = 8, 13
+
+_LINES_IN_A_PIECE = 32
+_MINUTE = re.compile(r"(\d{1,2})/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d)([+-])(\d\d)(\d\d)", re.ASCII)
+_MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
+_SECONDS = {f":{second:02} ": f":{second:02}Z" for second in range(61)}
+_STATUSES = {f"{status:03}": status for status in range(1000)}
+
+
+class _Minutes(dict[str, str]):
+    """`17/May/2015:12:05+0200` to `2015-05-17T10:05`, remembered. ValueError: there is no such time."""
+
+    def __missing__(self, text: str) -> str:
+        found = _MINUTE.fullmatch(text)
+        if found is None or found[2] not in _MONTHS:
+            raise ValueError(f"{text!r} is not a time like 17/May/2015:12:05+0200")
+        day, month, year, hour, minute, sign, hours, minutes = found.groups()
+        offset = timedelta(hours=int(hours), minutes=int(minutes))
+        zone = timezone(-offset if sign == "-" else offset)
+        local = datetime(int(year), _MONTHS[month], int(day), int(hour), int(minute), tzinfo=zone)
+        if len(self) >= 10_000:
+            self.clear()
+        self[text] = utc = local.astimezone(UTC).isoformat()[:16]
+        return utc
+
+
+class _Times(dict[str, str]):
+    """`17/May/2015:12:05:03 +0200` to RFC 3339 in UTC, remembered, because neighbouring lines share it."""
+
+    def __init__(self) -> None:
+        self._minutes = _Minutes()
+
+    def __missing__(self, text: str) -> str:
+        # Zones differ by whole minutes, so the seconds stay as they are.
+        second = _SECONDS.get(text[-9:-5])
+        if second is None:
+            raise ValueError(f"{text!r} is not a time like 17/May/2015:12:05:03 +0200")
+        if len(self) >= 10_000:
+            self.clear()
+        self[text] = utc = self._minutes[text[:-9] + text[-5:]] + second
+        return utc
+
+
+class AccessProcessor:
+    """Parses a batch in one pass of one expression; where that fails, piece by piece; there, line by line."""
+
+    def __init__(self) -> None:
+        self._times = _Times()
+
+    def parse(self, data: bytes, ctx: Context) -> Iterable[Record]:
+        lines = data.count(b"\n") + (not data.endswith(b"\n"))
+        records = self._at_once(data, lines)
+        if records is not None:
+            return records
+        return chain.from_iterable(self._pieces(data.split(b"\n"), ctx))
+
+    def _pieces(self, lines: list[bytes], ctx: Context) -> Iterable[list[Record]]:
+        for start in range(0, len(lines), _LINES_IN_A_PIECE):
+            piece = lines[start : start + _LINES_IN_A_PIECE]
+            records = self._at_once(b"\n".join(piece), len(piece))
+            yield records if records is not None else self._line_by_line(piece, ctx)
+
+    def _at_once(self, data: bytes, lines: int) -> list[Record] | None:
+        """Return a record for each line when all are of the ordinary form, and None otherwise."""
+        text = data.decode("utf-8", "backslashreplace")
+        # A match begins at a line's start, so as many matches as lines means one for each, and none longer.
+        # An escaped quote in the referer or the agent is one quote too many here.
+        rows = _COMBINED.findall(text)
+        if not rows:
+            rows = [(*row, "-", "-") for row in _COMMON.findall(text)]
+        if len(rows) != lines:
+            return None
+        try:
+            return self._records(rows)
+        except ValueError:  # an impossible time, which costs its own line only
+            return None
+
+    def _records(self, rows: Iterable[tuple[str, ...]]) -> list[Record]:
+        times = self._times
+        return [
+            {
+                "timestamp": times[time],
+                "client": client,
+                "ident": None if ident == "-" else ident,
+                "user": None if user == "-" else user,
+                "method": method,
+                "path": path,
+                "protocol": protocol,
+                "status": _STATUSES[status],
+                "bytes": None if size == "-" else int(size),
+                "referer": None if referer == "-" else referer,
+                "agent": None if agent == "-" else agent,
+            }
+            for client, ident, user, time, method, path, protocol, status, size, referer, agent in rows
+        ]
+
+    def _line_by_line(self, lines: list[bytes], ctx: Context) -> list[Record]:
+        records: list[Record] = []
+        for line in lines:
+            found = _ANY_LINE.fullmatch(line.decode("utf-8", "backslashreplace").removesuffix("\r"))
+            if found is None:
+                if line.strip():
+                    ctx.reject(line, "not a line of the common or the combined log format")
+                continue
+            try:
+                record: dict[str, JsonValue] = dict(*self._records([found.group(*_ROW)]))
+            except ValueError as error:
+                ctx.reject(line, str(error))
+                continue
+            if found[_REQUEST] is not None:
+                record["request"] = None if found[_REQUEST] == "-" else found[_REQUEST]
+            if found[_EXTRA]:
+                record["extra"] = found[_EXTRA]
+            records.append(record)
+        return records
+
+
+def new_processor() -> AccessProcessor:
+    return AccessProcessor()

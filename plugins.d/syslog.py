@@ -1,0 +1,161 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = []
+#
+# [tool.hostd]
+# name = "syslog"
+# version = "1.0.0"
+# contract = ">=1.0,<2"
+# summary = "Syslog: RFC 5424, RFC 3164, and the files that syslogd and rsyslog write."
+# framing = "lines"
+#
+# [tool.hostd.accepts]
+# head = '''(?x)
+#   ^(\xef\xbb\xbf)?
+#   ( <\d{1,3}>1[ ](-|\d{4}-)
+#   | (<\d{1,3}>)?
+#     ( (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[ ][ \d]\d([ ]\d{4})?[ ]\d\d:\d\d:\d\d(\.\d+)?
+#     | \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)
+#     )
+#     [ ]\S+[ ][^\s:\[]+(\[[^\]\n]*\])?:
+#   )'''
+# priority = -30
+#
+# [[tool.hostd.samples]]
+# input = '''
+# <165>1 2003-10-11T22:14:15.003Z host.example.com app 8710 ID47 [note@32473 iut="3" said="\"hi\""] An event
+# <34>Oct 11 22:14:15 host su[231]: 'su root' failed
+# 2024-05-17T10:05:03.5+02:00 host sshd[77]: Accepted publickey
+# <34>nothing else
+# '''
+# rejected = 1
+#
+# [[tool.hostd.samples.records]]
+# timestamp = "2003-10-11T22:14:15.003Z"
+# severity_text = "notice"
+# severity_number = 10
+# facility = "local4"
+# hostname = "host.example.com"
+# appname = "app"
+# procid = "8710"
+# msgid = "ID47"
+# structured_data = { "note@32473" = { iut = "3", said = '"hi"' } }
+# message = "An event"
+#
+# [[tool.hostd.samples.records]]
+# timestamp = "Oct 11 22:14:15"
+# severity_text = "crit"
+# severity_number = 18
+# facility = "auth"
+# hostname = "host"
+# appname = "su"
+# procid = "231"
+# message = "'su root' failed"
+#
+# [[tool.hostd.samples.records]]
+# timestamp = "2024-05-17T10:05:03.5+02:00"
+# hostname = "host"
+# appname = "sshd"
+# procid = "77"
+# message = "Accepted publickey"
+# ///
+"""Syslog: RFC 5424, RFC 3164, and what syslogd and rsyslog write to files, which has no priority.
+
+A field that a message does not have is left out. `timestamp` is RFC 3339 with the offset that the sender
+gave, except in RFC 3164, whose times have no zone and mostly no year: those stay as they are written, such as
+`Oct 11 22:14:15`, because any completion would be a guess. `severity_number` is OpenTelemetry's.
+"""
+
+import re
+from collections.abc import Iterable
+
+from contract import Context, JsonValue, Record
+
+_DATE_TIME = (
+    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?"
+    r"(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
+)
+_MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+_LEVELS = "EMERG|ALERT|CRIT|ERR|WARNING|NOTICE|INFO|DEBUG"
+
+_PRIORITY = re.compile(r"<(\d{1,3})>", re.ASCII)
+_RFC_5424 = re.compile(
+    rf"1 (?:-|(?P<timestamp>{_DATE_TIME})) (?:-|(?P<hostname>\S+)) (?:-|(?P<appname>\S+))"
+    r" (?:-|(?P<procid>\S+)) (?:-|(?P<msgid>\S+))"
+    r' (?:-|(?P<structured_data>(?:\[[^\s\]"]+(?: [^\s=\]"]+="(?:[^"\\\]]|\\.)*+")*+\])+))'
+    r"(?: \ufeff?(?P<message>.*))?",
+    re.ASCII | re.DOTALL,
+)
+# The level in the place of the host name is Chrome OS's.
+_RFC_3164 = re.compile(
+    rf"(?P<timestamp>(?:{_MONTHS}) [ \d]\d(?: \d{{4}})? \d\d:\d\d:\d\d(?:\.\d+)?|{_DATE_TIME})"
+    rf"(?:: | (?:(?P<level>{_LEVELS}) |(?P<hostname>[^\s\[]+?)(?:: | (?!$)))?)"
+    r"(?:(?P<appname>[^\s:\[]+)(?:\[(?P<procid>[^\]\s]*)\])?:(?: |$))?(?P<message>.*)",
+    re.ASCII | re.DOTALL,
+)
+_ELEMENT = re.compile(r'\[([^\s\]"]+)((?: [^\s=\]"]+="(?:[^"\\\]]|\\.)*+")*+)\]')
+_PARAMETER = re.compile(r' ([^\s=\]"]+)="((?:[^"\\\]]|\\.)*+)"')
+_ESCAPE = re.compile(r'\\(["\\\]])')
+
+_SEVERITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+_SEVERITY_NUMBERS = (21, 19, 18, 17, 13, 10, 9, 5)
+"""The severity numbers of the OpenTelemetry logs data model, appendix B, in syslog's order."""
+_FACILITIES = (
+    *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
+    *("ntp", "audit", "alert", "clock", *(f"local{number}" for number in range(8))),
+)
+
+
+class SyslogProcessor:
+    def parse(self, data: bytes, ctx: Context) -> Iterable[Record]:
+        for raw in data.split(b"\n"):
+            line = raw.decode("utf-8", "backslashreplace").removesuffix("\r").removeprefix("\ufeff")
+            if not line.strip():
+                continue
+            try:
+                yield _record(line)
+            except ValueError as error:
+                ctx.reject(raw, str(error))
+
+
+def _record(line: str) -> dict[str, JsonValue]:
+    priority = _PRIORITY.match(line)
+    start = priority.end() if priority is not None else 0
+    found = _RFC_5424.fullmatch(line, start) if priority is not None else None
+    found = found or _RFC_3164.fullmatch(line, start)
+    if found is None:
+        raise ValueError("neither RFC 5424 nor RFC 3164")
+    fields = found.groupdict()
+    record: dict[str, JsonValue] = {"timestamp": fields.pop("timestamp")}
+    level = fields.pop("level", None)
+    if level is not None:
+        record |= _severity(_LEVELS.split("|").index(level))
+    if priority is not None:
+        facility, severity = divmod(int(priority[1]), 8)
+        if facility >= len(_FACILITIES):
+            raise ValueError(f"priority {priority[1]} is over 191")
+        record |= _severity(severity) | {"facility": _FACILITIES[facility]}
+    record |= fields
+    elements = fields.get("structured_data")
+    if elements is not None:
+        record["structured_data"] = _structured(elements)
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def _severity(severity: int) -> dict[str, JsonValue]:
+    return {"severity_text": _SEVERITIES[severity], "severity_number": _SEVERITY_NUMBERS[severity]}
+
+
+def _structured(elements: str) -> dict[str, JsonValue]:
+    structured: dict[str, JsonValue] = {}
+    for element_id, parameters in _ELEMENT.findall(elements):
+        values: dict[str, list[JsonValue]] = {}
+        for name, value in _PARAMETER.findall(parameters):
+            values.setdefault(name, []).append(_ESCAPE.sub(r"\1", value))
+        # A name may occur more than once in an element, such as `ip` in RFC 5424's own `origin`.
+        structured[element_id] = {name: given[0] if len(given) == 1 else given for name, given in values.items()}
+    return structured
+
+
+def new_processor() -> SyslogProcessor:
+    return SyslogProcessor()

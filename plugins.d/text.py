@@ -1,0 +1,44 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = []
+#
+# [tool.hostd]
+# name = "text"
+# version = "1.0.0"
+# contract = ">=1.0,<2"
+# summary = "Plain text: each line is a message."
+# accepts = { names = ["*.txt", "*.log"], priority = -100 }
+# framing = "lines"
+#
+# [[tool.hostd.samples]]
+# input = "first\r\n\nsecond, no line end"
+# records = [{ message = "first" }, { message = "second, no line end" }]
+#
+# [[tool.hostd.samples]]
+# input = "Y2Fm6Qo="
+# encoding = "base64"
+# records = [{ message = 'caf\xe9' }]
+# ///
+r"""Plain text in UTF-8: each line that is not empty is a record, `{"message": line}`.
+
+Bytes that are not UTF-8 are kept readable, as `\xe9`. It has the lowest priority: whatever else accepts a
+`*.log` gets it.
+"""
+
+from collections.abc import Iterable
+
+from contract import Context, Record
+
+
+class TextProcessor:
+    def parse(self, data: bytes, ctx: Context) -> Iterable[Record]:
+        text = data.decode("utf-8", "backslashreplace")
+        if ctx.offset == 0:
+            text = text.removeprefix("\ufeff")
+        # Not splitlines(): a form feed or U+2028 inside a message does not end it.
+        lines = text.replace("\r\n", "\n").split("\n")
+        return [{"message": line} for line in lines if line]
+
+
+def new_processor() -> TextProcessor:
+    return TextProcessor()
