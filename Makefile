@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: run test test-all check format bench docs constraints clean
+.PHONY: run test test-slow test-all check format bench bench-quick docs constraints clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/hostd run --config hostd.toml
 
 test: $(VENV)/dev.stamp
 	$(BIN)/pytest -m "not slow"
+
+test-slow: $(VENV)/dev.stamp
+	$(BIN)/pytest -m slow
 
 test-all: $(VENV)/dev.stamp
 	$(BIN)/pytest
@@ -30,6 +33,9 @@ format: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks
+
+bench-quick: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks --quick
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/python tools/reference.py

@@ -51,7 +51,7 @@ class Framing:
     def starts(self, data: bytes, *, final: bool = True) -> list[int]:
         """Return the offset of each record in `data`, the first of which is 0; empty for no data.
 
-        With `final` False an unfinished last record is not counted as a start of its own.
+        With `final` False more may follow: a record counts only where its start can be told already.
         """
         if not data:
             return []
@@ -61,15 +61,17 @@ class Framing:
         position = data.find(b"\n") + 1
         open_quotes = data.count(self.quote, 0, position) % 2 if self.quote else 0
         while 0 < position < len(data):
-            if not open_quotes and (self.kind == "lines" or self._is_start(data, position)):
-                starts.append(position)
             line_end = data.find(b"\n", position) + 1
-            if not line_end and not final and self.kind == "lines":
-                break
+            if not line_end and not final:
+                if not open_quotes and self.kind == "lines":
+                    starts.append(position)
+                return starts
+            if not open_quotes and (self.kind == "lines" or self._is_start(data, position, line_end or len(data))):
+                starts.append(position)
             if self.quote:
                 open_quotes = (open_quotes + data.count(self.quote, position, line_end or len(data))) % 2
             position = line_end
-        if open_quotes:
+        if open_quotes and final:
             # A quote that never closes would make one record of all that follows it: cut at lines instead.
             return Framing(kind="lines").starts(data, final=final)
         return starts
@@ -80,7 +82,9 @@ class Framing:
             return self._matching_lines_end(data, final=final)
         position = 0
         for _ in range(self.header_lines):
-            length = self.first_boundary(data[position:])
+            rest = data[position:]
+            starts = self.starts(rest, final=final)
+            length = starts[1] if len(starts) > 1 else self.boundary(rest, final=final)
             if not length:
                 return len(data) if final else None
             position += length
@@ -111,12 +115,14 @@ class Framing:
         return end
 
     def _last_start(self, data: bytes) -> int:
-        position = data.rfind(b"\n") + 1
-        while position > 0:
-            if position < len(data) and self._is_start(data, position):
+        # Not the line that is still being written: what it will be may not match, or not match any more.
+        line_end = data.rfind(b"\n") + 1
+        while line_end > 0:
+            position = data.rfind(b"\n", 0, line_end - 1) + 1
+            if position and self._is_start(data, position, line_end):
                 return position
-            position = data.rfind(b"\n", 0, position - 1) + 1
+            line_end = position
         return 0
 
-    def _is_start(self, data: bytes, position: int) -> bool:
-        return self.start is None or self.start.match(data, position) is not None
+    def _is_start(self, data: bytes, position: int, line_end: int) -> bool:
+        return self.start is None or self.start.match(data, position, line_end) is not None

@@ -6,6 +6,7 @@ own metadata. Every error names the field, the value, the line, and what to writ
 
 import base64
 import difflib
+import json
 import re
 import tomllib
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -97,8 +98,17 @@ class Sample(_Table):
     encoding: Literal["utf-8", "base64"] = Field("utf-8", description="`base64` for input that is not text.")
     header: str = Field("", description="What `ctx.header` holds, as text.")
     name: str = Field("sample", description="The source's name.")
-    records: tuple[dict[str, JsonValue], ...] = Field(description="The records expected, in order.")
+    records: tuple[dict[str, JsonValue], ...] = Field(
+        description="The records expected, in order: tables, or their JSON as text (TOML has no null)."
+    )
     rejected: int = Field(0, ge=0, description="How many times the input must be rejected.")
+
+    @field_validator("records", mode="before")
+    @classmethod
+    def _from_json(cls, records: object) -> object:
+        if not isinstance(records, list):
+            return records
+        return [json.loads(record) if isinstance(record, str) else record for record in records]
 
     @model_validator(mode="after")
     def _is_what_it_claims(self) -> Self:
@@ -128,7 +138,7 @@ class Manifest(_Table):
     summary: str = Field("", max_length=200, description="One line for people.")
     accepts: Accepts = Field(Accepts(), description="Which sources it takes by itself.")
     framing: FramingTable = Field(FramingTable(kind="lines"), description="How its input is cut into records.")
-    header: int | Regex | None = Field(
+    header: int | str | None = Field(
         None,
         description="The leading lines handed to every batch: how many, or a regular expression they match.",
     )
@@ -164,7 +174,9 @@ class Manifest(_Table):
 
     @field_validator("header")
     @classmethod
-    def _is_count(cls, header: int | str | None) -> int | str | None:
+    def _is_count_or_regex(cls, header: int | str | None) -> int | str | None:
+        if isinstance(header, str):
+            return _regex(header)
         if isinstance(header, int) and not 1 <= header <= 1000:
             raise ValueError("is not a number of lines from 1 to 1000")
         return header
@@ -204,7 +216,7 @@ def read_script(text: str) -> tuple[Manifest, ScriptMetadata]:
 
     Raises ManifestError with a line number of `text`.
     """
-    text = text.replace("\r\n", "\n") + "\n"
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n") + "\n"
     blocks = [match for match in _BLOCK.finditer(text) if match["type"] == "script"]
     if len(blocks) != 1:
         count = "no" if not blocks else "more than one"
@@ -252,6 +264,8 @@ def _load_toml(toml: str, first_line: int) -> dict[str, Any]:
         at = re.search(r"at line (\d+)", str(error))
         line = first_line + int(at[1]) - 1 if at else first_line
         raise ManifestError(f"the manifest is not TOML: {error}", "mend that line", line) from error
+    except (ValueError, RecursionError) as error:  # a number, or a nesting, that nobody means
+        raise ManifestError(f"the manifest cannot be read: {error}", "make it simpler", first_line) from error
 
 
 def _validate(
@@ -260,7 +274,9 @@ def _validate(
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        # A misspelled field is missing too; its name is the better hint.
+        first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
         path = tuple(part for part in first["loc"] if not (isinstance(part, str) and part in {"int", "str"}))
         field = ".".join(str(part) for part in path)
         line = _line_of(toml, (*prefix, *path), first_line)
@@ -276,7 +292,7 @@ def _explain(model: type[BaseModel], field: str, path: tuple[int | str, ...], er
         close = difflib.get_close_matches(str(path[-1]), known, n=1)
         remedy = f"did you mean {close[0]!r}?" if close else f"remove it; known are {', '.join(known)}"
         return ManifestError(f"field {field!r} is not known", remedy, line)
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
     return ManifestError(f"field {field!r} = {error['input']!r}: {message}", "correct that value", line)
 
 

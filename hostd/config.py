@@ -165,7 +165,9 @@ def _absolute(config: Config, base: Path) -> Config:
 
 
 def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
-    error = errors.errors(include_url=False)[0]
+    found = errors.errors(include_url=False)
+    # A misspelled key is missing too; its name is the better hint.
+    error = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     parts = [part for part in error["loc"] if part not in ("ndjson", "stdout")]
     field = ".".join(str(part) for part in parts)
     names = [part for part in parts if isinstance(part, str)]
@@ -179,7 +181,8 @@ def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
         return ConfigError(where, f"setting {field!r} is missing", "add it")
     if error["type"].startswith("union_tag"):
         return ConfigError(where, f"setting {field!r}: {error['msg']}", 'write kind = "ndjson" or kind = "stdout"')
-    return ConfigError(where, f"setting {field!r} = {error['input']!r}: {error['msg']}", "correct that value")
+    message = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
+    return ConfigError(where, f"setting {field!r} = {error['input']!r}: {message}", "correct that value")
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

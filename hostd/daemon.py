@@ -26,6 +26,7 @@ from hostd.plugins.catalog import Catalog
 from hostd.plugins.generation import Generation
 from hostd.state import StateFolder
 from hostd.swap import LastServed, Swapper
+from hostd.tasks import Tasks
 from hostd.watch import Watcher
 from hostd.workers.pool import Pool
 
@@ -72,12 +73,10 @@ class Daemon:
                 plugins_folder=str(self._settings.plugins.folder),
                 state_folder=str(self._settings.state.folder),
             )
+            self._tasks = Tasks()
             await self._wire(stack, pool)
             await self._begin(began)
-            if self._once:
-                exit_code = await self._finish_once()
-            else:
-                exit_code = await self._serve()
+            exit_code = await self._serve()
             stopping = clock.monotonic()
             await self._drain()
         events.emit(events.DAEMON_STOPPED, exit_code=exit_code, ms=clock.milliseconds_since(stopping))
@@ -86,7 +85,7 @@ class Daemon:
     async def _wire(self, stack: contextlib.AsyncExitStack, pool: Pool) -> None:
         """Make the parts, each with its end on `stack`, in the order in which they must not outlive each other."""
         settings, state = self._settings, self._state
-        ledger = Ledger(state.ledger)
+        self._ledger = ledger = Ledger(state.ledger)
         sinks = make_sinks(settings, ledger)
         self._committer = Committer(ledger, sinks)
         stack.callback(self._committer.close)
@@ -102,8 +101,7 @@ class Daemon:
             sources=len(rows),
             dead_letters=sum((await self._dead_letters()).values()),
         )
-        self._commits = asyncio.create_task(self._committer.run(), name="commits")
-        stack.push_async_callback(_cancel, self._commits)
+        stack.push_async_callback(_cancel, self._tasks.start(self._committer.run(), "commits"))
 
         watcher = None if self._once else Watcher()
         if watcher is not None:
@@ -123,6 +121,7 @@ class Daemon:
             source_field=settings.pipeline.source_field,
             last_served={row.plugin: _last_served(row) for row in served},
             record=record,
+            tasks=self._tasks,
         )
         self._swapper.options = settings.plugins.options
         stack.push_async_callback(self._swapper.close)
@@ -132,6 +131,7 @@ class Daemon:
             committer=self._committer,
             memory_bytes=settings.pipeline.memory_mib << 20,
             on_rewritten=lambda source: self._finder.rewritten(source),
+            tasks=self._tasks,
             final=self._once,
         )
         self._catalog.on_change(self._pump.wake_all)
@@ -145,7 +145,6 @@ class Daemon:
             on_gone=self._source_gone,
         )
         stack.callback(self._finder.close)
-        self._gone: set[asyncio.Task[None]] = set()
         if not self._once:
             control = ControlServer(state.socket, {("GET", "/status"): self._status, ("POST", "/rescan"): self._rescan})
             await control.start()
@@ -165,24 +164,30 @@ class Daemon:
         )
 
     async def _serve(self) -> int:
-        tasks = [
-            asyncio.create_task(self._swapper.run(), name="swapper"),
-            asyncio.create_task(self._look_now_and_then(), name="slow look"),
-            asyncio.create_task(self._reload_when_asked(), name="reload"),
-        ]
+        """Serve until told to stop, or with `once` until nothing is left; return the exit code."""
+        once: asyncio.Task[None] | None = None
+        if self._once:
+            once = self._tasks.start(self._finish(), "once")
+            running = [once]
+        else:
+            running = [
+                self._tasks.start(self._swapper.run(), "swapper"),
+                self._tasks.start(self._look_now_and_then(), "slow look"),
+                self._tasks.start(self._reload_when_asked(), "reload"),
+            ]
         stop = asyncio.create_task(self._stop.wait(), name="stop")
-        waited: list[asyncio.Task[Any]] = [stop, *tasks, self._commits]
-        done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
+        waited: list[asyncio.Future[Any]] = [stop, self._tasks.failed, *([once] if once else [])]
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        for task in (*running, stop):
             await _cancel(task)
-        for ended in done - {stop}:
-            ended.result()  # one of ours ended by itself: a bug, to be seen as what it is
-        return EXIT_OK
+        if self._tasks.failed.done():
+            self._tasks.failed.result()  # a bug of ours, to be seen as what it is; nothing committed is lost
+        return await self._exit_code() if self._once else EXIT_OK
 
-    async def _finish_once(self) -> int:
+    async def _finish(self) -> None:
+        """Parse all that there is, and what appears meanwhile."""
         await self._swapper.settle()
-        self._swapper.sweep()
-        while not self._stop.is_set():
+        while True:
             before = {source: source.offset for source in self._finder.sources.values()}
             await self._pump.settle()
             await self._committer.flush()
@@ -191,11 +196,10 @@ class Daemon:
             if before == {source: source.offset for source in self._finder.sources.values()}:
                 break
         await self._committer.flush()
-        left = [
-            source
-            for source in self._finder.sources.values()
-            if source.committed.offset < source.size() > source.offset
-        ]
+
+    async def _exit_code(self) -> int:
+        sources = self._finder.sources.values()
+        left = any(source.committed.offset < source.size() > source.offset for source in sources)
         return EXIT_LEFT if left or await self._dead_letters() else EXIT_OK
 
     async def _drain(self) -> None:
@@ -221,7 +225,7 @@ class Daemon:
 
     async def _look_now_and_then(self) -> None:
         await self._swapper.settle()
-        self._swapper.sweep()
+        await self._swapper.tidy()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._swapper.look_again()
@@ -265,6 +269,8 @@ class Daemon:
         if "sources" in changed:
             await self._change_sources(new)
             live["sources"] = new.sources
+        if "sinks" in changed and await self._change_sinks(new):
+            live["sinks"] = new.sinks
         if "daemon" in changed:
             live["daemon"] = new.daemon
         for name in changed:
@@ -280,6 +286,16 @@ class Daemon:
             await self._committer.flush()
             self._finder.release(source, "no source names it any more")
 
+    async def _change_sinks(self, new: Config) -> bool:
+        try:
+            await self._committer.replace_sinks(make_sinks(new, self._ledger))
+        except OSError as error:
+            reason = f"a sink cannot be written, the sinks in force stay: {error}"
+            events.emit(events.CONFIG_REFUSED, config=str(self._settings_path), reason=reason)
+            return False
+        self._pump.route_anew()
+        return True
+
     def _source_gone(self, source: FileSource) -> None:
         """A file that nobody writes any more: let go of it once everything in it is committed."""
 
@@ -290,9 +306,7 @@ class Daemon:
                 await self._pump.forget(source)
                 self._finder.release(source, "it was moved away, and is read to its end")
 
-        task = asyncio.create_task(let_go(), name=f"let go of {source.name}")
-        self._gone.add(task)
-        task.add_done_callback(self._gone.discard)
+        self._tasks.start(let_go(), f"let go of {source.name}")
 
     async def _status(self) -> dict[str, Any]:
         return snapshot(

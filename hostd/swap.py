@@ -20,6 +20,7 @@ from hostd.plugins.choice import Want, choose
 from hostd.plugins.folder import Folder
 from hostd.plugins.generation import Generation, State, generation_key
 from hostd.plugins.inventory import SETTLE_S, Inventory
+from hostd.tasks import Tasks
 from hostd.watch import Watcher
 from hostd.workers.pool import Pool
 
@@ -56,6 +57,7 @@ class Swapper:
         source_field: str,
         last_served: dict[str, LastServed],
         record: Callable[[Generation, str], Awaitable[None]],
+        tasks: Tasks,
     ) -> None:
         self.options: dict[str, dict[str, Any]] = {}
         self._store = store
@@ -64,6 +66,7 @@ class Swapper:
         self._source_field = source_field
         self._last_served = last_served
         self._record = record
+        self._background = tasks
         self._folder = Folder(folder, watcher, self.look_again)
         self._inventory = Inventory(self._folder, store, self.look_again, self._refuse_file)
         self._numbers = {name: served.number for name, served in last_served.items()}
@@ -71,6 +74,7 @@ class Swapper:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._refused_keys: set[str] = set()
         self._tries: dict[str, int] = {}
+        self._draining: set[Generation] = set()
         self._hinted_at: float | None = None
         self._again = asyncio.Event()
         self._passing = asyncio.Lock()
@@ -119,12 +123,17 @@ class Swapper:
         while tasks := [task for task in self._tasks.values() if not task.done()]:
             await asyncio.wait(tasks)
 
-    def sweep(self) -> None:
-        """Remove private copies that nothing refers to: left behind by a crash, or by files removed meanwhile."""
-        in_use = self._digests_in_use() | {served.kept.parent.name for served in self._last_served.values()}
-        for folder in self._store.iterdir():
-            if folder.name not in in_use:
-                artifacts.discard(folder.name, self._store)
+    async def tidy(self) -> None:
+        """Remove private copies that nothing refers to: of refused, skipped and retired artifacts."""
+        async with self._passing:  # a look puts copies there
+            in_use = [generation.artifact for generation in (*self._catalog.current.values(), *self._draining)]
+            in_use += [known.artifact for known in self._inventory.files.values() if known.artifact]
+            in_use += [want.artifact for want in self._wants.values() if want]
+            digests = {artifact.digest for artifact in in_use}
+            digests |= {served.kept.parent.name for served in self._last_served.values()}
+            for folder in self._store.iterdir():
+                if folder.name not in digests:
+                    artifacts.discard(folder.name, self._store)
 
     async def close(self) -> None:
         """Stop changing anything, and end the processes of all generations."""
@@ -153,6 +162,9 @@ class Swapper:
             if self._note(artifact, refusal):
                 self._refuse(artifact.path, artifact.manifest.name, artifact.digest, refusal)
         for name, generation in self._catalog.current.items():
+            if (want := choice.wants.get(name)) and want.key == generation.key:
+                generation.artifact = want.artifact  # its file may have another name by now
+                self._catalog.refused.pop(want.artifact.path, None)
             # What serves goes on serving while its own file holds something that was refused.
             known = files.get(generation.artifact.path)
             if known is not None and (known.artifact is None or self._all_refused(name, known.artifact)):
@@ -189,32 +201,36 @@ class Swapper:
             return  # it looks at _wants again before it ends
         current = self._catalog.current.get(name)
         if (current and current.key) != (want and want.key):
-            self._tasks[name] = asyncio.create_task(self._serve(name), name=f"serve {name}")
+            if want is not None:
+                self._catalog.expect(want.artifact.manifest)
+            self._tasks[name] = self._background.start(self._serve(name), f"serve {name}")
 
     async def _serve(self, name: str) -> None:
         """Bring up what is wanted for `name` until that is what serves; a want that was overtaken is skipped."""
-        while True:
-            want, current = self._wants.get(name), self._catalog.current.get(name)
-            if (current and current.key) == (want and want.key) or (want and want.key in self._refused_keys):
-                return
-            if want is None:
-                assert current is not None
-                await self._withdraw(name, f"{current.artifact.display} was removed")
-            else:
-                await self._swap(name, want)
+        try:
+            while True:
+                want, current = self._wants.get(name), self._catalog.current.get(name)
+                if (current and current.key) == (want and want.key) or (want and want.key in self._refused_keys):
+                    await self.tidy()
+                    return
+                if want is None:
+                    assert current is not None
+                    await self._withdraw(name, f"{current.artifact.display} was removed")
+                else:
+                    await self._swap(name, want)
+        finally:
+            self._catalog.unexpect(name)
 
     async def _swap(self, name: str, want: Want) -> None:
         served = self._last_served.pop(name, None)
         # The same bytes and options after a restart are the same generation.
         number = served.number if served and served.key == want.key else self._numbers.get(name, 0) + 1
-        self._catalog.expect(want.artifact.manifest)
         generation = proof.make(number, want.artifact, want.options, self._source_field, self._pool)
         try:
             await proof.prove(generation)
         except Refusal as refusal:
             if served is not None:
                 self._last_served[name] = served
-            self._catalog.unexpect(name)
             self._refused_keys.add(want.key)
             self._refuse(want.artifact.path, name, want.artifact.digest, refusal)
             if refusal.transient:
@@ -251,22 +267,16 @@ class Swapper:
     async def _retire(self, generation: Generation, reason: str) -> None:
         """Drain a generation that is no longer current, then end its processes and remove its private copy."""
         began = clock.monotonic()
-        crew, artifact = generation.crew, generation.artifact
+        crew = generation.crew
         who = {"plugin": generation.plugin, "generation": generation.number, "reason": reason}
         events.emit(events.GENERATION_DRAINING, **who, in_flight=crew.in_flight)
+        self._draining.add(generation)
         crew.close()
-        await crew.drain(artifact.manifest.limits.time_s)
+        await crew.drain(generation.manifest.limits.time_s)
         await crew.kill()
         generation.advance(State.RETIRED)
-        if artifact.digest not in self._digests_in_use():
-            artifacts.discard(artifact.digest, self._store)
+        self._draining.discard(generation)
         events.emit(events.GENERATION_RETIRED, **who, ms=clock.milliseconds_since(began))
-
-    def _digests_in_use(self) -> set[str]:
-        artifacts_in_use = [generation.artifact for generation in self._catalog.current.values()]
-        artifacts_in_use += [known.artifact for known in self._inventory.files.values() if known.artifact]
-        artifacts_in_use += [want.artifact for want in self._wants.values() if want]
-        return {artifact.digest for artifact in artifacts_in_use}
 
     def _refuse_file(self, path: Path, refusal: Refusal) -> None:
         name = next((n for n, g in self._catalog.current.items() if g.artifact.path == path), None)

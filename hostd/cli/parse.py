@@ -24,6 +24,7 @@ from hostd.pipeline.sources.file import FileSource
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.generation import Generation
 from hostd.swap import Swapper
+from hostd.tasks import Tasks
 from hostd.workers.pool import Pool
 
 EPILOG = """examples:
@@ -76,6 +77,7 @@ class _Parse:
             committer = Committer(self._ledger, [StdoutSink(fd=self._fd)], give_up=True)
             stack.callback(committer.close)
             self._catalog = Catalog()
+            tasks = Tasks()
             swapper = Swapper(
                 folder=self._folder,
                 watcher=None,
@@ -85,21 +87,22 @@ class _Parse:
                 source_field=self._settings.pipeline.source_field,
                 last_served={},
                 record=_forget,
+                tasks=tasks,
             )
             swapper.options = self._settings.plugins.options
             stack.push_async_callback(swapper.close)
             await swapper.look()
             await swapper.settle()
-            commits = asyncio.create_task(committer.run())
-            parsing = asyncio.create_task(self._parse_all(pool, committer))
-            await asyncio.wait([commits, parsing], return_when=asyncio.FIRST_COMPLETED)
+            commits = tasks.start(committer.run(), "commits")
+            parsing = tasks.start(self._parse_all(pool, committer, tasks), "parse")
+            await asyncio.wait([tasks.failed, parsing], return_when=asyncio.FIRST_COMPLETED)
             for task in (commits, parsing):
-                if task.done():
-                    task.result()  # a sink that cannot be written ends the command
                 task.cancel()
+            if tasks.failed.done():
+                tasks.failed.result()  # a sink that cannot be written ends the command
         return 1 if self._failed else 0
 
-    async def _parse_all(self, pool: Pool, committer: Committer) -> None:
+    async def _parse_all(self, pool: Pool, committer: Committer, tasks: Tasks) -> None:
         began = clock.monotonic()
         progress = Progress(self._files)
         for number, name in enumerate(self._files, start=1):
@@ -114,6 +117,7 @@ class _Parse:
                 on_rewritten=lambda source: self._fail(
                     f"{source.name}: was cut or rewritten while it was read; parse it again"
                 ),
+                tasks=tasks,
                 final=name != "-",
             )
             with progress.following(source):

@@ -58,8 +58,14 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
     yield ""
     yield from table(
         ("SOURCE", "ROUTED TO", "OFFSET", "SIZE"),
-        [(s["name"], s["plugin"] or f"- ({s['why']})", s["offset"], s["size"]) for s in status["sources"]],
+        [(s["name"], s["plugin"] or "-", s["offset"], s["size"]) for s in status["sources"]],
     )
+    waiting = [source for source in status["sources"] if source["plugin"] is None]
+    if waiting:
+        yield ""
+        yield "WAITING"
+        for source in waiting:
+            yield f"  {source['name']}: {source['why']}"
     if status["refused"]:
         yield ""
         yield "REFUSED"

@@ -55,6 +55,10 @@ class Committer:
         self._idle.clear()
         self._arrived.set()
 
+    async def replace_sinks(self, sinks: list[Sink]) -> None:
+        """Write to other sinks from the next commit on. Raises OSError, and the present ones stay then."""
+        await self.in_thread(self._replace_sinks, sinks)
+
     async def flush(self) -> None:
         """Wait until all that was submitted is durable."""
         await self._idle.wait()
@@ -118,6 +122,13 @@ class Committer:
         self._ledger.commit(results, marks)
         for sink in self.sinks:
             sink.accept()
+
+    def _replace_sinks(self, sinks: list[Sink]) -> None:
+        for sink in sinks:
+            sink.recover()
+        for sink in self.sinks:
+            sink.close()
+        self.sinks = sinks
 
     def _close(self) -> None:
         for sink in self.sinks:

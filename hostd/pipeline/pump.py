@@ -18,6 +18,7 @@ from hostd.pipeline.parse import NotServedError, parse
 from hostd.pipeline.routing import Route, route
 from hostd.pipeline.serving import Catalog, Generation
 from hostd.pipeline.sources.file import HEAD_BYTES, FileSource
+from hostd.tasks import Tasks
 from hostd.workers.pool import Batch, DeadLetter, GenerationBrokenError, Pool, Yield
 
 QUIET_S = 0.5
@@ -65,6 +66,7 @@ class Pump:
         committer: Committer,
         memory_bytes: int,
         on_rewritten: Callable[[FileSource], None],
+        tasks: Tasks,
         final: bool = False,
     ) -> None:
         self._catalog = catalog
@@ -73,6 +75,7 @@ class Pump:
         self._budget = Budget(memory_bytes)
         self._on_rewritten = on_rewritten
         self._final = final
+        self._tasks = tasks
         self._window = 2 * pool.slots.capacity
         self._flows: dict[FileSource, _Flow] = {}
         self._closed = False
@@ -84,12 +87,18 @@ class Pump:
             flow = self._flows[source] = _Flow(source)
         flow.woken = True
         if flow.task is None and not self._closed:
-            flow.task = asyncio.create_task(self._drain(flow), name=f"drain {source.name}")
+            flow.task = self._tasks.start(self._drain(flow), f"drain {source.name}")
 
     def wake_all(self) -> None:
         """Route and read every source anew: another generation is live, or one is gone."""
         for source in list(self._flows):
             self.wake(source)
+
+    def route_anew(self) -> None:
+        """Route and read every source anew: another sink takes, or no sink takes, what they yield."""
+        for flow in self._flows.values():
+            flow.routed_at_epoch = -1
+        self.wake_all()
 
     def route_of(self, source: FileSource) -> Route:
         """Return where a source's batches go."""

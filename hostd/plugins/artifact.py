@@ -204,7 +204,16 @@ def _requirements(dependencies: tuple[str, ...], display: str) -> tuple[Requirem
                 f"dependency {text!r} is not a PEP 508 requirement: {error}",
                 "correct it",
             ) from error
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+        try:
+            needed = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        except ValueError as error:  # a comparison that makes no sense
+            raise Refusal(
+                Stage.CHECKED,
+                display,
+                f"dependency {text!r} has a marker that cannot be evaluated: {error}",
+                "correct it",
+            ) from error
+        if needed:
             requirements.append(requirement)
     return tuple(requirements)
 

@@ -8,10 +8,13 @@ import configparser
 import csv
 import hashlib
 import io
+import lzma
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -26,6 +29,20 @@ MAX_FILES = 10_000
 MAX_UNPACKED_BYTES = 512 << 20
 MAX_RATIO = 200
 GROUP = "hostd.processors"
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OSError,
+    csv.Error,
+    lzma.LZMAError,
+    struct.error,
+    zlib.error,
+)
+"""What the modules that read an archive raise for bytes that are not one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +72,7 @@ def read(filename: str, display: str, content: bytes) -> Contents:
             names = _check_names(archive, display)
             _check_record(archive, names, display)
             return _read_metadata(archive, names, display)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except _DAMAGE as error:
         raise _refusal(display, f"is not a whole zip archive: {error}", "build and copy it again") from error
 
 

@@ -29,8 +29,8 @@ from hostd.workers.loading import (
     short,
 )
 
-MAX_SAID = 50
-MAX_SAID_CHARACTERS = 2000
+MAX_SAID = 20
+MAX_SAID_CHARACTERS = 500
 
 
 class _Said:

@@ -8,6 +8,7 @@ to kill is always that worker's. When the daemon goes, however it goes, the zygo
 
 import contextlib
 import ctypes
+import fcntl
 import gc
 import json
 import os
@@ -103,6 +104,10 @@ def _become_worker(fd: int, zygote_pid: int) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(null, standard)
+        # A worker has its own socket, and nothing of the zygote's.
+        fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+        os.closerange(3, fd)
+        os.closerange(fd + 1, os.sysconf("SC_OPEN_MAX"))
         sock = socket.socket(fileno=fd)
         worker.main(sock)
         status = 0

@@ -16,6 +16,7 @@ from hostd.pipeline.ledger import SourceRow
 from hostd.pipeline.sources.file import ENDED_S, FileSource, is_continued_by
 from hostd.watch import FolderWatch, Watcher
 
+KEPT_CHECK_S = 30.0
 LOOK_EVERY_S = 0.05
 """How soon after a look the next one comes, while files keep appearing."""
 
@@ -247,6 +248,8 @@ class FileFinder:
             return
         self._on_data(source)
         self._on_gone(source)
+        # It stays open while no plugin takes it: nobody else has its bytes any more.
+        asyncio.get_running_loop().call_later(KEPT_CHECK_S, self._check_ended, source)
 
     def _adopt_rotated(self, seen: set[Identity]) -> None:
         """Open files that were rotated out of the globs while nobody looked, and were not read to their end."""

@@ -1,0 +1,171 @@
+"""The processors against real logs, whose truth was made by others.
+
+The logs are not part of the project. `HOSTD_CORPUS` names the folder that holds them.
+"""
+
+import csv
+import gzip
+import hashlib
+import json
+import os
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.testing import Outcome, load, run
+
+PLUGINS = Path(__file__).parent.parent / "plugins.d"
+CORPUS = Path(os.environ.get("HOSTD_CORPUS") or "/nonexistent")
+
+pytestmark = pytest.mark.skipif(
+    not CORPUS.is_dir(), reason="HOSTD_CORPUS does not name a folder of logs with their truth"
+)
+
+
+def parse(plugin: str, path: str) -> Outcome:
+    """Parse a whole file of the corpus, its header apart."""
+    manifest, module = load(PLUGINS / f"{plugin}.py")
+    data = (CORPUS / path).read_bytes()
+    header_end = manifest.compiled_framing().header_end(data, final=True) or 0
+    options = module.Options() if hasattr(module, "Options") else None
+    return run(module.new_processor(), data[header_end:], header=data[:header_end], options=options)
+
+
+def truth(path: str) -> list[dict[str, Any]]:
+    packed = CORPUS / f"{path}.truth.json.gz"
+    text = gzip.decompress(packed.read_bytes()) if packed.exists() else (CORPUS / f"{path}.truth.json").read_bytes()
+    items: list[dict[str, Any]] = json.loads(text)["items"]
+    return items
+
+
+def as_access_record(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what the truth says in the words of the processor."""
+    record = {
+        "timestamp": fields["time_utc"],
+        **{name: fields.get(name) for name in ("client", "ident", "user", "method", "path", "protocol", "status")},
+        **{name: fields.get(name) for name in ("bytes", "referer", "agent")},
+    }
+    if "method" not in fields:
+        record["request"] = fields["request"]
+    if "rest" in fields:
+        record["extra"] = fields["rest"]
+    return {name: None if value == "-" else value for name, value in record.items()}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "access/apache_logs.log",
+        "lnav/logfile_access_log.0",
+        "lnav/logfile_access_log.1",
+        "lnav/logfile_bad_access_log.0",
+        "lnav/logfile_shop_access_log.0",
+    ],
+)
+def test_access_records_equal_the_truth(path: str) -> None:
+    items = truth(path)
+    outcome = parse("access", path)
+    assert outcome.records == [as_access_record(item["fields"]) for item in items if "fields" in item]
+    lines = (CORPUS / path).read_bytes().split(b"\n")
+    assert [raw for raw, _ in outcome.rejected] == [lines[item["line"] - 1] for item in items if "unparsable" in item]
+
+
+def test_access_rejects_exactly_the_lines_that_others_reject() -> None:
+    items = truth("jc/common-log-format.log")
+    outcome = parse("access", "jc/common-log-format.log")
+    assert [raw.decode() for raw, _ in outcome.rejected] == [item["raw"] for item in items if "unparsable" in item]
+    expected = [item["fields"] for item in items if "fields" in item]
+    assert len(outcome.records) == len(expected)
+    for record, fields in zip(outcome.records, expected, strict=True):
+        names = {"client": "host", "user": "authuser", "status": "status", "bytes": "bytes", "extra": "extra"}
+        assert {name: record.get(name) for name in names} == {name: fields[theirs] for name, theirs in names.items()}
+
+
+def test_json_lines_yields_every_object_with_half_surrogate_pairs_replaced() -> None:
+    path = "json/utf8_surrogate_bench_2k.ndjson"
+    outcome = parse("json_lines", path)
+    assert outcome.rejected == []
+    objects = [json.loads(line) for line in (CORPUS / path).read_text(encoding="utf-8").splitlines()]
+    assert len(objects) == 2000
+    replaced = [json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass") for value in objects]
+    halves = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+    assert outcome.records == [json.loads(halves.sub("\ufffd".encode(), line)) for line in replaced]
+    for item in truth(path):
+        canonical = json.dumps(objects[item["i"]], sort_keys=True, separators=(",", ":"))
+        assert hashlib.sha1(canonical.encode()).hexdigest() == item["canon_sha1"]
+
+
+def test_csv_yields_every_sale() -> None:
+    path = "jc/csv-10k-sales-records.csv"
+    outcome = parse("csv", path)
+    assert outcome.rejected == []
+    with (CORPUS / path).open(newline="", encoding="utf-8") as file:
+        assert outcome.records == list(csv.DictReader(file))
+    for item in truth(path):
+        assert outcome.records[item["i"]] == item["fields"]
+
+
+@pytest.mark.parametrize("path", ["jc/csv-utf-8-bom.csv", "jc/csv-doublequoted.csv"])
+def test_csv_dialects_equal_the_truth(path: str) -> None:
+    outcome = parse("csv", path)
+    assert outcome.rejected == []
+    for item in truth(path):
+        assert outcome.records[item["i"]] == item["fields"]
+
+
+def test_syslog_reads_rfc_3164_as_others_do() -> None:
+    items = truth("jc/syslog-3164.log")
+    outcome = parse("syslog", "jc/syslog-3164.log")
+    assert [raw.decode() for raw, _ in outcome.rejected] == [item["raw"] for item in items if "unparsable" in item]
+    expected = [item["fields"] for item in items if "fields" in item]
+    assert len(outcome.records) == len(expected)
+    for record, fields in zip(outcome.records, expected, strict=True):
+        assert record["timestamp"] == fields["date"]
+        assert record.get("hostname") == fields["hostname"]
+        assert str(record.get("appname")).startswith(str(fields["tag"]))
+        assert fields["content"].endswith(str(record["message"]).strip())
+        assert ("severity_text" in record) == (fields["priority"] is not None)
+
+
+@pytest.mark.parametrize(
+    ("path", "records", "rejected"),
+    [
+        ("plaso/syslog/syslog_rsyslog", 5, 0),
+        ("plaso/syslog/syslog_rsyslog_SyslogProtocol23Format", 9, 1),
+        ("plaso/syslog/syslog_rsyslog_traditional", 8, 3),
+        ("plaso/syslog/syslog_chromeos", 8, 1),
+        ("derived-encoding/syslog.utf8-bom.log", 16, 2),
+        ("lnav/logfile_rollover.2", 375, 0),
+    ],
+)
+def test_syslog_makes_a_record_of_each_message_and_rejects_continued_lines(
+    path: str, records: int, rejected: int
+) -> None:
+    outcome = parse("syslog", path)
+    assert (len(outcome.records), len(outcome.rejected)) == (records, rejected), outcome.rejected
+
+
+def test_every_file_goes_to_one_processor_and_none_ties() -> None:
+    choose = runpy.run_path(str(Path(__file__).parent / "test_processors.py"))
+    expected = {
+        "access-combined": "access",
+        "access-clf": "access",
+        "json-ndjson-surrogates": "json_lines",
+        "json-bunyan": "json_lines",
+        "json-cloudtrail": "json_lines",
+        "syslog-rfc3164": "syslog",
+        "syslog-rfc5424": "syslog",
+        "syslog-iso": "syslog",
+        "csv": "csv",
+        "xml-winevent": None,
+        "bin-bsm": None,
+    }
+    for line in (CORPUS / "MANIFEST.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+        path, kind = line.split("\t")[:2]
+        with (CORPUS / path).open("rb") as file:
+            found = choose["winner"](Path(path).name, file.read(4096), choose["SHIPPED_MANIFESTS"])
+        if kind in expected:
+            assert found == expected[kind], path
