@@ -41,12 +41,12 @@ class Framing:
             return self._last_start(data)
         return 0
 
-    def first_boundary(self, data: bytes) -> int:
+    def first_boundary(self, data: bytes, *, final: bool = False) -> int:
         """Return the end of the first whole record in `data`, or 0 when it is not whole."""
-        starts = self.starts(data, final=False)
+        starts = self.starts(data, final=final)
         if len(starts) > 1:
             return starts[1]
-        return self.boundary(data)
+        return self.boundary(data, final=final)
 
     def starts(self, data: bytes, *, final: bool = True) -> list[int]:
         """Return the offset of each record in `data`, the first of which is 0; empty for no data.
@@ -82,9 +82,7 @@ class Framing:
             return self._matching_lines_end(data, final=final)
         position = 0
         for _ in range(self.header_lines):
-            rest = data[position:]
-            starts = self.starts(rest, final=final)
-            length = starts[1] if len(starts) > 1 else self.boundary(rest, final=final)
+            length = self.first_boundary(data[position:], final=final)
             if not length:
                 return len(data) if final else None
             position += length

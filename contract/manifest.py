@@ -224,9 +224,8 @@ def read_script(text: str) -> tuple[Manifest, ScriptMetadata]:
             f"has {count} PEP 723 block", "begin the file with one: # /// script … [tool.hostd] … # ///", 1
         )
     first_line = text.count("\n", 0, blocks[0].start("content")) + 1
-    toml = "".join(
-        line[2:] if line.startswith("# ") else line[1:] for line in blocks[0]["content"].splitlines(keepends=True)
-    )
+    # Not splitlines: U+2028 and its like end no line of Python or TOML.
+    toml = "\n".join(line.removeprefix("#").removeprefix(" ") for line in blocks[0]["content"].split("\n"))
     document = _load_toml(toml, first_line)
     tool = document.get("tool", {})
     table = tool.get("hostd") if isinstance(tool, dict) else None
@@ -262,7 +261,7 @@ def _load_toml(toml: str, first_line: int) -> dict[str, Any]:
         return tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
         at = re.search(r"at line (\d+)", str(error))
-        line = first_line + int(at[1]) - 1 if at else first_line
+        line = first_line + (int(at[1]) - 1 if at else toml.rstrip("\n").count("\n"))
         raise ManifestError(f"the manifest is not TOML: {error}", "mend that line", line) from error
     except (ValueError, RecursionError) as error:  # a number, or a nesting, that nobody means
         raise ManifestError(f"the manifest cannot be read: {error}", "make it simpler", first_line) from error
@@ -307,11 +306,10 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
 
 
 def _line_of(toml: str, path: tuple[int | str, ...], first_line: int) -> int:
-    """Return the line that `path` is most likely written on: its last key, or the deepest parent found."""
-    lines = toml.splitlines()
-    for part in reversed([part for part in path if isinstance(part, str)]):
+    """Return the line that `path` is most likely written on: each key is looked for from its parent's line on."""
+    lines = toml.split("\n")
+    found = 0
+    for part in (part for part in path if isinstance(part, str)):
         pattern = re.compile(rf"(^|[\s{{,.\[]){re.escape(part)}\s*(=|\]|\.)")
-        for number, line in enumerate(lines):
-            if pattern.search(line):
-                return first_line + number
-    return first_line
+        found = next((number for number in range(found, len(lines)) if pattern.search(lines[number])), found)
+    return first_line + found

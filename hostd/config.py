@@ -198,11 +198,10 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _line_of(text: str, names: list[str]) -> int:
-    """Return the line of the deepest of `names` that can be found."""
-    lines = text.splitlines()
-    for name in reversed(names):
+    """Return the line that the last of `names` is most likely on: each is looked for from its parent's line on."""
+    lines = ["" if line.lstrip().startswith("#") else line for line in text.split("\n")]
+    found = 0
+    for name in names:
         pattern = re.compile(rf"(^|[\s{{,.\[]){re.escape(name)}\s*(=|\]|\.)")
-        for number, line in enumerate(lines, start=1):
-            if not line.lstrip().startswith("#") and pattern.search(line):
-                return number
-    return 1
+        found = next((number for number in range(found, len(lines)) if pattern.search(lines[number])), found)
+    return found + 1

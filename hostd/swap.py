@@ -212,7 +212,9 @@ class Swapper:
                 want, current = self._wants.get(name), self._catalog.current.get(name)
                 if (current and current.key) == (want and want.key) or (want and want.key in self._refused_keys):
                     await self.tidy()
-                    return
+                    if self._wants.get(name) is want:
+                        return
+                    continue  # a look meanwhile wants something else, and left it to us
                 if want is None:
                     assert current is not None
                     await self._withdraw(name, f"{current.artifact.display} was removed")

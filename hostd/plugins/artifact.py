@@ -147,7 +147,16 @@ def _check_wheel(path: Path, display: str, content: bytes, digest: str, store: P
     kept = _keep(content, path.name, digest, store)
     private = kept.parent / "unpacked"
     if not private.exists():
-        wheel.unpack(content, private)
+        try:
+            wheel.unpack(content, private)
+        except OSError as error:
+            raise Refusal(
+                Stage.CHECKED,
+                display,
+                f"cannot be unpacked: {error.strerror}",
+                "make room in the state folder, or build it with shorter names",
+                transient=True,
+            ) from error
     return Artifact(
         path=path,
         display=display,

@@ -118,7 +118,19 @@ def _check_names(archive: zipfile.ZipFile, display: str) -> set[str]:
         if name in names:
             raise _refusal(display, f"holds {name!r} twice", "build it again")
         names.add(name)
+    _check_places({name for name in names if not name.endswith("/")}, display)
     return names
+
+
+def _check_places(files: set[str], display: str) -> None:
+    """Refuse two files that would take one place: the same path written twice, or a file that is a folder too."""
+    places = [PurePosixPath(name) for name in sorted(files)]
+    taken = set(places)
+    for place in places:
+        if any(parent in taken for parent in place.parents):
+            raise _refusal(display, f"holds {str(place)!r} in a file", "build it again")
+    if len(taken) < len(places):
+        raise _refusal(display, "holds one file under two names", "build it again")
 
 
 def _check_record(archive: zipfile.ZipFile, names: set[str], display: str) -> None:

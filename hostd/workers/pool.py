@@ -5,8 +5,10 @@ A crew is the workers of one generation. A worker belongs to one crew for life a
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hostd import clock, events
@@ -60,10 +62,23 @@ class GenerationBrokenError(Exception):
 class Worker:
     """The daemon's end of one worker process."""
 
-    def __init__(self, pid: int, sock: socket.socket) -> None:
-        self.pid = pid
+    def __init__(self) -> None:
+        self.pid = -1
         self.exited: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._sock = sock
+        self._sock, self._theirs = socket.socketpair()
+        self._sock.settimeout(0)
+        self._inbox_fd = wire.memory_file("hostd-inbox")
+        self._outbox_fd = wire.memory_file("hostd-outbox")
+
+    async def fork(self, spawner: Spawner) -> None:
+        """Have the process forked. Raises WorkerLostError."""
+        try:
+            with self._theirs:
+                fds = [self._theirs.fileno(), self._inbox_fd, self._outbox_fd]
+                self.pid = await spawner.fork([fd for fd in fds if fd >= 0])
+        except BaseException:
+            self.hang_up()
+            raise
 
     async def load(self, load: wire.Load) -> None:
         """Make it a worker of a generation.
@@ -96,15 +111,19 @@ class Worker:
         return Yield(answer.records, lines, letters, tuple(said))
 
     def hang_up(self) -> None:
-        """Close the daemon's end: an idle worker then ends by itself."""
+        """Close the daemon's end: an idle worker then ends by itself. May be called twice."""
         self._sock.close()
+        for fd in (self._inbox_fd, self._outbox_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._inbox_fd = self._outbox_fd = -1
 
     async def _ask(
         self, message: wire.Message, body: tuple[bytes, ...], time_s: float
-    ) -> tuple[wire.Message, bytearray]:
+    ) -> tuple[wire.Message, bytes | bytearray]:
         try:
             async with asyncio.timeout(time_s) as deadline:
-                await self._send(wire.pack(message, sum(map(len, body))), body)
+                await self._send(*wire.pack(message, body, self._inbox_fd))
                 while True:
                     answer, lines = await self._receive()
                     if not isinstance(answer, wire.Alive):
@@ -120,7 +139,7 @@ class Worker:
         except wire.WireError as error:
             raise WorkerLostError(f"broke the protocol: {error}") from error
 
-    async def _send(self, head: bytes, body: tuple[bytes, ...]) -> None:
+    async def _send(self, head: bytes, body: Sequence[bytes]) -> None:
         parts = [memoryview(part) for part in (head, *body) if part]
         try:
             sent = self._sock.sendmsg(parts)
@@ -132,9 +151,11 @@ class Worker:
                 await loop.sock_sendall(self._sock, part[sent:])
             sent = max(0, sent - len(part))
 
-    async def _receive(self) -> tuple[wire.Message, bytearray]:
-        kind, fields_length, body_length = wire.unpack_head(await self._receive_exactly(wire.HEAD.size))
+    async def _receive(self) -> tuple[wire.Message, bytes | bytearray]:
+        kind, fields_length, body_length, in_file = wire.unpack_head(await self._receive_exactly(wire.HEAD.size))
         fields = await self._receive_exactly(fields_length)
+        if in_file:
+            return wire.unpack(kind, fields), wire.take(self._outbox_fd, body_length)
         return wire.unpack(kind, fields), await self._receive_exactly(body_length)
 
     async def _receive_exactly(self, length: int) -> bytearray:
@@ -302,9 +323,9 @@ class Pool:
 
     async def fork(self, crew: Crew) -> Worker:
         """Fork a worker for `crew`; it has loaded nothing yet. Raises WorkerLostError."""
-        pid, sock = await self._spawner.fork()
-        worker = Worker(pid, sock)
-        self._owners[pid] = crew, worker
+        worker = Worker()
+        await worker.fork(self._spawner)
+        self._owners[worker.pid] = crew, worker
         return worker
 
     def kill(self, worker: Worker) -> None:

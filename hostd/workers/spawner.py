@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hostd import clock, events
 from hostd.errors import WorkerLostError
@@ -48,27 +48,18 @@ class Spawner:
             )
         self._control = ours
 
-    async def fork(self) -> tuple[int, socket.socket]:
-        """Return the pid of a new worker and the daemon's end of its socket. Raises WorkerLostError."""
+    async def fork(self, theirs: Sequence[int]) -> int:
+        """Fork a worker that gets the descriptors `theirs`; return its pid. Raises WorkerLostError."""
         await self._ensure_ready()
         assert self._control is not None
-        ours, theirs = socket.socketpair()
-        ours.settimeout(0)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._next += 1
         number, future = self._next, asyncio.get_running_loop().create_future()
         self._forks[number] = future
         try:
-            with theirs:
-                socket.send_fds(self._control, [json.dumps({"fork": number}).encode()], [theirs.fileno()])
-            return await future, ours
+            socket.send_fds(self._control, [json.dumps({"fork": number}).encode()], theirs)
+            return int(await future)
         except OSError as error:
-            ours.close()
             raise WorkerLostError(f"the zygote does not answer: {error}") from error
-        except BaseException:
-            ours.close()
-            raise
         finally:
             self._forks.pop(number, None)
 

@@ -1,16 +1,25 @@
 """What the daemon and a worker say to each other: frames on a stream socket, typed, checked, never pickled.
 
 A frame is a kind (1 byte), the lengths of its two parts (4 bytes each, big endian), a JSON array of the
-message's fields, and raw bytes. Both ends refuse a frame over `MAX_FRAME_BYTES`: a worker runs foreign code,
-and what it sends is input like any other.
+message's fields, and raw bytes, its body. A large body does not travel through the socket, whose buffer would take
+it in many pieces: it lies in a memory file of the sender's direction, and the kind has `IN_MEMORY_FILE` set. Nobody
+maps these files: one that the other end cuts short is a short read, not a SIGBUS.
+
+Both ends refuse a frame over `MAX_FRAME_BYTES`: a worker runs foreign code, and what it sends is input like any other.
 """
 
 import json
+import os
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 HEAD = struct.Struct("!BII")
+IN_MEMORY_FILE = 0x80
+LARGE_BYTES = 32 << 10
+KEPT_BYTES = 4 << 20
+"""How much of a memory file is kept from one frame to the next."""
 MAX_FRAME_BYTES = 1 << 30
 
 
@@ -91,18 +100,55 @@ _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
 }
 
 
-def pack(message: Message, body_length: int = 0) -> bytes:
-    """Return the bytes that precede a frame's body."""
+def memory_file(name: str) -> int:
+    """Return a descriptor of a new memory file, or -1 where the system has none: all bodies travel then."""
+    return os.memfd_create(name) if hasattr(os, "memfd_create") else -1
+
+
+def pack(message: Message, body: Sequence[bytes], memory_fd: int) -> tuple[bytes, Sequence[bytes]]:
+    """Return a frame's head and fields, and the parts of its body that are to follow them.
+
+    A large body is put into the memory file at `memory_fd` (-1 for none), and nothing is to follow then.
+    """
     fields = json.dumps(message, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    return HEAD.pack(_NUMBERS[type(message)], len(fields), body_length) + fields
+    kind, length = _NUMBERS[type(message)], sum(map(len, body))
+    if memory_fd >= 0 and length >= LARGE_BYTES:
+        _put(memory_fd, body, length)
+        kind, body = kind | IN_MEMORY_FILE, ()
+    return HEAD.pack(kind, len(fields), length) + fields, body
 
 
-def unpack_head(head: bytes | bytearray) -> tuple[int, int, int]:
-    """Return a frame's kind and the lengths of its fields and body. Raises WireError."""
+def unpack_head(head: bytes | bytearray) -> tuple[int, int, int, bool]:
+    """Return a frame's kind, the lengths of its fields and body, and whether that is in the memory file.
+
+    Raises WireError.
+    """
     kind, fields_length, body_length = HEAD.unpack(head)
+    in_file = bool(kind & IN_MEMORY_FILE)
+    kind &= ~IN_MEMORY_FILE
     if kind >= len(_KINDS) or fields_length + body_length > MAX_FRAME_BYTES:
         raise WireError(f"a frame of kind {kind} with {fields_length} + {body_length} bytes")
-    return kind, fields_length, body_length
+    return kind, fields_length, body_length, in_file
+
+
+def take(memory_fd: int, length: int) -> bytes:
+    """Return a body from the memory file at `memory_fd`. Raises WireError when it is not all there."""
+    body = os.pread(memory_fd, length, 0) if memory_fd >= 0 else b""
+    if len(body) != length:
+        raise WireError(f"a body of {length} bytes of which {len(body)} are there")
+    return body
+
+
+def _put(memory_fd: int, body: Sequence[bytes], length: int) -> None:
+    written = 0
+    for part in body:
+        view = memoryview(part)
+        while view:
+            count = os.pwrite(memory_fd, view, written)
+            written += count
+            view = view[count:]
+    if os.fstat(memory_fd).st_size > max(KEPT_BYTES, length):
+        os.ftruncate(memory_fd, length)
 
 
 def unpack(kind: int, fields: bytes | bytearray | memoryview) -> Message:
@@ -134,36 +180,37 @@ def check_dead(dead: list[list[Any]], size: int) -> list[tuple[int, int, str, st
     return entries
 
 
-def send(sock: socket.socket, message: Message, body: bytes = b"") -> None:
-    """Send one frame; blocks until the kernel has it."""
-    head = pack(message, len(body))
-    sent = sock.sendmsg([head, body])
-    if sent < len(head):
-        sock.sendall(head[sent:])
-        sent = len(head)
-    if sent - len(head) < len(body):
-        sock.sendall(memoryview(body)[sent - len(head) :])
+class Channel:
+    """A worker's end: blocking, one frame at a time."""
 
+    def __init__(self, sock: socket.socket, inbox_fd: int = -1, outbox_fd: int = -1) -> None:
+        self._sock = sock
+        self._inbox_fd = inbox_fd
+        self._outbox_fd = outbox_fd
 
-def receive(sock: socket.socket) -> tuple[Message, bytearray] | None:
-    """Receive one frame; blocks. Returns None when the other end has gone. Raises WireError."""
-    head = _receive_exactly(sock, HEAD.size)
-    if head is None:
-        return None
-    kind, fields_length, body_length = unpack_head(head)
-    fields = _receive_exactly(sock, fields_length)
-    body = _receive_exactly(sock, body_length)
-    if fields is None or body is None:
-        return None
-    return unpack(kind, fields), body
+    def send(self, message: Message, body: bytes = b"") -> None:
+        """Send one frame; blocks until the kernel has it."""
+        head, rest = pack(message, (body,), self._outbox_fd)
+        self._sock.sendall(b"".join((head, *rest)))
 
-
-def _receive_exactly(sock: socket.socket, length: int) -> bytearray | None:
-    buffer = bytearray(length)
-    view = memoryview(buffer)
-    while view:
-        count = sock.recv_into(view)
-        if not count:
+    def receive(self) -> tuple[Message, bytes | bytearray] | None:
+        """Receive one frame; blocks. Returns None when the other end has gone. Raises WireError."""
+        head = self._receive_exactly(HEAD.size)
+        if head is None:
             return None
-        view = view[count:]
-    return buffer
+        kind, fields_length, body_length, in_file = unpack_head(head)
+        fields = self._receive_exactly(fields_length)
+        body = take(self._inbox_fd, body_length) if in_file else self._receive_exactly(body_length)
+        if fields is None or body is None:
+            return None
+        return unpack(kind, fields), body
+
+    def _receive_exactly(self, length: int) -> bytearray | None:
+        buffer = bytearray(length)
+        view = memoryview(buffer)
+        while view:
+            count = self._sock.recv_into(view)
+            if not count:
+                return None
+            view = view[count:]
+        return buffer

@@ -8,7 +8,6 @@ import gc
 import json
 import re
 import resource
-import socket
 import sys
 import time
 import traceback
@@ -192,27 +191,27 @@ class _Attempt:
         return at + len(raw)
 
 
-def main(sock: socket.socket) -> None:
-    """Serve one generation on `sock` until the daemon closes it."""
+def main(channel: wire.Channel) -> None:
+    """Serve one generation on `channel` until the daemon closes it."""
     said = _Said()
     sys.stdout = sys.stderr = said
     sys.dont_write_bytecode = True
     gc.set_threshold(50_000, 20, 50)
-    generation = _load(sock, said)
-    while generation is not None and (frame := wire.receive(sock)) is not None:
+    generation = _load(channel, said)
+    while generation is not None and (frame := channel.receive()) is not None:
         request, body = frame
         if not isinstance(request, wire.Parse):
             raise wire.WireError(f"expected Parse, got {type(request).__name__}")
-        data = bytes(memoryview(body)[request.header_length :])
+        data = bytes(body[request.header_length :])
         last = time.monotonic()
 
         def still_alive(quarter_s: float = request.time_s / 4) -> None:
             nonlocal last
             if time.monotonic() - last > quarter_s:
                 last = time.monotonic()
-                wire.send(sock, wire.Alive(1))
+                channel.send(wire.Alive(1))
 
-        wire.send(sock, *generation.parse(request, bytes(body[: request.header_length]), data, still_alive))
+        channel.send(*generation.parse(request, bytes(body[: request.header_length]), data, still_alive))
 
 
 def framing_from(table: list[Any]) -> Framing:
@@ -227,8 +226,8 @@ def framing_from(table: list[Any]) -> Framing:
     )
 
 
-def _load(sock: socket.socket, said: _Said) -> Generation | None:
-    frame = wire.receive(sock)
+def _load(channel: wire.Channel, said: _Said) -> Generation | None:
+    frame = channel.receive()
     if frame is None:
         return None
     load = frame[0]
@@ -240,10 +239,10 @@ def _load(sock: socket.socket, said: _Said) -> Generation | None:
         generation = Generation(load, said)
         generation.check_samples()
     except BrokenPluginError as error:
-        wire.send(sock, wire.Broken(error.where, error.problem, error.remedy, error.trace))
+        channel.send(wire.Broken(error.where, error.problem, error.remedy, error.trace))
         return None
     said.take()
-    wire.send(sock, wire.Loaded(round((time.monotonic() - began) * 1000, 2)))
+    channel.send(wire.Loaded(round((time.monotonic() - began) * 1000, 2)))
     return generation
 
 

@@ -1,7 +1,7 @@
 """The process that workers are forked from: it has imported what every plugin needs, and never runs a plugin.
 
 `python -I -m hostd.workers.zygote FD PARENT_PID`. Requests and answers are JSON on a SOCK_SEQPACKET socket:
-`{"fork": n}` with the worker's end of a socket pair attached, `{"kill": pid}`; `{"ready": pid}`,
+`{"fork": n}` with the worker's end of a socket pair and its memory files attached, `{"kill": pid}`; `{"ready": pid}`,
 `{"forked": n, "pid": pid}`, `{"exited": pid, "status": n}`. It is the workers' parent, so that a pid it is asked
 to kill is always that worker's. When the daemon goes, however it goes, the zygote ends, and its workers with it.
 """
@@ -20,8 +20,11 @@ import sys
 from typing import Any
 
 import hostd.workers.worker as worker
+from hostd.workers import wire
 
 PR_SET_PDEATHSIG = 1
+MAX_OWN_FD = 64
+"""The zygote's own descriptors are below, a worker's above."""
 PRELOAD = ("pydantic", "csv", "datetime", "decimal", "struct", "xml.etree.ElementTree", "zlib")
 """What plugins commonly import: loaded once here, shared by every worker."""
 
@@ -70,7 +73,7 @@ def die_with_parent(parent_pid: int) -> None:
 
 def _serve(control: socket.socket, children: set[int]) -> bool:
     try:
-        message, fds, _, _ = socket.recv_fds(control, 4096, 1)
+        message, fds, _, _ = socket.recv_fds(control, 4096, 3)
     except ConnectionResetError:  # hung up with an answer of ours unread
         message, fds = b"", []
     if not message:
@@ -84,7 +87,7 @@ def _serve(control: socket.socket, children: set[int]) -> bool:
     pid = os.fork()
     if pid == 0:
         control.close()
-        _become_worker(fds[0], zygote_pid)
+        _become_worker(fds, zygote_pid)
     for fd in fds:
         os.close(fd)
     children.add(pid)
@@ -92,7 +95,7 @@ def _serve(control: socket.socket, children: set[int]) -> bool:
     return True
 
 
-def _become_worker(fd: int, zygote_pid: int) -> None:
+def _become_worker(fds: list[int], zygote_pid: int) -> None:
     status = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -104,12 +107,11 @@ def _become_worker(fd: int, zygote_pid: int) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(null, standard)
-        # A worker has its own socket, and nothing of the zygote's.
-        fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-        os.closerange(3, fd)
-        os.closerange(fd + 1, os.sysconf("SC_OPEN_MAX"))
-        sock = socket.socket(fileno=fd)
-        worker.main(sock)
+        # A worker has its own socket and memory files, and nothing of the zygote's.
+        fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, MAX_OWN_FD) for fd in fds]
+        os.closerange(3, MAX_OWN_FD)
+        sock = socket.socket(fileno=fds[0])
+        worker.main(wire.Channel(sock, *fds[1:]))
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the daemon hung up while we were answering
