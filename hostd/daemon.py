@@ -28,6 +28,7 @@ from hostd.state import StateFolder
 from hostd.swap import LastServed, Swapper
 from hostd.tasks import Tasks
 from hostd.watch import Watcher
+from hostd.workers.launch import Launched
 from hostd.workers.pool import Pool
 
 LOOK_EVERY_S = 10.0
@@ -40,9 +41,12 @@ EXIT_LEFT = 3
 class Daemon:
     """One running hostd. `run` returns when it has stopped."""
 
-    def __init__(self, settings: Config, settings_path: Path | None, *, once: bool = False) -> None:
+    def __init__(
+        self, settings: Config, settings_path: Path | None, launched: Launched | None = None, *, once: bool = False
+    ) -> None:
         self._settings = settings
         self._settings_path = settings_path
+        self._launched = launched
         self._once = once
         self._state = StateFolder(settings.state.folder)
         self._stop: asyncio.Event = asyncio.Event()
@@ -61,9 +65,8 @@ class Daemon:
         self._state.acquire()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._state.release)
-            pool = Pool(self._settings.busy_workers, self._settings.workers.idle_s)
+            pool = Pool(self._settings.busy_workers, self._settings.workers.idle_s, self._launched)
             stack.push_async_callback(pool.close)
-            pool.launch()
             self._handle_signals()
             events.emit(
                 events.DAEMON_STARTED,

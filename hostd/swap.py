@@ -146,9 +146,9 @@ class Swapper:
 
     def _choose(self) -> dict[str, Want]:
         files = self._inventory.files
-        choice = choose(
-            files.values(), self._catalog.current, self.options, lambda want: want.key in self._refused_keys
-        )
+        in_service = {name: served.path for name, served in self._last_served.items()}
+        in_service |= {name: generation.artifact.path for name, generation in self._catalog.current.items()}
+        choice = choose(files.values(), in_service, self.options, lambda want: want.key in self._refused_keys)
         for artifact, refusal in choice.standby:
             if self._note(artifact, refusal):
                 events.emit(

@@ -14,6 +14,7 @@ from hostd.errors import Refusal, Stage
 from hostd.plugins import artifact as artifacts
 from hostd.plugins import proof
 from hostd.plugins.folder import is_plugin_name
+from hostd.workers.launch import launch
 from hostd.workers.pool import Pool
 
 EPILOG = """examples:
@@ -42,8 +43,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 async def _check_all(files: list[Path], settings: Config) -> list[dict[str, Any]]:
-    pool = Pool(settings.busy_workers, settings.workers.idle_s)
-    pool.launch()
+    pool = Pool(settings.busy_workers, settings.workers.idle_s, launch())
     try:
         with tempfile.TemporaryDirectory(prefix="hostd-check-") as store:
             return [await _check(file, Path(store), settings, pool) for file in files]

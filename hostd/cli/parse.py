@@ -25,6 +25,7 @@ from hostd.plugins.catalog import Catalog
 from hostd.plugins.generation import Generation
 from hostd.swap import Swapper
 from hostd.tasks import Tasks
+from hostd.workers.launch import launch
 from hostd.workers.pool import Pool
 
 EPILOG = """examples:
@@ -67,9 +68,8 @@ class _Parse:
 
     async def run(self) -> int:
         async with contextlib.AsyncExitStack() as stack:
-            pool = Pool(self._settings.busy_workers, self._settings.workers.idle_s)
+            pool = Pool(self._settings.busy_workers, self._settings.workers.idle_s, launch())
             stack.push_async_callback(pool.close)
-            pool.launch()
             if not self._folder.is_dir():
                 raise HostdError(str(self._folder), "the plugins folder is not there", "name one with --plugins")
             store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostd-parse-")))

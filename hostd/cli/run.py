@@ -1,10 +1,6 @@
 """Run the daemon in the foreground. SIGHUP: read everything again. SIGTERM, Ctrl-C: finish and stop."""
 
 import argparse
-import asyncio
-
-from hostd import config, events
-from hostd.daemon import Daemon
 
 EPILOG = """examples:
   hostd run
@@ -20,11 +16,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run until stopped; return the exit code."""
+    from hostd.workers.launch import launch
+
+    # First of all: the zygote loads what it needs on another core while we load what we need.
+    launched = launch()
+    import asyncio
+    import gc
+
+    gc.disable()
+    from hostd import config, events
+    from hostd.daemon import Daemon
+
+    # What is loaded now lives as long as the daemon: the collector need not look at it, now or ever.
+    gc.freeze()
+    gc.enable()
     path = config.find(options.config)
     settings = config.load(path)
     events.configure(settings.log.format, settings.log.level)
 
     async def run() -> int:
-        return await Daemon(settings, path, once=options.once).run()
+        return await Daemon(settings, path, launched, once=options.once).run()
 
     return asyncio.run(run())

@@ -22,7 +22,6 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from contract.manifest import Manifest, ManifestError, read_script
 from contract.version import CONTRACT_VERSION
 from hostd.errors import Refusal, Stage
-from hostd.plugins import wheel
 
 MAX_BYTES = {".py": 4 << 20, ".whl": 256 << 20}
 
@@ -141,6 +140,8 @@ def _check_script(path: Path, display: str, content: bytes, digest: str, store: 
 
 
 def _check_wheel(path: Path, display: str, content: bytes, digest: str, store: Path) -> Artifact:
+    from hostd.plugins import wheel
+
     contents = wheel.read(path.name, display, content)
     _check_contract(contents.manifest, display)
     _check_python(contents.requires_python, display)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hostd.errors import Refusal, Stage
 from hostd.plugins.artifact import Artifact
-from hostd.plugins.generation import Generation, generation_key
+from hostd.plugins.generation import generation_key
 from hostd.plugins.inventory import Known
 
 
@@ -35,20 +36,23 @@ class Choice:
 
 def choose(
     files: Iterable[Known],
-    current: dict[str, Generation],
+    in_service: dict[str, Path],
     options: dict[str, dict[str, Any]],
     is_refused: Callable[[Want], bool],
 ) -> Choice:
-    """Choose for every name among `files`: the highest version that was not refused, and what serves before a twin."""
+    """Choose for every name among `files`: the highest version that was not refused.
+
+    Of two files with one version that at `in_service` stays.
+    """
     choice = Choice()
     by_name: dict[str, list[tuple[Artifact, float]]] = {}
     for known in files:
         if known.artifact is not None:
             by_name.setdefault(known.artifact.manifest.name, []).append((known.artifact, known.seen_at))
     for name, group in by_name.items():
-        in_service = current[name].artifact.path if name in current else None
+        present = in_service.get(name)
         group.sort(key=lambda entry: str(entry[0].path))
-        group.sort(key=lambda entry: (entry[0].manifest.parsed_version, entry[0].path == in_service), reverse=True)
+        group.sort(key=lambda entry: (entry[0].manifest.parsed_version, entry[0].path == present), reverse=True)
         wants = [Want(artifact, options.get(name), seen_at) for artifact, seen_at in group]
         chosen = next((want for want in wants if not is_refused(want)), None)
         if chosen is not None:

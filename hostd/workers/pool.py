@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
+from hostd.workers.launch import Launched
 from hostd.workers.slots import Slots
 from hostd.workers.spawner import Spawner
 
@@ -305,17 +306,13 @@ class Crew:
 
 
 class Pool:
-    """All workers of the daemon."""
+    """All workers of the daemon. They are forked from the zygote `launched`, or from one started when needed."""
 
-    def __init__(self, busy: int, idle_s: float, handoff_s: float = 0.25) -> None:
+    def __init__(self, busy: int, idle_s: float, launched: Launched | None = None, *, handoff_s: float = 0.25) -> None:
         self.slots = Slots(busy, handoff_s)
         self.idle_s = idle_s
-        self._spawner = Spawner(self._on_exit)
+        self._spawner = Spawner(self._on_exit, launched)
         self._owners: dict[int, tuple[Crew, Worker]] = {}
-
-    def launch(self) -> None:
-        """Start what workers are forked from, without waiting for it."""
-        self._spawner.launch()
 
     def crew(self, load: wire.Load, time_s: float, generation: int) -> Crew:
         """Return a crew without workers for a generation."""

@@ -3,16 +3,13 @@
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 
 from hostd import clock, events
 from hostd.errors import WorkerLostError
-
-_KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
+from hostd.workers.launch import Launched, launch
 
 
 class Spawner:
@@ -21,42 +18,23 @@ class Spawner:
     `on_exit(pid, reason)` is called in the event loop for every worker that ends, after it was reaped.
     """
 
-    def __init__(self, on_exit: Callable[[int, str], None]) -> None:
+    def __init__(self, on_exit: Callable[[int, str], None], launched: Launched | None = None) -> None:
         self._on_exit = on_exit
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._zygote = launched
         self._ready: asyncio.Future[None] | None = None
         self._forks: dict[int, asyncio.Future[int]] = {}
         self._next = 0
-        self._began = 0.0
         self._lock = asyncio.Lock()
         self._children: set[int] = set()
 
-    def launch(self) -> None:
-        """Start the zygote without waiting for it; its imports overlap with the caller's own start."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(0)
-        self._began = clock.monotonic()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "hostd.workers.zygote", str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in a terminal is for the daemon to act on, not for workers
-                env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
-            )
-        self._control = ours
-
     async def fork(self, theirs: Sequence[int]) -> int:
         """Fork a worker that gets the descriptors `theirs`; return its pid. Raises WorkerLostError."""
-        await self._ensure_ready()
-        assert self._control is not None
+        zygote = await self._ensure_ready()
         self._next += 1
         number, future = self._next, asyncio.get_running_loop().create_future()
         self._forks[number] = future
         try:
-            socket.send_fds(self._control, [json.dumps({"fork": number}).encode()], theirs)
+            socket.send_fds(zygote.control, [json.dumps({"fork": number}).encode()], theirs)
             return int(await future)
         except OSError as error:
             raise WorkerLostError(f"the zygote does not answer: {error}") from error
@@ -65,55 +43,57 @@ class Spawner:
 
     def kill(self, pid: int) -> None:
         """SIGKILL a worker and all that it started. Returns at once; `on_exit` tells when it is gone."""
-        if pid in self._children and self._control is not None:
+        if pid in self._children and self._zygote is not None:
             with contextlib.suppress(OSError):  # the zygote is dead, and so is the worker
-                self._control.send(json.dumps({"kill": pid}).encode())
+                self._zygote.control.send(json.dumps({"kill": pid}).encode())
 
     async def close(self) -> None:
         """Hang up on the zygote, which ends it and its workers, and wait until it is gone."""
-        process, self._process = self._process, None
-        if process is None:
+        zygote, self._zygote = self._zygote, None
+        if zygote is None:
             return
-        if self._control is not None:
-            asyncio.get_running_loop().remove_reader(self._control.fileno())
-            self._control.close()
-            self._control = None
+        self._hang_up(zygote)
         try:
-            await asyncio.to_thread(process.wait, 5)
+            await asyncio.to_thread(zygote.process.wait, 5)
         except subprocess.TimeoutExpired:
-            process.kill()
-            await asyncio.to_thread(process.wait)
+            zygote.process.kill()
+            await asyncio.to_thread(zygote.process.wait)
 
-    async def _ensure_ready(self) -> None:
+    async def _ensure_ready(self) -> Launched:
         async with self._lock:
-            if self._process is None:
-                self.launch()
+            if self._zygote is None:
+                self._zygote = launch()
             if self._ready is None:
-                assert self._control is not None
                 loop = asyncio.get_running_loop()
                 self._ready = loop.create_future()
-                loop.add_reader(self._control.fileno(), self._receive)
+                loop.add_reader(self._zygote.control.fileno(), self._receive, self._zygote)
+            zygote = self._zygote
             await self._ready
+            return zygote
 
-    def _receive(self) -> None:
-        assert self._control is not None
-        while True:
+    def _hang_up(self, zygote: Launched) -> None:
+        self._ready = None
+        asyncio.get_running_loop().remove_reader(zygote.control.fileno())
+        zygote.control.close()
+
+    def _receive(self, zygote: Launched) -> None:
+        while zygote is self._zygote:
             try:
-                message = self._control.recv(4096)
+                message = zygote.control.recv(4096)
             except BlockingIOError:
                 return
             except OSError:
                 message = b""
             if not message:
-                self._zygote_ended()
+                self._zygote_ended(zygote)
                 return
-            self._handle(json.loads(message))
+            self._handle(json.loads(message), zygote)
 
-    def _handle(self, answer: dict[str, int]) -> None:
+    def _handle(self, answer: dict[str, int], zygote: Launched) -> None:
         if "ready" in answer:
             assert self._ready is not None
             self._ready.set_result(None)
-            events.emit(events.ZYGOTE_STARTED, pid=answer["ready"], ms=clock.milliseconds_since(self._began))
+            events.emit(events.ZYGOTE_STARTED, pid=answer["ready"], ms=clock.milliseconds_since(zygote.began))
         elif "forked" in answer:
             self._children.add(answer["pid"])
             future = self._forks.get(answer["forked"])
@@ -125,19 +105,14 @@ class Spawner:
             self._children.discard(answer["exited"])
             self._on_exit(answer["exited"], describe_status(answer["status"]))
 
-    def _zygote_ended(self) -> None:
-        """The zygote died, and the kernel has killed its workers: say so, and start another when asked to fork."""
-        assert self._control is not None
-        process, self._process = self._process, None
-        asyncio.get_running_loop().remove_reader(self._control.fileno())
-        self._control.close()
-        self._control = None
-        ready, self._ready = self._ready, None
+    def _zygote_ended(self, zygote: Launched) -> None:
+        """The zygote died, and the kernel has killed its workers: say so; the next fork starts another."""
+        ready, self._zygote = self._ready, None
+        self._hang_up(zygote)
         reason = "hung up"
-        if process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                reason = describe_status(process.wait(1))
-            events.emit(events.ZYGOTE_EXITED, pid=process.pid, reason=reason)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            reason = describe_status(zygote.process.wait(1))
+        events.emit(events.ZYGOTE_EXITED, pid=zygote.process.pid, reason=reason)
         lost = WorkerLostError(f"the zygote ended: {reason}")
         for future in (*self._forks.values(), *((ready,) if ready is not None else ())):
             if not future.done():

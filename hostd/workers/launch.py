@@ -1,0 +1,36 @@
+"""Start a zygote. Imports next to nothing, so that a command can do this first and load the rest meanwhile."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+_KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A zygote that was started: its process, the daemon's end of its socket, and when (monotonic)."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+    began: float
+
+
+def launch() -> Launched:
+    """Start a zygote without waiting until it is ready. It ends when `control` is closed, or this process ends."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(0)
+    began = time.monotonic()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-m", "hostd.workers.zygote", str(theirs.fileno()), str(os.getpid())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in a terminal is for the daemon to act on, not for workers
+            env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
+        )
+    return Launched(process, ours, began)
