@@ -9,21 +9,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from hostd import __version__, clock, config, events
+from hostd import __version__, clock, events
 from hostd.config import Config, NdjsonSink
 from hostd.control.server import ControlServer
 from hostd.control.status import snapshot
-from hostd.errors import ConfigError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger import GenerationRow, Ledger
 from hostd.pipeline.pump import Pump
-from hostd.pipeline.sinks import Sink
-from hostd.pipeline.sinks.ndjson import NdjsonSink as NdjsonWriter
-from hostd.pipeline.sinks.stdout import StdoutSink as StdoutWriter
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.generation import Generation
+from hostd.reload import Reloader, make_sinks
 from hostd.state import StateFolder
 from hostd.swap import LastServed, Swapper
 from hostd.tasks import Tasks
@@ -51,7 +48,7 @@ class Daemon:
         self._state = StateFolder(settings.state.folder)
         self._stop: asyncio.Event = asyncio.Event()
         self._stop_reason = "done"
-        self._reload = asyncio.Event()
+        self._hangup = asyncio.Event()
         self._since = clock.timestamp()
 
     async def run(self) -> int:
@@ -88,7 +85,7 @@ class Daemon:
     async def _wire(self, stack: contextlib.AsyncExitStack, pool: Pool) -> None:
         """Make the parts, each with its end on `stack`, in the order in which they must not outlive each other."""
         settings, state = self._settings, self._state
-        self._ledger = ledger = Ledger(state.ledger)
+        ledger = Ledger(state.ledger)
         sinks = make_sinks(settings, ledger)
         self._committer = Committer(ledger, sinks)
         stack.callback(self._committer.close)
@@ -148,6 +145,15 @@ class Daemon:
             on_gone=self._source_gone,
         )
         stack.callback(self._finder.close)
+        self._reloader = Reloader(
+            settings=settings,
+            path=self._settings_path,
+            ledger=ledger,
+            committer=self._committer,
+            swapper=self._swapper,
+            pump=self._pump,
+            finder=self._finder,
+        )
         if not self._once:
             control = ControlServer(state.socket, {("GET", "/status"): self._status, ("POST", "/rescan"): self._rescan})
             await control.start()
@@ -207,7 +213,7 @@ class Daemon:
 
     async def _drain(self) -> None:
         """Finish what is under way, within the grace period; what is not done by then is read again next time."""
-        grace_s = self._settings.daemon.grace_s
+        grace_s = self._reloader.settings.daemon.grace_s
         events.emit(events.DAEMON_STOPPING, reason=self._stop_reason, grace_s=grace_s)
         began = clock.monotonic()
         await self._pump.close(grace_s)
@@ -224,7 +230,7 @@ class Daemon:
 
         loop.add_signal_handler(signal.SIGTERM, stop, "SIGTERM")
         loop.add_signal_handler(signal.SIGINT, stop, "SIGINT")
-        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
 
     async def _look_now_and_then(self) -> None:
         await self._swapper.settle()
@@ -236,68 +242,12 @@ class Daemon:
 
     async def _reload_when_asked(self) -> None:
         while True:
-            await self._reload.wait()
-            self._reload.clear()
+            await self._hangup.wait()
+            self._hangup.clear()
             await self._rescan()
 
     async def _rescan(self) -> dict[str, Any]:
-        """Read hostd.toml and the folders again; return what changed, in words."""
-        changes = await self._reload_settings()
-        changes += await self._swapper.rescan()
-        self._finder.look()
-        return {"changes": changes}
-
-    async def _reload_settings(self) -> list[str]:
-        path = self._settings_path
-        if path is None:
-            return []
-        try:
-            new = config.load(path)
-        except ConfigError as error:
-            events.emit(events.CONFIG_REFUSED, config=str(path), reason=str(error))
-            return [f"hostd.toml is refused, the settings in force stay: {error}"]
-        old = self._settings
-        changed = [name for name in Config.model_fields if getattr(old, name) != getattr(new, name)]
-        if not changed:
-            return []
-        live: dict[str, Any] = {}
-        if "plugins" in changed:
-            self._swapper.options = new.plugins.options
-            live["plugins"] = new.plugins.model_copy(update={"folder": old.plugins.folder})
-            if new.plugins.folder != old.plugins.folder:
-                events.emit(events.CONFIG_NEEDS_RESTART, config=str(path), setting="plugins.folder")
-        if "log" in changed:
-            events.configure(new.log.format, new.log.level)
-            live["log"] = new.log
-        if "sources" in changed:
-            await self._change_sources(new)
-            live["sources"] = new.sources
-        if "sinks" in changed and await self._change_sinks(new):
-            live["sinks"] = new.sinks
-        if "daemon" in changed:
-            live["daemon"] = new.daemon
-        for name in changed:
-            if name not in live:
-                events.emit(events.CONFIG_NEEDS_RESTART, config=str(path), setting=name)
-        self._settings = old.model_copy(update=live)
-        events.emit(events.CONFIG_RELOADED, config=str(path), changed=sorted(live))
-        return [f"settings changed: {', '.join(sorted(live))}"] if live else []
-
-    async def _change_sources(self, new: Config) -> None:
-        for source in self._finder.reconfigure(new.sources):
-            await self._pump.forget(source)
-            await self._committer.flush()
-            self._finder.release(source, "no source names it any more")
-
-    async def _change_sinks(self, new: Config) -> bool:
-        try:
-            await self._committer.replace_sinks(make_sinks(new, self._ledger))
-        except OSError as error:
-            reason = f"a sink cannot be written, the sinks in force stay: {error}"
-            events.emit(events.CONFIG_REFUSED, config=str(self._settings_path), reason=reason)
-            return False
-        self._pump.route_anew()
-        return True
+        return {"changes": await self._reloader.rescan()}
 
     def _source_gone(self, source: FileSource) -> None:
         """A file that nobody writes any more: let go of it once everything in it is committed."""
@@ -325,16 +275,6 @@ class Daemon:
             pump=self._pump,
             dead_letters=await self._dead_letters(),
         )
-
-
-def make_sinks(settings: Config, ledger: Ledger) -> list[Sink]:
-    """Return the sinks that the settings name."""
-    return [
-        NdjsonWriter(sink.folder, sink.processors, ledger)
-        if isinstance(sink, NdjsonSink)
-        else StdoutWriter(sink.processors)
-        for sink in settings.sinks
-    ]
 
 
 def _generation_row(generation: Generation, key: str, store: Path) -> GenerationRow:

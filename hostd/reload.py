@@ -1,0 +1,120 @@
+"""Reading hostd.toml and the folders again while the daemon runs: SIGHUP, and `hostd rescan`.
+
+What is invalid, or cannot be taken over, leaves what is in force as it is.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from hostd import config, events
+from hostd.config import Config, NdjsonSink
+from hostd.errors import ConfigError
+from hostd.pipeline.commit import Committer
+from hostd.pipeline.ledger import Ledger
+from hostd.pipeline.pump import Pump
+from hostd.pipeline.sinks import Sink
+from hostd.pipeline.sinks.ndjson import NdjsonSink as NdjsonWriter
+from hostd.pipeline.sinks.stdout import StdoutSink as StdoutWriter
+from hostd.pipeline.sources.finder import FileFinder
+from hostd.swap import Swapper
+
+
+def make_sinks(settings: Config, ledger: Ledger) -> list[Sink]:
+    """Return the sinks that the settings name; nothing is opened yet."""
+    return [
+        NdjsonWriter(sink.folder, sink.processors, ledger)
+        if isinstance(sink, NdjsonSink)
+        else StdoutWriter(sink.processors)
+        for sink in settings.sinks
+    ]
+
+
+class Reloader:
+    """Holds the settings in force, and takes over others as far as that goes without a restart."""
+
+    def __init__(
+        self,
+        *,
+        settings: Config,
+        path: Path | None,
+        ledger: Ledger,
+        committer: Committer,
+        swapper: Swapper,
+        pump: Pump,
+        finder: FileFinder,
+    ) -> None:
+        self.settings = settings
+        self._path = path
+        self._ledger = ledger
+        self._committer = committer
+        self._swapper = swapper
+        self._pump = pump
+        self._finder = finder
+        self._take_over: dict[str, Callable[[Config], Awaitable[Any]]] = {
+            "plugins": self._change_plugins,
+            "sources": self._change_sources,
+            "sinks": self._change_sinks,
+            "daemon": self._change_daemon,
+            "log": self._change_log,
+        }
+
+    async def rescan(self) -> list[str]:
+        """Read the settings and the folders again, and wait; return what changed, in words."""
+        changes = await self._reload() if self._path is not None else []
+        changes += await self._swapper.rescan()
+        self._finder.look()
+        return changes
+
+    async def _reload(self) -> list[str]:
+        try:
+            new = config.load(self._path)
+        except ConfigError as error:
+            return [self._refuse(str(error))]
+        changed = [name for name in Config.model_fields if getattr(self.settings, name) != getattr(new, name)]
+        in_force: dict[str, Any] = {}
+        refused: list[str] = []
+        for name in changed:
+            change = self._take_over.get(name)
+            if change is None:
+                events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting=name)
+                continue
+            try:
+                in_force[name] = await change(new)
+            except OSError as error:
+                refused.append(self._refuse(f"{name}: {error}; what is in force stays"))
+        if in_force:
+            self.settings = self.settings.model_copy(update=in_force)
+            events.emit(events.CONFIG_RELOADED, config=str(self._path), changed=sorted(in_force))
+            refused.insert(0, f"settings changed: {', '.join(sorted(in_force))}")
+        return refused
+
+    def _refuse(self, reason: str) -> str:
+        events.emit(events.CONFIG_REFUSED, config=str(self._path), reason=reason)
+        return f"settings refused, those in force stay: {reason}"
+
+    async def _change_plugins(self, new: Config) -> config.Plugins:
+        folder = self.settings.plugins.folder
+        if new.plugins.folder != folder:
+            events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="plugins.folder")
+        self._swapper.options = new.plugins.options
+        return new.plugins.model_copy(update={"folder": folder})
+
+    async def _change_sources(self, new: Config) -> tuple[config.FileSource, ...]:
+        for source in self._finder.reconfigure(new.sources):
+            await self._pump.forget(source)
+            await self._committer.flush()
+            self._finder.release(source, "no source names it any more")
+        return new.sources
+
+    async def _change_sinks(self, new: Config) -> tuple[config.Sink, ...]:
+        await self._committer.replace_sinks(make_sinks(new, self._ledger))
+        self._pump.route_anew()
+        return new.sinks
+
+    async def _change_daemon(self, new: Config) -> config.Daemon:
+        return new.daemon
+
+    async def _change_log(self, new: Config) -> config.Log:
+        events.configure(new.log.format, new.log.level)
+        return new.log
