@@ -78,10 +78,11 @@ def _read_once(path: Path, display: str) -> bytes:
             "let the daemon's user read it",
             transient=True,
         ) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise Refusal(Stage.FOUND, display, "is not a regular file", "drop a file")
     with os.fdopen(fd, "rb") as file:
         before = os.fstat(fd)
-        if not stat.S_ISREG(before.st_mode):
-            raise Refusal(Stage.FOUND, display, "is not a regular file", "drop a file")
         limit = MAX_BYTES[path.suffix]
         if before.st_size > limit:
             raise Refusal(Stage.CHECKED, display, f"has {before.st_size} bytes, more than {limit}", "make it smaller")

@@ -70,6 +70,7 @@ class Worker:
         self._sock.settimeout(0)
         self._inbox_fd = wire.memory_file("hostd-inbox")
         self._outbox_fd = wire.memory_file("hostd-outbox")
+        self._asking = False
 
     async def fork(self, spawner: Spawner) -> None:
         """Have the process forked. Raises WorkerLostError."""
@@ -112,7 +113,16 @@ class Worker:
         return Yield(answer.records, lines, letters, tuple(said))
 
     def hang_up(self) -> None:
-        """Close the daemon's end: an idle worker then ends by itself. May be called twice."""
+        """Close the daemon's end: an idle worker then ends by itself. May be called twice.
+
+        Under a question that is not answered yet it only ends the wait, and has to be called again after it.
+        """
+        if self._asking:
+            # Closed now, its number would be another socket's while the event loop still waits on it; and what the
+            # worker said last, before it ended, could not be read any more.
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+            return
         self._sock.close()
         for fd in (self._inbox_fd, self._outbox_fd):
             if fd >= 0:
@@ -122,6 +132,7 @@ class Worker:
     async def _ask(
         self, message: wire.Message, body: tuple[bytes, ...], time_s: float
     ) -> tuple[wire.Message, bytes | bytearray]:
+        self._asking = True
         try:
             async with asyncio.timeout(time_s) as deadline:
                 await self._send(*wire.pack(message, body, self._inbox_fd))
@@ -139,6 +150,8 @@ class Worker:
             raise WorkerLostError("closed its socket") from error
         except wire.WireError as error:
             raise WorkerLostError(f"broke the protocol: {error}") from error
+        finally:
+            self._asking = False
 
     async def _send(self, head: bytes, body: Sequence[bytes]) -> None:
         parts = [memoryview(part) for part in (head, *body) if part]
@@ -184,6 +197,7 @@ class Crew:
         self._generation = generation
         self._idle: deque[tuple[float, Worker]] = deque()
         self._workers: dict[int, Worker] = {}
+        self._leaving: set[Worker] = set()
         self._in_flight = 0
         self._settled = asyncio.Event()
         self._settled.set()
@@ -247,15 +261,15 @@ class Crew:
         self.close()
         if self._reaper is not None:
             self._reaper.cancel()
-        workers = list(self._workers.values())
-        for worker in workers:
+        for worker in list(self._workers.values()):
             self._dismiss(worker)
-        if workers:
-            await asyncio.wait([worker.exited for worker in workers], timeout=EXIT_TIMEOUT_S)
+        if self._leaving:
+            await asyncio.wait([worker.exited for worker in self._leaving], timeout=EXIT_TIMEOUT_S)
 
     def lost(self, worker: Worker, reason: str) -> None:
         """Take note that a worker has ended."""
         expected = self._workers.pop(worker.pid, None) is None
+        self._leaving.discard(worker)
         for entry in [entry for entry in self._idle if entry[1] is worker]:
             self._idle.remove(entry)
         if not expected:
@@ -280,7 +294,8 @@ class Crew:
 
     def _rest(self, worker: Worker) -> None:
         if worker.pid not in self._workers:
-            return  # it ended after its last answer
+            worker.hang_up()  # it ended after its last answer
+            return
         if self._closed:
             self._dismiss(worker)
             return
@@ -289,7 +304,8 @@ class Crew:
             self._reap_after(self._pool.idle_s)
 
     def _dismiss(self, worker: Worker) -> None:
-        self._workers.pop(worker.pid, None)
+        if self._workers.pop(worker.pid, None) is not None:
+            self._leaving.add(worker)
         worker.hang_up()
         self._pool.kill(worker)
 

@@ -45,6 +45,7 @@ class FileFinder:
         self._base = base
         self._excluded = tuple(f"{folder}{os.sep}" for folder in excluded)
         self._rows: dict[Identity, list[SourceRow]] = {}
+        self._rows_by_path: dict[str, list[SourceRow]] = {}
         self._by_path: dict[str, FileSource] = {}
         self._watcher = watcher
         self._watches: dict[Path, FolderWatch] = {}
@@ -210,20 +211,21 @@ class FileFinder:
         source.committed = row.checkpoint
 
     def _find_copied(self, source: FileSource, size: int) -> SourceRow | None:
-        """Return what was read of a file under another inode: copied by a rotation, or saved anew by an editor."""
-        name = source.path.name
-        for row in reversed([*self._live_rows(), *(row for rows in self._rows.values() for row in rows)]):
-            path = Path(row.path)
-            if (
-                path.parent == source.path.parent
-                and name.startswith(path.name)
-                and is_continued_by(row.checkpoint, source.fd, size)
-            ):
-                return row
-        return None
+        """Return what was read of a file under another inode: copied by a rotation, or saved anew by an editor.
 
-    def _live_rows(self) -> list[SourceRow]:
-        return [source.row() for source in self.sources.values() if source.offset]
+        A rotation only adds to a name, so the original's name is a beginning of the copy's.
+        """
+        folder, name = os.path.realpath(source.path.parent), source.path.name
+        for length in range(len(name), 0, -1):
+            path = f"{folder}{os.sep}{name[:length]}"
+            live = self._by_path.get(path)
+            rows = list(self._rows_by_path.get(path, []))
+            if live is not None:
+                rows.append(live.row())
+            for row in reversed(rows):
+                if is_continued_by(row.checkpoint, source.fd, size):
+                    return row
+        return None
 
     def _lost_sight_of(self, source: FileSource) -> None:
         """A file's path names another file, or nothing: find where it went, or read it to its end."""
@@ -279,9 +281,12 @@ class FileFinder:
         return any(path.startswith(str(watched_folder(p)[0])) for config in self._configs for p in config.paths)
 
     def _remember(self, row: SourceRow) -> None:
-        rows = self._rows.setdefault((row.device, row.inode), [])
-        rows[:] = [known for known in rows if known.id != row.id]
-        rows.append(row)
+        for rows in (
+            self._rows.setdefault((row.device, row.inode), []),
+            self._rows_by_path.setdefault(os.path.realpath(row.path), []),
+        ):
+            rows[:] = [known for known in rows if known.id != row.id]
+            rows.append(row)
         self._next_id = max(self._next_id, row.id + 1)
 
     def _source_name(self, path: str) -> str:
