@@ -67,7 +67,7 @@ class Accepts(_Table):
         None,
         description="A regular expression that must match somewhere in the first 4 KiB; `^` is a line's start.",
     )
-    media_types: tuple[str, ...] = Field((), description="Media types, for sources that declare one.")
+    media_types: tuple[str, ...] = Field((), description="Media types, for sources that declare one; files do not.")
     priority: int = Field(0, ge=-1000, le=1000, description="The higher wins when several plugins accept a source.")
 
 

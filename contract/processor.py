@@ -57,9 +57,9 @@ class _EachLine:
     def parse(self, data: bytes, ctx: Context) -> Iterator[Record]:
         function = self._function
         for raw in data.split(b"\n"):
-            if not raw:
-                continue
             line = raw.decode("utf-8", "backslashreplace").removesuffix("\r")
+            if not line:
+                continue
             try:
                 record = function(line)
             except Exception as error:  # noqa: BLE001 - whatever the author's function raises rejects its line

@@ -40,11 +40,17 @@ class Refusal(HostdError):
         super().__init__(where, problem, remedy)
         self.stage = stage
         self.transient = transient
+        self.digest: str | None = None
+        self.plugin: str | None = None
 
 
 class WorkerLostError(Exception):
-    """A worker ended, or was killed at its deadline, before it answered; `reason` says which."""
+    """A worker ended, or was killed at its deadline, before it answered; `reason` says which.
 
-    def __init__(self, reason: str) -> None:
+    `innocent` says that it was not the batch that it was lost with: that had not been begun.
+    """
+
+    def __init__(self, reason: str, *, innocent: bool = False) -> None:
         self.reason = reason
+        self.innocent = innocent
         super().__init__(reason)

@@ -195,13 +195,18 @@ def configure(format_: Literal["auto", "console", "json"], level: Level, stream:
     structlog.configure(
         processors=[structlog.processors.add_log_level, stamp, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        logger_factory=structlog.PrintLoggerFactory(file=out),
         cache_logger_on_first_use=False,
     )
 
 
 def emit(event: Event, /, **keys: object) -> None:
     """Log one event. The keys must be the ones it declares: a mismatch is a bug and raises TypeError."""
+    emit_at(event.level, event, **keys)
+
+
+def emit_at(level: str, event: Event, /, **keys: object) -> None:
+    """Log one event at another level than its own, if `level` is one."""
     if keys.keys() != event.keys:
         raise TypeError(f"event {event.name} has keys {sorted(event.keys)}, got {sorted(keys)}")
-    getattr(structlog.get_logger(), event.level)(event.name, **keys)
+    getattr(structlog.get_logger(), level if level in _LEVELS else event.level)(event.name, **keys)

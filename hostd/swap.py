@@ -74,7 +74,8 @@ class Swapper:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._refused_keys: set[str] = set()
         self._tries: dict[str, int] = {}
-        self._draining: set[Generation] = set()
+        # On their way into service or out of it: what they run from stays.
+        self._moving: set[Generation] = set()
         self._hinted_at: float | None = None
         self._again = asyncio.Event()
         self._passing = asyncio.Lock()
@@ -102,8 +103,9 @@ class Swapper:
             for path in [path for path in self._catalog.refused if path not in self._inventory.files]:
                 del self._catalog.refused[path]
             wants = self._choose()
-            for name in {*wants, *self._catalog.current}:
+            for name in {*wants, *self._catalog.current, *self._wants}:
                 self._want(name, wants.get(name))
+            self._remove_unused()
 
     async def rescan(self) -> list[str]:
         """Look at everything again, refused artifacts too, and wait; return what changed, in words."""
@@ -126,14 +128,17 @@ class Swapper:
     async def tidy(self) -> None:
         """Remove private copies that nothing refers to: of refused, skipped and retired artifacts."""
         async with self._passing:  # a look puts copies there
-            in_use = [generation.artifact for generation in (*self._catalog.current.values(), *self._draining)]
-            in_use += [known.artifact for known in self._inventory.files.values() if known.artifact]
-            in_use += [want.artifact for want in self._wants.values() if want]
-            digests = {artifact.digest for artifact in in_use}
-            digests |= {served.kept.parent.name for served in self._last_served.values()}
-            for folder in self._store.iterdir():
-                if folder.name not in digests:
-                    artifacts.discard(folder.name, self._store)
+            self._remove_unused()
+
+    def _remove_unused(self) -> None:
+        in_use = [generation.artifact for generation in (*self._catalog.current.values(), *self._moving)]
+        in_use += [known.artifact for known in self._inventory.files.values() if known.artifact]
+        in_use += [want.artifact for want in self._wants.values() if want]
+        digests = {artifact.digest for artifact in in_use}
+        digests |= {served.kept.parent.name for served in self._last_served.values()}
+        for folder in self._store.iterdir():
+            if folder.name not in digests:
+                artifacts.discard(folder.name, self._store)
 
     async def close(self) -> None:
         """Stop changing anything, and end the processes of all generations."""
@@ -228,6 +233,7 @@ class Swapper:
         # The same bytes and options after a restart are the same generation.
         number = served.number if served and served.key == want.key else self._numbers.get(name, 0) + 1
         generation = proof.make(number, want.artifact, want.options, self._source_field, self._pool)
+        self._moving.add(generation)
         try:
             await proof.prove(generation)
         except Refusal as refusal:
@@ -239,6 +245,8 @@ class Swapper:
                 self._retry_later(want)
             self.look_again()  # a stand-by, or what served before, may step in
             return
+        finally:
+            self._moving.discard(generation)
         if served is not None and served.number == number:
             generation.records, generation.rejected = served.records, served.rejected
         self._numbers[name] = number
@@ -272,17 +280,17 @@ class Swapper:
         crew = generation.crew
         who = {"plugin": generation.plugin, "generation": generation.number, "reason": reason}
         events.emit(events.GENERATION_DRAINING, **who, in_flight=crew.in_flight)
-        self._draining.add(generation)
+        self._moving.add(generation)
         crew.close()
         await crew.drain(generation.manifest.limits.time_s)
         await crew.kill()
         generation.advance(State.RETIRED)
-        self._draining.discard(generation)
+        self._moving.discard(generation)
         events.emit(events.GENERATION_RETIRED, **who, ms=clock.milliseconds_since(began))
 
     def _refuse_file(self, path: Path, refusal: Refusal) -> None:
-        name = next((n for n, g in self._catalog.current.items() if g.artifact.path == path), None)
-        self._refuse(path, name, None, refusal)
+        serving = next((n for n, g in self._catalog.current.items() if g.artifact.path == path), None)
+        self._refuse(path, refusal.plugin or serving, refusal.digest, refusal)
 
     def _refuse(self, path: Path, name: str | None, digest: str | None, refusal: Refusal) -> None:
         self._catalog.refuse(path, name, digest, refusal)

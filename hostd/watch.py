@@ -4,8 +4,10 @@ Hints are collected between two turns of the event loop, so that a storm of even
 """
 
 import asyncio
+import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,10 +117,18 @@ class FolderWatch:
             self._watch = None
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    return "called when the thread is inactive" not in record.getMessage()
+
+
 class Watcher:
     """The one observer of the daemon; its threads end with `close`."""
 
     def __init__(self) -> None:
+        # Two races of watchdog's own, both harmless, that it would tell of on standard error: a folder that is seen
+        # by its own event and by the walk of its parent, and an event that arrives while its watch is being ended.
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
+        logging.getLogger("watchdog.observers.inotify").addFilter(_is_news)
         self._observer: BaseObserver = Observer()
         self._observer.start()
 

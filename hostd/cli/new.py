@@ -42,7 +42,7 @@ def main(options: argparse.Namespace) -> int:
         print(f"wrote {path}")  # noqa: T201
     first = next(iter(contents))
     if options.wheel:
-        print(f"next: cd {first.parts[0]} && python -m build --wheel && cp dist/*.whl …/plugins.d/")  # noqa: T201
+        print(f"next: cd {first.parts[0]} && python -m build --wheel && cp dist/*.whl PLUGINS_FOLDER")  # noqa: T201
     else:
         print(f"next: hostd check {first} && cp {first} plugins.d/")  # noqa: T201
     return 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hostd import clock
 from hostd.errors import StateError
-from hostd.workers.pool import DeadLetter
+from hostd.workers.batch import DeadLetter
 
 SCHEMA_VERSION = 1
 MAX_DEAD_BYTES = 64 << 10

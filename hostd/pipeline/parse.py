@@ -5,12 +5,14 @@ hang are alone; those are dead letters. When another generation goes live meanwh
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from contract.framing import Framing
 from hostd import events
 from hostd.errors import WorkerLostError
 from hostd.pipeline.serving import Generation
-from hostd.workers.pool import Batch, DeadLetter, Pool, Yield
+from hostd.workers.batch import Batch, DeadLetter, Yield
+from hostd.workers.pool import Pool
 
 SHORTEST_TIME_S = 1.0
 
@@ -21,60 +23,75 @@ class NotServedError(Exception):
     """No generation serves the batch as it was cut: it must be cut, or routed, again."""
 
 
+class _OvertakenError(Exception):
+    """Another generation has gone live meanwhile."""
+
+
 async def parse(batch: Batch, framing: Framing, current: Current, pool: Pool) -> tuple[Generation, Yield]:
     """Return what `batch` yields and the one generation that made all of it.
 
     Raises NotServedError, and GenerationBrokenError when its generation can start no worker any more.
     """
+    task = _Task(framing, current, pool)
     while True:
-        async with pool.slots.take():
-            # Chosen only now: a batch that waited for its turn goes to what is live when its turn comes.
-            generation = _serving(current, framing)
-            try:
-                return generation, await generation.crew.parse(batch)
-            except WorkerLostError as lost:
-                _say_retried(generation, batch, lost.reason)
-        async with pool.slots.take():
-            if _serving(current, framing) is not generation:
-                continue
-            try:
-                return generation, await generation.crew.parse(batch)
-            except WorkerLostError as lost:
-                reason = lost.reason
-        parts = await _halve(batch, framing, current, pool, generation, reason)
-        if parts is not None:
-            return generation, join(parts)
+        try:
+            generation, result = await task.attempt(batch)
+            if isinstance(result, WorkerLostError):
+                _say_retried(generation, batch, result.reason)
+                _, result = await task.attempt(batch, generation)
+            if isinstance(result, WorkerLostError):
+                result = join(await task.halve(batch, generation, result.reason))
+        except _OvertakenError:
+            continue
+        return generation, result
 
 
-async def _halve(
-    batch: Batch, framing: Framing, current: Current, pool: Pool, generation: Generation, reason: str
-) -> list[Yield] | None:
-    """Parse a batch that loses its worker in halves; None when another generation has gone live meanwhile."""
-    starts = framing.starts(batch.data)
-    if len(starts) <= 1:
-        return [Yield(0, b"", (DeadLetter(batch.offset, batch.data, f"worker lost: {reason}", ""),))]
-    middle = starts[len(starts) // 2]
-    whole_s = generation.manifest.limits.time_s
-    yields: list[Yield] = []
-    for start, end in ((0, middle), (middle, len(batch.data))):
-        half = Batch(batch.source, batch.offset + start, batch.header, batch.data[start:end])
-        # Half of the input gets half of the time, so that finding a record that hangs takes three times the limit.
-        time_s = (
-            max(SHORTEST_TIME_S, whole_s * (end - start) / len(batch.data)) if whole_s > SHORTEST_TIME_S else whole_s
-        )
-        async with pool.slots.take():
-            if _serving(current, framing) is not generation:
-                return None
-            try:
-                yields.append(await generation.crew.parse(half, time_s))
-                continue
-            except WorkerLostError as lost:
-                again = lost.reason
-        parts = await _halve(half, framing, current, pool, generation, again)
-        if parts is None:
-            return None
-        yields += parts
-    return yields
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What all attempts at one batch share."""
+
+    framing: Framing
+    current: Current
+    pool: Pool
+
+    async def attempt(
+        self, batch: Batch, only: Generation | None = None, time_s: float | None = None
+    ) -> tuple[Generation, Yield | WorkerLostError]:
+        """Parse a batch once, by the current generation; return who did, and what came of it.
+
+        A loss that has nothing to do with the batch does not count. Raises NotServedError, and _OvertakenError
+        when the current generation is not `only`.
+        """
+        while True:
+            async with self.pool.slots.take():
+                # Chosen only now: a batch that waited for its turn goes to what is live when its turn comes.
+                generation = _serving(self.current, self.framing)
+                if only is not None and generation is not only:
+                    raise _OvertakenError
+                try:
+                    return generation, await generation.crew.parse(batch, time_s)
+                except WorkerLostError as lost:
+                    if not lost.innocent:
+                        return generation, lost
+
+    async def halve(self, batch: Batch, generation: Generation, reason: str) -> list[Yield]:
+        """Parse a batch that loses its worker in ever smaller parts; a record that does so alone is dead."""
+        starts = self.framing.starts(batch.data)
+        if len(starts) <= 1:
+            return [Yield(0, b"", (DeadLetter(batch.offset, batch.data, f"worker lost: {reason}", ""),))]
+        middle = starts[len(starts) // 2]
+        limit_s = generation.manifest.limits.time_s
+        yields: list[Yield] = []
+        for start, end in ((0, middle), (middle, len(batch.data))):
+            half = Batch(batch.source, batch.offset + start, batch.header, batch.data[start:end])
+            # Half of the input gets half of the time: finding a record that hangs takes about three times the limit.
+            time_s = min(limit_s, max(SHORTEST_TIME_S, limit_s * (end - start) / len(batch.data)))
+            _, result = await self.attempt(half, generation, time_s)
+            if isinstance(result, WorkerLostError):
+                yields += await self.halve(half, generation, result.reason)
+            else:
+                yields.append(result)
+        return yields
 
 
 def _serving(current: Current, framing: Framing) -> Generation:

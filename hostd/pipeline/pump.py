@@ -19,7 +19,9 @@ from hostd.pipeline.routing import Route, route
 from hostd.pipeline.serving import Catalog, Generation
 from hostd.pipeline.sources.file import HEAD_BYTES, FileSource
 from hostd.tasks import Tasks
-from hostd.workers.pool import Batch, DeadLetter, GenerationBrokenError, Pool, Yield
+from hostd.workers.batch import Batch, DeadLetter, Yield
+from hostd.workers.peer import GenerationBrokenError
+from hostd.workers.pool import Pool
 
 QUIET_S = 0.5
 """After how long without a write a document, or a record of several lines, counts as whole."""
@@ -222,7 +224,7 @@ class Pump:
     def _submit(self, source: FileSource, work: _Work, generation: Generation, result: Yield) -> None:
         who = {"plugin": generation.plugin, "generation": generation.number, "source": source.name}
         for level, message in result.said:
-            events.emit(events.PLUGIN_LOGGED, **who, said=level, message=message)
+            events.emit_at(level, events.PLUGIN_LOGGED, **who, said=level, message=message)
         if result.dead:
             first = result.dead[0]
             events.emit(

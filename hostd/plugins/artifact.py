@@ -59,9 +59,12 @@ def read(file: Path, store: Path, *, path: Path | None = None) -> Artifact:
     display = f"{path.parent.name}/{path.name}"
     content = _read_once(file, display)
     digest = hashlib.sha256(content).hexdigest()
-    if path.suffix == ".whl":
-        return _check_wheel(path, display, content, digest, store)
-    return _check_script(path, display, content, digest, store)
+    check = _check_wheel if path.suffix == ".whl" else _check_script
+    try:
+        return check(path, display, content, digest, store)
+    except Refusal as refusal:
+        refusal.digest = digest
+        raise
 
 
 def _read_once(path: Path, display: str) -> bytes:
@@ -175,12 +178,14 @@ def _check_wheel(path: Path, display: str, content: bytes, digest: str, store: P
 
 def _check_contract(manifest: Manifest, display: str) -> None:
     if not manifest.speaks():
-        raise Refusal(
+        refusal = Refusal(
             Stage.CHECKED,
             display,
             f"asks for contract {manifest.contract!r}, and this hostd speaks {CONTRACT_VERSION}",
             f'write contract = ">={CONTRACT_VERSION},<2" if it works with that, or upgrade hostd',
         )
+        refusal.plugin = manifest.name
+        raise refusal
 
 
 def _check_python(requires_python: str | None, display: str) -> None:

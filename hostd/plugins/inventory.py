@@ -69,7 +69,11 @@ class Inventory:
 
     async def _read(self, path: Path, signature: Signature, seen_at: float) -> None:
         try:
-            artifact = await asyncio.to_thread(artifacts.read, path, self._store)
+            if path.suffix == ".py":
+                # A few KiB, read and checked in less time than a thread takes to be woken under load.
+                artifact = artifacts.read(path, self._store)
+            else:
+                artifact = await asyncio.to_thread(artifacts.read, path, self._store)
         except BeingWrittenError:
             # Closing it is an event, but not every file system and every writer gives one.
             asyncio.get_running_loop().call_later(WRITING_S, self._look_again)

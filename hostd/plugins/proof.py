@@ -11,7 +11,8 @@ from hostd.plugins import environment
 from hostd.plugins.artifact import Artifact
 from hostd.plugins.generation import Generation, State
 from hostd.workers import wire
-from hostd.workers.pool import GenerationBrokenError, Pool
+from hostd.workers.peer import GenerationBrokenError
+from hostd.workers.pool import Pool
 
 
 def make(number: int, artifact: Artifact, options: dict[str, Any] | None, source_field: str, pool: Pool) -> Generation:

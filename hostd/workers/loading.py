@@ -111,6 +111,16 @@ def make_options(module: ModuleType, load: wire.Load) -> Any:
         ) from error
 
 
+def make_default_options(module: ModuleType, options: Any) -> Any:
+    """Return `Options` as it is without settings, or `options` where it has no defaults for all its fields."""
+    if options is None:
+        return None
+    try:
+        return module.Options()
+    except Exception:  # noqa: BLE001 - a field without a default; the samples then need the operator's
+        return options
+
+
 def make_processor(module: ModuleType, load: wire.Load) -> Processor:
     """Call the module's factory. Raises BrokenPluginError."""
     factory: Any = module

@@ -1,187 +1,21 @@
 """Workers of all generations: forked on demand, one limit for the machine, killed at deadlines, ended when idle.
 
-A crew is the workers of one generation. A worker belongs to one crew for life and holds one batch at a time.
+A crew is the workers of one generation. A worker belongs to one crew for life.
 """
 
 import asyncio
 import contextlib
-import os
-import socket
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine
+from typing import Any
 
 from hostd import clock, events
-from hostd.errors import WorkerLostError
 from hostd.workers import wire
+from hostd.workers.batch import Batch, Yield
 from hostd.workers.launch import Launched
+from hostd.workers.peer import EXIT_TIMEOUT_S, Worker
 from hostd.workers.slots import Slots
 from hostd.workers.spawner import Spawner
-
-LOAD_TIMEOUT_S = 30.0
-EXIT_TIMEOUT_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A run of whole records' bytes from one source. `offset` and sizes in bytes."""
-
-    source: str
-    offset: int
-    header: bytes
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """Input that a generation could not parse, kept with the reason. `offset` is its place in the source."""
-
-    offset: int
-    raw: bytes
-    reason: str
-    traceback: str
-
-
-@dataclass(frozen=True, slots=True)
-class Yield:
-    """What came of a batch: its records as JSON lines, and its dead letters."""
-
-    records: int
-    lines: bytes | bytearray
-    dead: tuple[DeadLetter, ...] = ()
-    said: tuple[tuple[str, str], ...] = ()
-
-
-class GenerationBrokenError(Exception):
-    """A worker could not load its generation; `broken` says where, what and the way out."""
-
-    def __init__(self, broken: wire.Broken) -> None:
-        self.broken = broken
-        super().__init__(f"{broken.where}: {broken.problem}; {broken.remedy}")
-
-
-class Worker:
-    """The daemon's end of one worker process."""
-
-    def __init__(self) -> None:
-        self.pid = -1
-        self.exited: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._sock, self._theirs = socket.socketpair()
-        self._sock.settimeout(0)
-        self._inbox_fd = wire.memory_file("hostd-inbox")
-        self._outbox_fd = wire.memory_file("hostd-outbox")
-        self._asking = False
-
-    async def fork(self, spawner: Spawner) -> None:
-        """Have the process forked. Raises WorkerLostError."""
-        try:
-            with self._theirs:
-                fds = [self._theirs.fileno(), self._inbox_fd, self._outbox_fd]
-                self.pid = await spawner.fork([fd for fd in fds if fd >= 0])
-        except BaseException:
-            self.hang_up()
-            raise
-
-    async def load(self, load: wire.Load) -> None:
-        """Make it a worker of a generation.
-
-        Raises GenerationBrokenError, or WorkerLostError when it ends or is silent for `LOAD_TIMEOUT_S`.
-        """
-        answer, _ = await self._ask(load, (), LOAD_TIMEOUT_S)
-        if isinstance(answer, wire.Broken):
-            raise GenerationBrokenError(answer)
-        if not isinstance(answer, wire.Loaded):
-            raise WorkerLostError(f"answered Load with {type(answer).__name__}")
-
-    async def parse(self, batch: Batch, time_s: float) -> Yield:
-        """Have it parse a batch. Raises WorkerLostError when it ends, is silent for `time_s`, or talks nonsense."""
-        request = wire.Parse(batch.source, batch.offset, len(batch.header), time_s)
-        answer, lines = await self._ask(request, (batch.header, batch.data), time_s)
-        if not isinstance(answer, wire.Parsed):
-            raise WorkerLostError(f"answered Parse with {type(answer).__name__}")
-        try:
-            dead = wire.check_dead(answer.dead, len(batch.data))
-        except wire.WireError as error:
-            raise WorkerLostError(f"broke the protocol: {error}") from error
-        letters = tuple(
-            DeadLetter(batch.offset + start, batch.data[start : start + length], reason, trace)
-            for start, length, reason, trace in dead
-        )
-        said = [(str(level), str(message)) for level, message in answer.said]
-        if answer.mute:
-            said.append(("warning", f"… and {answer.mute} lines more"))
-        return Yield(answer.records, lines, letters, tuple(said))
-
-    def hang_up(self) -> None:
-        """Close the daemon's end: an idle worker then ends by itself. May be called twice.
-
-        Under a question that is not answered yet it only ends the wait, and has to be called again after it.
-        """
-        if self._asking:
-            # Closed now, its number would be another socket's while the event loop still waits on it; and what the
-            # worker said last, before it ended, could not be read any more.
-            with contextlib.suppress(OSError):
-                self._sock.shutdown(socket.SHUT_RDWR)
-            return
-        self._sock.close()
-        for fd in (self._inbox_fd, self._outbox_fd):
-            if fd >= 0:
-                os.close(fd)
-        self._inbox_fd = self._outbox_fd = -1
-
-    async def _ask(
-        self, message: wire.Message, body: tuple[bytes, ...], time_s: float
-    ) -> tuple[wire.Message, bytes | bytearray]:
-        self._asking = True
-        try:
-            async with asyncio.timeout(time_s) as deadline:
-                await self._send(*wire.pack(message, body, self._inbox_fd))
-                while True:
-                    answer, lines = await self._receive()
-                    if not isinstance(answer, wire.Alive):
-                        return answer, lines
-                    deadline.reschedule(asyncio.get_running_loop().time() + time_s)
-        except TimeoutError as error:
-            raise WorkerLostError(f"no answer within {time_s:g} s") from error
-        except (OSError, EOFError) as error:
-            with contextlib.suppress(TimeoutError):
-                reason = await asyncio.wait_for(asyncio.shield(self.exited), EXIT_TIMEOUT_S)
-                raise WorkerLostError(reason) from error
-            raise WorkerLostError("closed its socket") from error
-        except wire.WireError as error:
-            raise WorkerLostError(f"broke the protocol: {error}") from error
-        finally:
-            self._asking = False
-
-    async def _send(self, head: bytes, body: Sequence[bytes]) -> None:
-        parts = [memoryview(part) for part in (head, *body) if part]
-        try:
-            sent = self._sock.sendmsg(parts)
-        except BlockingIOError:
-            sent = 0
-        loop = asyncio.get_running_loop()
-        for part in parts:
-            if sent < len(part):
-                await loop.sock_sendall(self._sock, part[sent:])
-            sent = max(0, sent - len(part))
-
-    async def _receive(self) -> tuple[wire.Message, bytes | bytearray]:
-        kind, fields_length, body_length, in_file = wire.unpack_head(await self._receive_exactly(wire.HEAD.size))
-        fields = await self._receive_exactly(fields_length)
-        if in_file:
-            return wire.unpack(kind, fields), wire.take(self._outbox_fd, body_length)
-        return wire.unpack(kind, fields), await self._receive_exactly(body_length)
-
-    async def _receive_exactly(self, length: int) -> bytearray:
-        loop = asyncio.get_running_loop()
-        buffer = bytearray(length)
-        view = memoryview(buffer)
-        while view:
-            count = await loop.sock_recv_into(self._sock, view)
-            if not count:
-                raise EOFError
-            view = view[count:]
-        return buffer
 
 
 class Crew:
@@ -224,25 +58,76 @@ class Crew:
         return worker.pid
 
     async def parse(self, batch: Batch, time_s: float | None = None) -> Yield:
-        """Have a worker parse `batch`, forking one if none is idle. The caller holds one of the pool's slots.
+        """Have a worker parse `batch`, forking one if need be. The caller holds one of the pool's slots.
 
-        Raises WorkerLostError when the worker is lost, GenerationBrokenError when none can be started.
+        Raises WorkerLostError when the worker is lost, GenerationBrokenError when none can be started. When the
+        caller is cancelled the worker is not: its answer is dropped.
         """
+        work, begun = await self._begin(batch, time_s, queue=True)
+        if begun is not None and not await _within(begun.wait(), self._pool.handoff_s):
+            # The batch ahead of it in that worker's line takes long: do not share its fate.
+            work, _ = await self._begin(batch, time_s, queue=False)
+        return await asyncio.shield(work)
+
+    async def _begin(
+        self, batch: Batch, time_s: float | None, *, queue: bool
+    ) -> tuple[asyncio.Task[Yield], asyncio.Event | None]:
+        """Hand a batch to a worker; with it comes, if it has to wait in that worker's line, the end of that wait."""
         self._in_flight += 1
         self._settled.clear()
         try:
-            worker = self._idle.pop()[1] if self._idle else await self._hire()
-            try:
-                result = await worker.parse(batch, time_s or self._time_s)
-            except BaseException:
-                self._dismiss(worker)
-                raise
-            self._rest(worker)
-            return result
+            worker = await self._seat(queue=queue)
+        except BaseException:
+            self._land()
+            raise
+        begun = asyncio.Event() if worker.outstanding > 1 else None
+        work = asyncio.create_task(self._parse(worker, batch, time_s or self._time_s, begun))
+        work.add_done_callback(_retrieve)
+        return work, begun
+
+    async def _parse(self, worker: Worker, batch: Batch, time_s: float, begun: asyncio.Event | None) -> Yield:
+        try:
+            result = await worker.parse(batch, time_s, begun)
+        except BaseException:
+            self._dismiss(worker)
+            raise
         finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._settled.set()
+            if begun is not None:
+                begun.set()
+            self._leave(worker)
+            self._land()
+        return result
+
+    def _land(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._settled.set()
+
+    async def _seat(self, *, queue: bool) -> Worker:
+        """Return a worker for one more batch: an idle one, a new one, or one that parses, when cores are taken."""
+        if self._idle:
+            worker = self._idle.pop()[1]
+        else:
+            with_room = [worker for worker in self._workers.values() if 0 < worker.outstanding < wire.DEPTH]
+            if queue and with_room and self._pool.busy >= self._pool.busy_limit:
+                worker = with_room[0]
+            else:
+                self._pool.busy += 1
+                try:
+                    worker = await self._hire()
+                finally:
+                    self._pool.busy -= 1
+        if not worker.outstanding:
+            self._pool.busy += 1
+        worker.outstanding += 1
+        return worker
+
+    def _leave(self, worker: Worker) -> None:
+        worker.outstanding -= 1
+        if not worker.outstanding:
+            self._pool.busy -= 1
+            if worker.pid in self._workers:
+                self._rest(worker)
 
     def close(self) -> None:
         """Let idle workers end, and those that are busy after their batch. Returns at once."""
@@ -270,8 +155,7 @@ class Crew:
         """Take note that a worker has ended."""
         expected = self._workers.pop(worker.pid, None) is None
         self._leaving.discard(worker)
-        for entry in [entry for entry in self._idle if entry[1] is worker]:
-            self._idle.remove(entry)
+        self._idle = deque(entry for entry in self._idle if entry[1] is not worker)
         if not expected:
             worker.hang_up()
             events.emit(
@@ -293,9 +177,6 @@ class Crew:
         return worker
 
     def _rest(self, worker: Worker) -> None:
-        if worker.pid not in self._workers:
-            worker.hang_up()  # it ended after its last answer
-            return
         if self._closed:
             self._dismiss(worker)
             return
@@ -304,9 +185,10 @@ class Crew:
             self._reap_after(self._pool.idle_s)
 
     def _dismiss(self, worker: Worker) -> None:
+        self._idle = deque(entry for entry in self._idle if entry[1] is not worker)
         if self._workers.pop(worker.pid, None) is not None:
             self._leaving.add(worker)
-        worker.hang_up()
+        worker.dismiss()
         self._pool.kill(worker)
 
     def _reap_after(self, delay_s: float) -> None:
@@ -325,7 +207,11 @@ class Pool:
     """All workers of the daemon. They are forked from the zygote `launched`, or from one started when needed."""
 
     def __init__(self, busy: int, idle_s: float, launched: Launched | None = None, *, handoff_s: float = 0.25) -> None:
-        self.slots = Slots(busy, handoff_s)
+        # Each worker that parses has the next batch in its other inbox.
+        self.slots = Slots(busy * wire.DEPTH, handoff_s)
+        self.busy_limit = busy
+        self.busy = 0
+        self.handoff_s = handoff_s
         self.idle_s = idle_s
         self._spawner = Spawner(self._on_exit, launched)
         self._owners: dict[int, tuple[Crew, Worker]] = {}
@@ -357,3 +243,17 @@ class Pool:
         if not worker.exited.done():
             worker.exited.set_result(reason)
         crew.lost(worker, reason)
+
+
+async def _within(waiting: Coroutine[Any, Any, object], timeout_s: float) -> bool:
+    try:
+        await asyncio.wait_for(waiting, timeout_s)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _retrieve(work: asyncio.Task[Yield]) -> None:
+    """Take note of how work ended whose caller may have gone."""
+    if not work.cancelled():
+        work.exception()

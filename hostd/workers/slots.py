@@ -50,7 +50,8 @@ class Slots:
             if turn.done() and not turn.cancelled():
                 self._release()  # it was our turn already: pass it on
             else:
-                self._waiting.remove(turn)
+                with contextlib.suppress(ValueError):  # `_release` has passed over it already
+                    self._waiting.remove(turn)
             raise
 
     def _release(self) -> None:

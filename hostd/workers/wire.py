@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 HEAD = struct.Struct("!BII")
 IN_MEMORY_FILE = 0x80
+DEPTH = 2
+"""How many frames may be under way in one direction; each direction has as many memory files, used in turn."""
 LARGE_BYTES = 32 << 10
 KEPT_BYTES = 4 << 20
 """How much of a memory file is kept from one frame to the next."""
@@ -183,14 +185,17 @@ def check_dead(dead: list[list[Any]], size: int) -> list[tuple[int, int, str, st
 class Channel:
     """A worker's end: blocking, one frame at a time."""
 
-    def __init__(self, sock: socket.socket, inbox_fd: int = -1, outbox_fd: int = -1) -> None:
+    def __init__(self, sock: socket.socket, memory_fds: Sequence[int] = ()) -> None:
         self._sock = sock
-        self._inbox_fd = inbox_fd
-        self._outbox_fd = outbox_fd
+        fds = memory_fds or [-1] * (2 * DEPTH)
+        self._inboxes, self._outboxes = fds[:DEPTH], fds[DEPTH:]
+        self._received = 0
+        self._answered = 0
 
     def send(self, message: Message, body: bytes = b"") -> None:
-        """Send one frame; blocks until the kernel has it."""
-        head, rest = pack(message, (body,), self._outbox_fd)
+        """Send one frame; blocks until the kernel has it. All but Alive answer the oldest open question."""
+        head, rest = pack(message, (body,), self._outboxes[self._answered % DEPTH])
+        self._answered += not isinstance(message, Alive)
         self._sock.sendall(b"".join((head, *rest)))
 
     def receive(self) -> tuple[Message, bytes | bytearray] | None:
@@ -200,9 +205,12 @@ class Channel:
             return None
         kind, fields_length, body_length, in_file = unpack_head(head)
         fields = self._receive_exactly(fields_length)
-        body = take(self._inbox_fd, body_length) if in_file else self._receive_exactly(body_length)
+        body = (
+            take(self._inboxes[self._received % DEPTH], body_length) if in_file else self._receive_exactly(body_length)
+        )
         if fields is None or body is None:
             return None
+        self._received += 1
         return unpack(kind, fields), body
 
     def _receive_exactly(self, length: int) -> bytearray | None:

@@ -23,6 +23,7 @@ from hostd.workers.loading import (
     BrokenPluginError,
     blame,
     import_artifact,
+    make_default_options,
     make_options,
     make_processor,
     short,
@@ -75,6 +76,8 @@ class Generation:
         self.encoder = Encoder(load.source_field)
         module = import_artifact(load)
         self.options = make_options(module, load)
+        # The samples are the author's, and know nothing of what an operator sets.
+        self.default_options = make_default_options(module, self.options)
         self.processor: Processor = make_processor(module, load)
 
     def check_samples(self) -> None:
@@ -87,6 +90,7 @@ class Generation:
                 head, body = body[:cut], body[cut:]
             rejected: list[str] = []
             ctx = self._context(name, 0, head, 60.0, lambda _raw, reason: rejected.append(reason))  # noqa: B023
+            ctx.options = self.default_options
             where = f"{self.load.display}: sample {number}"
             try:
                 _, lines = plain.encode(self.processor.parse(body, ctx), name)
@@ -240,6 +244,7 @@ def _load(channel: wire.Channel, said: _Said) -> Generation | None:
         generation.check_samples()
     except BrokenPluginError as error:
         channel.send(wire.Broken(error.where, error.problem, error.remedy, error.trace))
+        channel.receive()  # end when the daemon hangs up, not before: it would look like a death
         return None
     said.take()
     channel.send(wire.Loaded(round((time.monotonic() - began) * 1000, 2)))

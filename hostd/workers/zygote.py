@@ -73,7 +73,7 @@ def die_with_parent(parent_pid: int) -> None:
 
 def _serve(control: socket.socket, children: set[int]) -> bool:
     try:
-        message, fds, _, _ = socket.recv_fds(control, 4096, 3)
+        message, fds, _, _ = socket.recv_fds(control, 4096, 1 + 2 * wire.DEPTH)
     except ConnectionResetError:  # hung up with an answer of ours unread
         message, fds = b"", []
     if not message:
@@ -100,7 +100,6 @@ def _become_worker(fds: list[int], zygote_pid: int) -> None:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setpgid(0, 0)
         die_with_parent(zygote_pid)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -111,7 +110,7 @@ def _become_worker(fds: list[int], zygote_pid: int) -> None:
         fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, MAX_OWN_FD) for fd in fds]
         os.closerange(3, MAX_OWN_FD)
         sock = socket.socket(fileno=fds[0])
-        worker.main(wire.Channel(sock, *fds[1:]))
+        worker.main(wire.Channel(sock, fds[1:]))
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the daemon hung up while we were answering

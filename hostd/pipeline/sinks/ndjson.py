@@ -32,10 +32,17 @@ class NdjsonSink:
         self._files: dict[str, _File] = {}
 
     def recover(self) -> None:
-        """Cut every file back to what was committed. Raises OSError."""
+        """Cut every file back to what was committed, also one that was renamed since. Raises OSError."""
+        files = self._by_inode()
         for processor in self._ledger.sink_processors(self.name):
-            if self._path(processor).exists():
-                self._file(processor)
+            mark = self._ledger.sink_mark(self.name, processor)
+            path = files.get((mark.device, mark.inode)) if mark is not None else None
+            if mark is not None and path is not None:
+                fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    _trim(fd, path, mark.length)
+                finally:
+                    os.close(fd)
 
     def takes(self, processor: str) -> bool:
         return any(fnmatchcase(processor, glob) for glob in self._processors)
@@ -73,16 +80,30 @@ class NdjsonSink:
     def _path(self, processor: str) -> Path:
         return self._folder / f"{processor}.ndjson"
 
+    def _by_inode(self) -> dict[tuple[int, int], Path]:
+        try:
+            with os.scandir(self._folder) as entries:
+                return {(s.st_dev, s.st_ino): Path(entry.path) for entry in entries if (s := entry.stat())}
+        except FileNotFoundError:
+            return {}
+
     def _file(self, processor: str) -> _File:
+        path = self._path(processor)
         file = self._files.get(processor)
         if file is not None:
             try:
-                status = self._path(processor).stat()
+                status = path.stat()
             except FileNotFoundError:
                 status = None
             if status is not None and (status.st_dev, status.st_ino) == (file.device, file.inode):
+                if status.st_size < file.length:
+                    _say_diverged(path, status.st_size, file.length)
+                    file.length = status.st_size
                 return file
-            os.close(self._files.pop(processor).fd)  # moved away, by logrotate for example
+            # Moved away, by logrotate for example; what was not accepted goes to the new file.
+            if file.written:
+                os.ftruncate(file.fd, file.length)
+            os.close(self._files.pop(processor).fd)
         file = self._files[processor] = self._open(processor)
         return file
 
@@ -94,26 +115,8 @@ class NdjsonSink:
         try:
             status = os.fstat(fd)
             mark = self._ledger.sink_mark(self.name, processor)
-            length = status.st_size
-            if mark is not None and (mark.device, mark.inode) == (status.st_dev, status.st_ino):
-                if length > mark.length:
-                    os.ftruncate(fd, mark.length)
-                    events.emit(
-                        events.SINK_TRIMMED,
-                        sink="ndjson",
-                        path=str(path),
-                        length=mark.length,
-                        cut=length - mark.length,
-                    )
-                    length = mark.length
-                elif length < mark.length:
-                    events.emit(
-                        events.SINK_DIVERGED,
-                        sink="ndjson",
-                        path=str(path),
-                        length=length,
-                        expected=mark.length,
-                    )
+            known = mark is not None and (mark.device, mark.inode) == (status.st_dev, status.st_ino)
+            length = _trim(fd, path, mark.length) if mark is not None and known else status.st_size
             # Before the first byte: after a crash it tells what was here already from what was never committed.
             self._ledger.put_sink_mark(SinkMark(self.name, processor, length, status.st_dev, status.st_ino))
             self._sync_folder()
@@ -130,3 +133,19 @@ class NdjsonSink:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _trim(fd: int, path: Path, committed: int) -> int:
+    """Cut off what is beyond the committed length; return the length that the file has now."""
+    length = os.fstat(fd).st_size
+    if length > committed:
+        os.ftruncate(fd, committed)
+        events.emit(events.SINK_TRIMMED, sink="ndjson", path=str(path), length=committed, cut=length - committed)
+        return committed
+    if length < committed:
+        _say_diverged(path, length, committed)
+    return length
+
+
+def _say_diverged(path: Path, length: int, expected: int) -> None:
+    events.emit(events.SINK_DIVERGED, sink="ndjson", path=str(path), length=length, expected=expected)

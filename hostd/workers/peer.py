@@ -1,0 +1,190 @@
+"""The daemon's end of one worker process: questions and answers, in order, with deadlines.
+
+A worker may be asked again before it has answered: while it parses one batch the next lies in its other inbox, so
+that it never waits for the daemon. Only the question at the head of the line can be what ended a worker; the others
+are lost without fault of theirs.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Sequence
+
+from hostd.errors import WorkerLostError
+from hostd.workers import wire
+from hostd.workers.batch import Batch, DeadLetter, Yield
+from hostd.workers.spawner import Spawner
+
+LOAD_TIMEOUT_S = 30.0
+EXIT_TIMEOUT_S = 2.0
+
+Answer = tuple[wire.Message, bytes | bytearray]
+
+
+class GenerationBrokenError(Exception):
+    """A worker could not load its generation; `broken` says where, what and the way out."""
+
+    def __init__(self, broken: wire.Broken) -> None:
+        self.broken = broken
+        super().__init__(f"{broken.where}: {broken.problem}; {broken.remedy}")
+
+
+class Worker:
+    """One worker process. `outstanding` counts the questions that it has not answered, at most `DEPTH`."""
+
+    def __init__(self) -> None:
+        self.pid = -1
+        self.outstanding = 0
+        self.exited: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._sock, self._theirs = socket.socketpair()
+        self._sock.settimeout(0)
+        self._inboxes = [wire.memory_file("hostd-inbox") for _ in range(wire.DEPTH)]
+        self._outboxes = [wire.memory_file("hostd-outbox") for _ in range(wire.DEPTH)]
+        self._asked = 0
+        self._asking = asyncio.Lock()
+        self._answering = asyncio.Lock()
+        self._lost: str | None = None
+        self._hung_up = False
+        self._dismissed = False
+
+    async def fork(self, spawner: Spawner) -> None:
+        """Have the process forked. Raises WorkerLostError."""
+        try:
+            with self._theirs:
+                fds = [self._theirs.fileno(), *self._inboxes, *self._outboxes]
+                self.pid = await spawner.fork([fd for fd in fds if fd >= 0])
+        except BaseException:
+            self.hang_up()
+            raise
+
+    async def load(self, load: wire.Load) -> None:
+        """Make it a worker of a generation.
+
+        Raises GenerationBrokenError, or WorkerLostError when it ends or is silent for `LOAD_TIMEOUT_S`.
+        """
+        answer, _ = await self._ask(load, (), LOAD_TIMEOUT_S, None)
+        if isinstance(answer, wire.Broken):
+            raise GenerationBrokenError(answer)
+        if not isinstance(answer, wire.Loaded):
+            raise WorkerLostError(f"answered Load with {type(answer).__name__}")
+
+    async def parse(self, batch: Batch, time_s: float, begun: asyncio.Event | None = None) -> Yield:
+        """Have it parse a batch; `begun` is set when that is at the head of its line.
+
+        Raises WorkerLostError when the worker ends, is silent for `time_s`, or talks nonsense.
+        """
+        request = wire.Parse(batch.source, batch.offset, len(batch.header), time_s)
+        answer, lines = await self._ask(request, (batch.header, batch.data), time_s, begun)
+        if not isinstance(answer, wire.Parsed):
+            raise WorkerLostError(f"answered Parse with {type(answer).__name__}")
+        try:
+            dead = wire.check_dead(answer.dead, len(batch.data))
+        except wire.WireError as error:
+            raise WorkerLostError(f"broke the protocol: {error}") from error
+        letters = tuple(
+            DeadLetter(batch.offset + start, batch.data[start : start + length], reason, trace)
+            for start, length, reason, trace in dead
+        )
+        said = [(str(level), str(message)) for level, message in answer.said]
+        if answer.mute:
+            said.append(("warning", f"… and {answer.mute} lines more"))
+        return Yield(answer.records, lines, letters, tuple(said))
+
+    def dismiss(self) -> None:
+        """Hang up of the daemon's own accord: what it has not answered is lost without fault."""
+        self._dismissed = True
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the daemon's end: an idle worker then ends by itself. May be called twice.
+
+        Under questions that are not answered yet it ends the wait, and closes after the last of them.
+        """
+        self._hung_up = True
+        if self._asking.locked() or self._answering.locked():
+            # Closed now, its number would be another socket's while the event loop still waits on it.
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+            return
+        self._sock.close()
+        for fd in (*self._inboxes, *self._outboxes):
+            if fd >= 0:
+                os.close(fd)
+        self._inboxes = self._outboxes = [-1] * wire.DEPTH
+
+    async def _ask(
+        self, message: wire.Message, body: tuple[bytes, ...], time_s: float, begun: asyncio.Event | None
+    ) -> Answer:
+        try:
+            async with self._asking:
+                self._check_in_reach()
+                turn, self._asked = self._asked % wire.DEPTH, self._asked + 1
+                await self._send(*wire.pack(message, body, self._inboxes[turn]))
+            async with self._answering:
+                self._check_in_reach()
+                if begun is not None:
+                    begun.set()
+                return await self._answer(time_s, self._outboxes[turn])
+        finally:
+            if self._hung_up:
+                self.hang_up()
+
+    def _check_in_reach(self) -> None:
+        if self._lost is not None or self._hung_up:
+            raise WorkerLostError(self._lost or "it was dismissed", innocent=True)
+
+    async def _answer(self, time_s: float, outbox_fd: int) -> Answer:
+        """Wait for the next answer. Raises WorkerLostError, and all that follow are lost too then."""
+        try:
+            async with asyncio.timeout(time_s) as deadline:
+                while True:
+                    answer, lines = await self._receive(outbox_fd)
+                    if not isinstance(answer, wire.Alive):
+                        return answer, lines
+                    deadline.reschedule(asyncio.get_running_loop().time() + time_s)
+        except TimeoutError as error:
+            self._lost = f"no answer within {time_s:g} s"
+            raise WorkerLostError(self._lost) from error
+        except (OSError, EOFError) as error:
+            self._lost = "closed its socket"
+            with contextlib.suppress(TimeoutError):
+                self._lost = await asyncio.wait_for(asyncio.shield(self.exited), EXIT_TIMEOUT_S)
+            raise WorkerLostError(self._lost, innocent=self._dismissed) from error
+        except wire.WireError as error:
+            self._lost = f"broke the protocol: {error}"
+            raise WorkerLostError(self._lost) from error
+
+    async def _send(self, head: bytes, body: Sequence[bytes]) -> None:
+        parts = [memoryview(part) for part in (head, *body) if part]
+        try:
+            sent = self._sock.sendmsg(parts)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # it has gone; that is read, with the reason, in place of its answer
+        loop = asyncio.get_running_loop()
+        for part in parts:
+            if sent < len(part):
+                await loop.sock_sendall(self._sock, part[sent:])
+            sent = max(0, sent - len(part))
+
+    async def _receive(self, outbox_fd: int) -> Answer:
+        kind, fields_length, body_length, in_file = wire.unpack_head(await self._receive_exactly(wire.HEAD.size))
+        fields = await self._receive_exactly(fields_length)
+        if in_file:
+            return wire.unpack(kind, fields), wire.take(outbox_fd, body_length)
+        return wire.unpack(kind, fields), await self._receive_exactly(body_length)
+
+    async def _receive_exactly(self, length: int) -> bytearray:
+        buffer = bytearray(length)
+        view = memoryview(buffer)
+        while view:
+            try:
+                count = self._sock.recv_into(view)
+            except BlockingIOError:
+                count = await asyncio.get_running_loop().sock_recv_into(self._sock, view)
+            if not count:
+                raise EOFError
+            view = view[count:]
+        return buffer

@@ -1,0 +1,116 @@
+"""The reference says what the code says, and nothing that users meet is missing from it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+import contract
+from contract.manifest import Manifest
+from hostd import cli, config, events
+from tests.docs.fences import ROOT
+
+REFERENCE = ROOT / "docs" / "reference"
+TOOL = ROOT / "tools" / "reference.py"
+
+
+def _tool(*arguments: str, tool: Path = TOOL) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(tool), *arguments], capture_output=True, text=True, check=False)
+
+
+def test_reference_is_up_to_date() -> None:
+    done = _tool("--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stale_page_is_named_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    for name in ("contract", "hostd"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    tool = tmp_path / "tools" / "reference.py"
+    tool.write_text(TOOL.read_text(encoding="utf-8"), encoding="utf-8")
+    assert _tool(tool=tool).returncode == 0
+    assert _tool("--check", tool=tool).returncode == 0
+    page = tmp_path / "docs" / "reference" / "events.md"
+    page.write_text("old\n", encoding="utf-8")
+    (page.parent / "gone.md").touch()
+    done = _tool("--check", tool=tool)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "docs/reference/events.md: does not say what the code says; run: make docs",
+        "docs/reference/gone.md: does not say what the code says; remove it",
+    ]
+
+
+@pytest.mark.parametrize("name", events.CATALOGUE)
+def test_event_is_documented(name: str) -> None:
+    row = next(line for line in _lines("events.md") if line.startswith(f"| `{name}` |"))
+    event = events.CATALOGUE[name]
+    assert event.meaning in row
+    assert all(f"`{key}`" in row for key in event.keys)
+
+
+def test_every_setting_is_documented() -> None:
+    keys = {key for model in _models(config.Config) - {config.Config} for key in model.model_fields}
+    assert {key for key in keys if not any(line.startswith(f"| `{key}` |") for line in _lines("settings.md"))} == set()
+
+
+def test_every_manifest_field_is_documented() -> None:
+    keys = {key for model in _models(Manifest) for key in model.model_fields}
+    assert {key for key in keys if not any(line.startswith(f"| `{key}` |") for line in _lines("manifest.md"))} == set()
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_command_is_documented(name: str) -> None:
+    assert f"## `hostd {name}`" in _lines("cli.md")
+
+
+@pytest.mark.parametrize("name", contract.__all__)
+def test_public_name_of_the_contract_is_documented(name: str) -> None:
+    assert f"### `{name}`" in _lines("contract.md")
+
+
+def test_reference_names_no_place_on_this_machine() -> None:
+    for page in REFERENCE.iterdir():
+        assert str(ROOT) not in page.read_text(encoding="utf-8")
+
+
+def test_plugins_that_ship_keep_the_contracts_types() -> None:
+    done = _tool(tool=ROOT / "tools" / "typecheck_plugins.py")
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_plugin_that_breaks_the_contracts_types_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "plugins.d").mkdir()
+    (tmp_path / "contract").symlink_to(ROOT / "contract")
+    tool = tmp_path / "tools" / "typecheck_plugins.py"
+    tool.write_text((ROOT / "tools" / "typecheck_plugins.py").read_text(encoding="utf-8"), encoding="utf-8")
+    code = (
+        "import csv\nfrom contract import Processor, each_line\n\n\ndef new_processor() -> Processor:\n    return csv\n"
+    )
+    (tmp_path / "plugins.d" / "csv.py").write_text(code, encoding="utf-8")
+    done = _tool(tool=tool)
+    assert done.returncode == 1
+    assert [line.partition(": ")[0] for line in done.stdout.splitlines() if ": error: " in line] == [
+        "plugins.d/csv.py:6:12"
+    ]
+
+
+def _lines(page: str) -> list[str]:
+    return (REFERENCE / page).read_text(encoding="utf-8").splitlines()
+
+
+def _models(model: type[BaseModel]) -> set[type[BaseModel]]:
+    found = {model}
+    for field in model.model_fields.values():
+        found |= {inner for annotation in _flat(field.annotation) for inner in _models(annotation)}
+    return found
+
+
+def _flat(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in getattr(annotation, "__args__", ()) for model in _flat(argument)]
