@@ -1,8 +1,11 @@
 """What the tests make: plugin files, wheels, and the messages that load them."""
 
+import asyncio
 import base64
 import hashlib
 import io
+import os
+import select
 import textwrap
 import zipfile
 from collections.abc import Mapping
@@ -95,3 +98,14 @@ def wheel(changes: Mapping[str, str | bytes | None] | None = None, *, compressio
         for name, content in files.items():
             archive.writestr(name, content)
     return buffer.getvalue()
+
+
+async def read_fifo(path: Path) -> str:
+    """Return what a process writes to a FIFO that exists, waiting for it at most 10 s."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        ready, _, _ = await asyncio.to_thread(select.select, [fd], [], [], 10)
+        assert ready, "nobody wrote to it"
+        return os.read(fd, 4096).decode()
+    finally:
+        os.close(fd)

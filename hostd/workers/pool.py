@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from hostd import clock, events
+from hostd.errors import WorkerLostError
 from hostd.workers import wire
 from hostd.workers.batch import Batch, Yield
 from hostd.workers.launch import Launched
@@ -32,6 +33,7 @@ class Crew:
         self._idle: deque[tuple[float, Worker]] = deque()
         self._workers: dict[int, Worker] = {}
         self._leaving: set[Worker] = set()
+        self._hiring: asyncio.Event | None = None
         self._in_flight = 0
         self._settled = asyncio.Event()
         self._settled.set()
@@ -88,6 +90,10 @@ class Crew:
     async def _parse(self, worker: Worker, batch: Batch, time_s: float, begun: asyncio.Event | None) -> Yield:
         try:
             result = await worker.parse(batch, time_s, begun)
+        except WorkerLostError as lost:
+            if not lost.innocent:
+                self._dismiss(worker)
+            raise
         except BaseException:
             self._dismiss(worker)
             raise
@@ -105,21 +111,35 @@ class Crew:
 
     async def _seat(self, *, queue: bool) -> Worker:
         """Return a worker for one more batch: an idle one, a new one, or one that parses, when cores are taken."""
-        if self._idle:
-            worker = self._idle.pop()[1]
-        else:
-            with_room = [worker for worker in self._workers.values() if 0 < worker.outstanding < wire.DEPTH]
-            if queue and with_room and self._pool.busy >= self._pool.busy_limit:
-                worker = with_room[0]
-            else:
-                self._pool.busy += 1
-                try:
-                    worker = await self._hire()
-                finally:
-                    self._pool.busy -= 1
-        if not worker.outstanding:
-            self._pool.busy += 1
-        worker.outstanding += 1
+        while not self._idle:
+            if queue and self._pool.busy >= self._pool.busy_limit:
+                with_room = [worker for worker in self._workers.values() if 0 < worker.outstanding < wire.DEPTH]
+                if with_room:
+                    with_room[0].outstanding += 1
+                    return with_room[0]
+                if self._hiring is not None:
+                    await self._hiring.wait()
+                    continue
+            return await self._hire_busy()
+        worker = self._idle.pop()[1]
+        worker.outstanding = 1
+        self._pool.busy += 1
+        return worker
+
+    async def _hire_busy(self) -> Worker:
+        """Return a new worker that has a batch coming; others of the crew may wait for it to be there."""
+        hiring = self._hiring = self._hiring or asyncio.Event()
+        self._pool.busy += 1
+        try:
+            worker = await self._hire()
+        except BaseException:
+            self._pool.busy -= 1
+            raise
+        finally:
+            hiring.set()
+            if self._hiring is hiring:
+                self._hiring = None
+        worker.outstanding = 1
         return worker
 
     def _leave(self, worker: Worker) -> None:

@@ -30,7 +30,6 @@ _VARIES = (
     (re.compile(r"\bms=[\d.]+"), "ms=<ms>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<digest>"),
     (re.compile(r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{12}\b"), "<digest>"),
-    # A worker whose generation is refused may be seen to end before it is told to.
     (re.compile(r"\bin \d+\.\d\ds\b"), "in <seconds>s"),
 )
 """What differs from run to run. A page shows what one run said; here both sides lose it."""

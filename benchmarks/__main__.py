@@ -1,0 +1,46 @@
+"""The command: run the benchmarks named, all of them by default; exit with 1 when a target was missed."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from benchmarks import roundtrip, start, swap, throughput
+from benchmarks.measure import Report, machine, show
+from hostd import events
+
+BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in (start, roundtrip, swap, throughput)}
+RESULTS = Path("bench-results")
+
+
+def main() -> int:
+    """Run, print, write; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="fewer turns on less input: a smoke test, not a figure")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file as well")
+    options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in BENCHMARKS]:
+        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+
+    events.configure("auto", "warning")  # of the pools that benchmarks run in this process
+    reports: list[Report] = []
+    for name in options.names or BENCHMARKS:
+        print(f"{name}: {(BENCHMARKS[name].__doc__ or '').partition(chr(10))[0]}", flush=True)
+        report = BENCHMARKS[name].run(quick=options.quick)
+        print(show(report), flush=True)
+        _write(RESULTS / f"{name}.json", [report], quick=options.quick)
+        reports.append(report)
+    if options.json is not None:
+        _write(options.json, reports, quick=options.quick)
+    return 0 if all(target.met for report in reports for target in report.targets) else 1
+
+
+def _write(path: Path, reports: list[Report], *, quick: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {"machine": machine(), "quick": quick, "benchmarks": [report.as_json() for report in reports]}
+    path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

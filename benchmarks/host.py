@@ -1,0 +1,144 @@
+"""A real `hostd run` in a folder of its own: started, watched, stopped, and its log read back."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHIPPED = REPOSITORY / "plugins.d"
+WATCH_EVERY_S = 0.01
+
+
+class Host:
+    """One daemon in `folder`: plugins in `plugins.d/`, input in `logs/`, records in `out/`, its log in `hostd.log`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.plugins = folder / "plugins.d"
+        self.logs = folder / "logs"
+        self.out = folder / "out"
+        self.log = folder / "hostd.log"
+        for made in (self.plugins, self.logs):
+            made.mkdir(exist_ok=True)
+        (folder / "hostd.toml").write_text('[[sources]]\npaths = ["logs/**/*"]\n\n[log]\nformat = "json"\n')
+        self._process: subprocess.Popen[bytes] | None = None
+        self.usage = Usage(0)
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, *, once: bool = False) -> float:
+        """Start the daemon; return the monotonic time just before."""
+        command = [sys.executable, "-m", "hostd", "run", "--config", str(self.folder / "hostd.toml")]
+        with self.log.open("wb") as log:
+            began = time.monotonic()
+            self._process = subprocess.Popen([*command, "--once"] if once else command, cwd=self.folder, stderr=log)
+        self.usage = Usage(self._process.pid)
+        return began
+
+    def wait(self) -> int:
+        """Wait for the daemon's end, watching what it uses; return its exit code."""
+        assert self._process is not None
+        self.usage.start()
+        try:
+            return self._process.wait()
+        finally:
+            self.usage.stop()
+
+    def stop(self) -> int:
+        """Have the daemon finish and stop; return its exit code. May be called twice."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+
+    def events(self, *names: str) -> list[dict[str, Any]]:
+        """Return the daemon's log events of these names, each with `at`: seconds since the epoch.
+
+        Raises RuntimeError when the log holds anything else, such as a traceback.
+        """
+        found = []
+        for line in self.log.read_bytes().splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError as error:
+                raise RuntimeError(
+                    f"the daemon's log holds what is no event: {line!r}\n{self.log.read_text()}"
+                ) from error
+            if event["event"] in names:
+                event["at"] = datetime.fromisoformat(event["timestamp"]).timestamp()
+                found.append(event)
+        return found
+
+    def event(self, name: str) -> dict[str, Any]:
+        """Return the first event of this name. Raises RuntimeError with the log when there is none."""
+        found = self.events(name)
+        if not found:
+            raise RuntimeError(f"the daemon logged no {name}:\n{self.log.read_text()}")
+        return found[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self.stop()
+
+
+class Usage:
+    """What the daemon's process, without its workers, used by its end: peak RSS in bytes, CPU seconds by thread."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak_rss = 0
+        self.main_thread_s = 0.0
+        self.other_threads_s = 0.0
+        self._pid = pid
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Look every few milliseconds until stopped: the figures go with the process."""
+        if Path("/proc/self/task").exists():
+            self._thread = threading.Thread(target=self._watch, daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _watch(self) -> None:
+        ticks_s = os.sysconf("SC_CLK_TCK")
+        main, status = f"/proc/{self._pid}/task/{self._pid}", Path(f"/proc/{self._pid}/status")
+        while not self._ended.wait(WATCH_EVERY_S):
+            try:
+                peak = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+                in_main, in_all = (_ticks(Path(f"{path}/stat")) / ticks_s for path in (main, f"/proc/{self._pid}"))
+            except (OSError, IndexError):
+                return
+            if peak:  # a process that is ending has no memory any more
+                self.peak_rss = int(peak[0].split()[1]) << 10
+                self.main_thread_s, self.other_threads_s = in_main, in_all - in_main
+
+
+def _ticks(stat: Path) -> int:
+    fields = stat.read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])

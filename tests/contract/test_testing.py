@@ -1,0 +1,125 @@
+"""The conformance suite that plugin authors run: it passes what keeps the rules and catches what does not."""
+
+from pathlib import Path
+
+import pytest
+
+from contract import Context
+from contract.manifest import ManifestError
+from contract.testing import as_json, conformance, load, run
+from tests.build import plugin
+
+SAMPLE = "[[tool.hostd.samples]]\ninput = 'a\\nb\\n'\nrecords = [{ line = 'a' }, { line = 'b' }]".replace(
+    "'a\\nb\\n'", '"a\\nb\\n"'
+)
+
+
+def check(tmp_path: Path, code: str, table: str = SAMPLE) -> None:
+    """Run the suite on a plugin of this code."""
+    path = tmp_path / "subject.py"
+    path.write_text(plugin(code, table=table))
+    conformance(path)
+
+
+def processor(body: str, start: str = "pass") -> str:
+    """Return the code of a plugin whose parse is `body`."""
+    return (
+        "import os, sys\nclass P:\n"
+        f"    def __init__(self):\n        {start}\n"
+        f"    def parse(self, data, ctx):\n        {body}\n"
+        "def new_processor():\n    return P()\n"
+    )
+
+
+GOOD = "return [{'line': line.decode()} for line in data.splitlines()]"
+
+
+def test_a_processor_that_keeps_the_rules_passes(tmp_path: Path) -> None:
+    """An exception is a fair answer to hostile input, and options are the defaults of its model."""
+    check(tmp_path, processor(GOOD))
+    options = "from pydantic import BaseModel\nclass Options(BaseModel):\n    key: str = 'line'\n"
+    check(tmp_path, options + processor("return [{ctx.options.key: line.decode()} for line in data.splitlines()]"))
+
+
+@pytest.mark.parametrize(
+    ("code", "table", "message"),
+    [
+        (processor(GOOD), "", "the manifest carries no samples; add one input with the records you expect"),
+        (processor("return []"), SAMPLE, "sample 0: expected [{'line': 'a'}, {'line': 'b'}], got []"),
+        (processor("ctx.reject(data, 'no'); " + GOOD), SAMPLE, "sample 0: rejected [(b'a\\nb\\n', 'no')]"),
+        (
+            processor("self.n += 1; return [{'line': x.decode()} for x in data.splitlines()] * self.n", "self.n = 0"),
+            SAMPLE,
+            "sample 0: a second parse of the same bytes differs: it keeps state",
+        ),
+        (
+            processor("return [{'line': x.decode()} for x in data.splitlines()] if data.count(b'\\n') > 1 else []"),
+            SAMPLE,
+            "sample 0: record by record it yields [] instead: records depend on each other",
+        ),
+        ("def new_processor():\n    return 1\n", SAMPLE, "new_processor() returns an object without a method parse"),
+    ],
+    ids=["no samples", "wrong records", "unexpected rejection", "state", "dependence", "no parse"],
+)
+def test_a_broken_rule_is_named(tmp_path: Path, code: str, table: str, message: str) -> None:
+    """The message says which rule, and how it was broken."""
+    with pytest.raises(AssertionError) as caught:
+        check(tmp_path, code, table)
+    assert message in str(caught.value)
+
+
+def test_another_contract_is_named(tmp_path: Path) -> None:
+    """A plugin for another contract is not run at all."""
+    path = tmp_path / "subject.py"
+    path.write_text(plugin("raise SystemExit", table=SAMPLE).replace(">=1.0,<2", ">=7"))
+    path.write_text(path.read_text().replace("raise SystemExit", processor(GOOD)))
+    with pytest.raises(AssertionError, match=r"contract '>=7' excludes this contract's version"):
+        conformance(path)
+
+
+def test_hostile_input_that_ends_the_process_is_caught(tmp_path: Path) -> None:
+    """sys.exit in a parser is not an answer."""
+    with pytest.raises(SystemExit):
+        check(tmp_path, processor("data.startswith(b'{') and sys.exit(3); " + GOOD))
+
+
+def test_header_of_a_sample_is_apart_from_its_records(tmp_path: Path) -> None:
+    """A sample that begins with its header is cut as a source is; one that names its header is not."""
+    body = "return [{'h': ctx.header.decode(), 'line': x.decode()} for x in data.splitlines()]"
+    inside = 'header = 1\nsamples = [{ input = "H\\na\\n", records = [{ h = "H\\n", line = "a" }] }]'
+    apart = 'header = 1\nsamples = [{ input = "a\\n", header = "H\\n", records = [{ h = "H\\n", line = "a" }] }]'
+    check(tmp_path, processor(body), inside)
+    check(tmp_path, processor(body), apart)
+
+
+def test_run_returns_records_rejections_and_what_was_said() -> None:
+    """One call gives all that a worker would answer."""
+
+    class Talkative:
+        def parse(self, data: bytes, ctx: Context) -> list[str]:
+            ctx.log.info(f"{ctx.source} {ctx.offset}")
+            ctx.reject(data, "because")
+            return ["text"]
+
+    outcome = run(Talkative(), b"x", source="s", offset=3)
+    assert outcome.records == [{"message": "text"}]
+    assert outcome.rejected == [(b"x", "because")]
+    assert outcome.said == [("info", "s 3")]
+
+
+@pytest.mark.parametrize("record", [{"x": float("nan")}, {"x": "\ud800"}, {"x": {1, 2}}, {"x": b"raw"}])
+def test_as_json_refuses_what_json_cannot_hold(record: object) -> None:
+    """A test must not pass with records that a daemon cannot store."""
+    with pytest.raises((TypeError, ValueError)):
+        as_json([record])
+
+
+def test_load_reads_the_manifest_and_imports_the_module(tmp_path: Path) -> None:
+    """A test of an author's own gets both; a file with a byte order mark is read as the daemon reads it."""
+    path = tmp_path / "subject.py"
+    path.write_text("\ufeff" + plugin("ANSWER = 42\n"), encoding="utf-8")
+    manifest, module = load(path)
+    assert (manifest.name, module.ANSWER) == ("demo", 42)
+    path.write_text("no manifest")
+    with pytest.raises(ManifestError, match="has no PEP 723 block"):
+        load(path)

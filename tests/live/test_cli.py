@@ -1,0 +1,380 @@
+"""The commands, as a person or a script meets them: output, exit codes, and what goes wrong in words."""
+
+import json
+import socket
+import stat
+from importlib.metadata import version
+
+import pytest
+
+from hostd.cli import COMMANDS
+
+from .harness import Daemon, Home, plugin
+
+RAISES = plugin().replace("    return {", '    if line == "bad":\n        raise ValueError("no good")\n    return {')
+LINE_OF_RAISE = RAISES.splitlines().index('        raise ValueError("no good")') + 1
+
+
+@pytest.fixture
+def serving(home: Home) -> Daemon:
+    """A daemon with one plugin, one source that it parses, and one that waits."""
+    home.drop("lines.py", plugin())
+    home.append("a.log", "1")
+    home.append("b.unknown", "waits")
+    daemon = home.start()
+    daemon.wait_records("lines", 1)
+    daemon.wait_event("source.unrouted")
+    daemon.wait("it is committed", lambda: daemon.source("logs/a.log")["offset"] == 2)
+    return daemon
+
+
+# run --once
+
+
+def test_once_parses_all_there_is_and_exits_0(home: Home) -> None:
+    """Everything is committed when it returns, and a second run finds nothing to do."""
+    home.drop("lines.py", plugin())
+    lines = [str(number) for number in range(5000)]
+    home.append("a.log", *lines)
+    assert home.hostd("run", "--once").returncode == 0
+    assert home.lines() == lines
+    assert home.hostd("run", "--once").returncode == 0
+    assert home.lines() == lines
+    assert home.pids() == set()
+
+
+def test_once_exits_3_when_input_is_left(home: Home) -> None:
+    """A source that no plugin takes is left, and the exit code says so."""
+    home.drop("lines.py", plugin())
+    home.append("a.log", "1")
+    home.append("b.unknown", "waits")
+    assert home.hostd("run", "--once").returncode == 3
+    assert home.lines() == ["1"]
+
+
+def test_once_exits_3_when_input_was_rejected(home: Home) -> None:
+    """A dead letter is input that was not parsed, and the exit code says so."""
+    home.drop("lines.py", RAISES)
+    home.append("a.log", "1", "bad", "2")
+    done = home.hostd("run", "--once")
+    assert done.returncode == 3
+    assert home.lines() == ["1", "2"]
+    rejected = next(event for event in map(json.loads, done.stderr.splitlines()) if event["event"] == "record.rejected")
+    assert rejected["reason"] == "ValueError: no good"
+    assert rejected["preview"] == "bad"
+
+
+def test_once_and_a_daemon_share_what_was_read(home: Home) -> None:
+    """What --once has read a daemon does not read again, and the other way round."""
+    home.drop("lines.py", plugin())
+    home.append("a.log", "1")
+    assert home.hostd("run", "--once").returncode == 0
+    daemon = home.start()
+    home.append("a.log", "2")
+    daemon.wait_records("lines", 2)
+    assert daemon.term() == 0
+    home.append("a.log", "3")
+    assert home.hostd("run", "--once").returncode == 0
+    assert home.lines() == ["1", "2", "3"]
+
+
+# parse
+
+
+def test_parse_prints_records_and_leaves_nothing_behind(home: Home) -> None:
+    """Records as JSON lines on standard output, in order, without a daemon, a ledger or an out folder."""
+    home.drop("lines.py", plugin())
+    home.append("a.log", "1", "2")
+    home.append("b.log", "3")
+    done = home.hostd("parse", "logs/a.log", "logs/b.log")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"line": "1", "by": "1.0.0", "@source": "logs/a.log"},
+        {"line": "2", "by": "1.0.0", "@source": "logs/a.log"},
+        {"line": "3", "by": "1.0.0", "@source": "logs/b.log"},
+    ]
+    assert not home.state.exists()
+    assert not home.out.exists()
+    assert home.pids() == set()
+
+
+def test_parse_reads_standard_input_with_a_named_processor(home: Home) -> None:
+    """`-` is standard input; --processor says who parses what has no name."""
+    home.drop("lines.py", plugin())
+    done = home.hostd("parse", "--processor", "lines", "-", stdin=b"1\nno line end")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [json.loads(line)["line"] for line in done.stdout.splitlines()] == ["1", "no line end"]
+
+
+def test_parse_writes_to_a_file(home: Home) -> None:
+    """-o takes the records; standard output stays empty."""
+    home.drop("lines.py", plugin())
+    home.append("a.log", "1")
+    done = home.hostd("parse", "logs/a.log", "-o", "records.ndjson")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert json.loads((home.path / "records.ndjson").read_text())["line"] == "1"
+    done = home.hostd("parse", "logs/a.log", "-o", "no/such/folder")
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "hostd: no/such/folder: cannot be written: No such file or directory; name another file with -o\n"
+    )
+
+
+def test_parse_says_where_and_why_a_line_was_rejected(home: Home) -> None:
+    """Exit 1, file, line, byte and reason on standard error; the other lines come out all the same."""
+    home.drop("lines.py", RAISES)
+    home.append("a.log", "1", "2", "bad", "3")
+    done = home.hostd("parse", "logs/a.log")
+    assert done.returncode == 1
+    assert [json.loads(line)["line"] for line in done.stdout.splitlines()] == ["1", "2", "3"]
+    assert done.stderr == "hostd: logs/a.log:3: rejected at byte 4: ValueError: no good\n"
+
+
+def test_parse_says_why_a_file_was_not_parsed(home: Home) -> None:
+    """A file that is not there, one that nobody takes, a processor that there is not: exit 1 and the reason."""
+    home.drop("lines.py", plugin())
+    home.append("b.unknown", "waits")
+    done = home.hostd("parse", "logs/none.log", "logs/b.unknown")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "hostd: logs/none.log: cannot be read: No such file or directory; check the path and its mode\n"
+        "hostd: logs/b.unknown: not parsed: no plugin accepts it; "
+        "drop one into the plugins folder, or set processor for its source\n"
+    )
+    done = home.hostd("parse", "--processor", "lime", "logs/b.unknown")
+    assert done.returncode == 1
+    assert "its configured processor 'lime' is not in service" in done.stderr
+
+
+def test_parse_takes_plugins_from_a_named_folder(home: Home) -> None:
+    """--plugins is where the plugins are; a folder that is not there is said to be missing."""
+    home.append("a.log", "1")
+    folder = home.path / "elsewhere"
+    folder.mkdir()
+    (folder / "lines.py").write_text(plugin())
+    assert home.hostd("parse", "--plugins", "elsewhere", "logs/a.log").returncode == 0
+    done = home.hostd("parse", "--plugins", "nowhere", "logs/a.log")
+    assert done.returncode == 1
+    assert done.stderr == f"hostd: {home.path / 'nowhere'}: the plugins folder is not there; name one with --plugins\n"
+
+
+# check
+
+
+def test_check_says_of_each_file_whether_the_daemon_would_take_it(home: Home) -> None:
+    """One line a file, good ones on standard output, bad ones on standard error with stage and reason; exit 0 or 1."""
+    (home.path / "good.py").write_text(
+        plugin(manifest='samples = [{ input = "a\\n", records = [{ line = "a", by = "1.0.0" }] }]')
+    )
+    (home.path / "bare.py").write_text(plugin("bare"))
+    (home.path / "bad.py").write_text(plugin("bad").replace("-> Processor:", "-> Processor"))
+    done = home.hostd("check", "good.py", "bare.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "good.py: ok, lines 1.0.0; 1 samples pass\nbare.py: ok, bare 1.0.0; it carries no samples; add one\n"
+    )
+    done = home.hostd("check", "bad.py", "none.py", "notes.md", "good.py")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"refused at started: {home.path.name}/bad.py:20: SyntaxError: expected ':'; mend line 20\n"
+        "refused at found: none.py: is not there; check the path\n"
+        "refused at found: notes.md: is not a plugin by its name; call it NAME.py, or build a wheel\n"
+    )
+    assert done.stdout == "good.py: ok, lines 1.0.0; 1 samples pass\n"
+    assert home.pids() == set()
+
+
+def test_check_json_has_stable_keys(home: Home) -> None:
+    """One object a file, in the order given, with keys that a script can rely on."""
+    (home.path / "good.py").write_text(plugin())
+    (home.path / "bad.py").write_text(plugin(dependencies='"requests"'))
+    done = home.hostd("check", "good.py", "bad.py", "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    good, bad = json.loads(done.stdout)
+    common = {"file", "ok", "name", "version", "stage", "reason"}
+    assert common <= good.keys()
+    assert common <= bad.keys()
+    assert (good["file"], good["ok"], good["name"], good["version"], good["stage"], good["reason"]) == (
+        "good.py", True, "lines", "1.0.0", None, None,
+    )  # fmt: skip
+    assert (bad["file"], bad["ok"], bad["name"], bad["version"], bad["stage"]) == (
+        "bad.py", False, "lines", "1.0.0", "prepared",
+    )  # fmt: skip
+    assert bad["reason"].startswith(f"{home.path.name}/bad.py: depends on 'requests', and plugins with dependencies")
+
+
+def test_check_and_the_daemon_say_the_same(home: Home) -> None:
+    """What check refuses the daemon refuses, with the same words."""
+    path = home.drop("lines.py", plugin(manifest='acepts = { names = ["*"] }'))
+    done = home.hostd("check", "plugins.d/lines.py", "--json")
+    daemon = home.start()
+    refused = daemon.wait_event("artifact.refused", path=f"plugins.d/{path.name}")
+    report = json.loads(done.stdout)[0]
+    assert (report["stage"], report["reason"]) == (refused["stage"], refused["reason"])
+
+
+# new
+
+
+def test_a_new_plugin_passes_its_check_and_goes_live(home: Home) -> None:
+    """What `hostd new` writes is a plugin that check accepts and the daemon serves."""
+    done = home.hostd("new", "my_format")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (home.path / "test_my_format.py").exists()
+    done = home.hostd("check", "my_format.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    daemon = home.start()
+    home.drop("my_format.py", (home.path / "my_format.py").read_text())
+    daemon.wait_event("generation.switched", plugin="my_format", generation=1)
+    done = home.hostd("new", "my_format")
+    assert done.returncode == 1
+    assert done.stderr == "hostd: my_format.py: is there already; choose another name, or move it away\n"
+
+
+# status and rescan
+
+
+def test_status_shows_what_serves_what_is_read_and_what_is_refused(serving: Daemon) -> None:
+    """For people: a table of plugins, one of sources, refusals with their reasons."""
+    home = serving.home
+    home.drop("bad.py", "this is no plugin\n")
+    serving.wait_event("artifact.refused")
+    done = home.hostd("status")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"hostd {version('hostd')}, pid {serving.pid}, since ")
+    rows = [line.split() for line in lines]
+    assert rows[2] == ["PLUGIN", "VERSION", "GENERATION", "STATE", "SINCE", "RECORDS", "REJECTED", "WORKERS", "DIGEST"]
+    lines_row = next(row for row in rows if row[:1] == ["lines"])
+    assert lines_row[:4] == ["lines", "1.0.0", "1", "current"]
+    assert lines_row[5:8] == ["1", "0", "1"]
+    assert ["logs/a.log", "lines", "2", "2"] in rows
+    assert ["logs/b.unknown", "-", "0", "6"] in rows
+    waiting = lines.index("WAITING") + 1
+    assert lines[waiting].startswith("  logs/b.unknown: no plugin accepts it; drop one into the plugins folder")
+    assert any("at checked: plugins.d/bad.py:1: has no PEP 723 block" in line for line in lines)
+
+
+def test_status_json_has_stable_keys(serving: Daemon) -> None:
+    """For scripts: the same as JSON, with keys that stay."""
+    home = serving.home
+    home.drop("bad.py", "this is no plugin\n")
+    serving.wait_event("artifact.refused")
+    done = home.hostd("status", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    status = json.loads(done.stdout)
+    assert {"daemon", "plugins", "sources", "refused", "dead_letters"} <= status.keys()
+    assert status["daemon"]["pid"] == serving.pid
+    (served,) = status["plugins"]
+    keys = {"name", "version", "generation", "digest", "state", "since", "records", "rejected", "workers"}
+    assert keys <= served.keys()
+    assert (served["name"], served["generation"], served["state"]) == ("lines", 1, "current")
+    assert len(served["digest"]) == 64
+    parsed, waiting = status["sources"]
+    assert {"name", "plugin", "offset", "size"} <= parsed.keys()
+    assert (parsed["name"], parsed["plugin"], parsed["offset"], parsed["size"]) == ("logs/a.log", "lines", 2, 2)
+    assert (waiting["name"], waiting["plugin"], waiting["offset"], waiting["size"]) == ("logs/b.unknown", None, 0, 6)
+    (refused,) = status["refused"]
+    assert {"path", "stage", "reason"} <= refused.keys()
+    assert refused["path"] == str(home.plugins / "bad.py")
+    assert refused["stage"] == "checked"
+
+
+def test_rescan_waits_and_prints_what_changed(serving: Daemon) -> None:
+    """Like SIGHUP, but it returns when everything is as the folder says, and tells."""
+    home = serving.home
+    done = home.hostd("rescan")
+    assert (done.returncode, done.stdout) == (0, "nothing changed\n")
+    licence = home.path / "licence"
+    home.drop("needs.py", plugin("needs", glob="*.needs", code=f"open({str(licence)!r}).close()\n"))
+    serving.wait_event("artifact.refused", plugin="needs")
+    licence.touch()
+    home.configure("[daemon]\ngrace_s = 5\n")
+    done = home.hostd("rescan")
+    assert done.returncode == 0
+    assert done.stdout == "settings changed: daemon\nneeds 1.0.0 is live as generation 1\n"
+
+
+def test_without_a_daemon_there_is_nobody_to_ask(home: Home) -> None:
+    """Exit 1, and what to do about it; also when a killed daemon left its socket."""
+    expected = (
+        f"hostd: {home.state}: no hostd is running on this state folder; start one: hostd run; or name its --config\n"
+    )
+    done = home.hostd("status")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
+    home.start().kill9()
+    assert (home.state / "hostd.sock").exists()
+    done = home.hostd("rescan")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
+
+
+def test_what_is_private_is_private(serving: Daemon) -> None:
+    """The state folder and the control socket are the user's alone, whatever the umask."""
+    home = serving.home
+    assert stat.S_IMODE(home.state.stat().st_mode) == 0o700
+    assert stat.S_IMODE((home.state / "hostd.sock").stat().st_mode) == 0o600
+    assert stat.S_ISSOCK((home.state / "hostd.sock").stat().st_mode)
+    assert stat.S_IMODE((home.out / "lines.ndjson").stat().st_mode) & 0o007 == 0
+    for path in (home.state / "artifacts").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+
+
+def test_nonsense_on_the_control_socket_harms_nothing(serving: Daemon) -> None:
+    """What is not HTTP gets no answer and an event; the daemon goes on."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(serving.home.state / "hostd.sock"))
+        client.sendall(b"\0\1\2 nonsense\r\n\r\n")
+        assert client.recv(1) == b""
+    assert "ProtocolError" in serving.wait_event("control.failed")["reason"]
+    assert serving.status()["daemon"]["pid"] == serving.pid
+
+
+# the command line itself
+
+
+def test_version(home: Home) -> None:
+    """--version is one line."""
+    done = home.hostd("--version")
+    assert (done.returncode, done.stdout) == (0, f"hostd {version('hostd')}\n")
+
+
+def test_every_command_shows_examples(home: Home) -> None:
+    """-h explains, names the options, and ends with commands to copy."""
+    done = home.hostd("-h")
+    assert done.returncode == 0
+    assert "examples:\n  hostd run" in done.stdout
+    for command in COMMANDS:
+        assert f"\n    {command} " in done.stdout
+        shown = home.hostd(command, "-h")
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert shown.stdout.startswith(f"usage: hostd {command} ")
+        assert "examples:\n" in shown.stdout
+        assert f"hostd {command}" in shown.stdout.partition("examples:\n")[2]
+        assert "--config FILE" in shown.stdout
+
+
+def test_usage_errors_exit_with_2(home: Home) -> None:
+    """No command, an unknown command, an unknown option, a missing argument."""
+    for arguments, said in (
+        ((), "the following arguments are required: COMMAND"),
+        (("rum",), "invalid choice: 'rum'"),
+        (("run", "--nonsense"), "unrecognized arguments: --nonsense"),
+        (("parse",), "the following arguments are required: FILE"),
+        (("check",), "the following arguments are required: FILE"),
+    ):
+        done = home.hostd(*arguments)
+        assert done.returncode == 2, arguments
+        assert done.stdout == ""
+        assert done.stderr.startswith("usage: hostd")
+        assert said in done.stderr
+
+
+def test_settings_that_are_not_there_are_named(home: Home) -> None:
+    """A --config that does not exist is an error with its path, not the defaults."""
+    done = home.hostd("run", "--config", "none.toml")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "hostd: none.toml: cannot be read: [Errno 2] No such file or directory: 'none.toml'; "
+        "check the path given with --config\n"
+    )

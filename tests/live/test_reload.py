@@ -1,0 +1,154 @@
+"""SIGHUP reads the settings and the folders again; what is wrong with them changes nothing."""
+
+import pytest
+
+from .harness import Daemon, Home, plugin
+
+OPTIONS = """
+
+class Options(BaseModel):
+    mark: str = "none"
+
+
+class _Marked:
+    def parse(self, data, ctx):
+        return [{"line": line, "mark": ctx.options.mark} for line in data.decode().splitlines()]
+"""
+
+
+def marked(version: str = "1.0.0") -> str:
+    """Return a plugin with an option."""
+    source = plugin("marked", version, glob="*.marked", code=f"from pydantic import BaseModel\n{OPTIONS}")
+    return source.replace("return each_line(parse)", "return _Marked()")
+
+
+@pytest.fixture
+def serving(home: Home) -> Daemon:
+    """A daemon whose plugin `lines` has parsed a line."""
+    home.drop("lines.py", plugin())
+    home.append("a.log", "1")
+    daemon = home.start()
+    daemon.wait_records("lines", 1)
+    return daemon
+
+
+def test_sighup_takes_new_globs(serving: Daemon) -> None:
+    """A folder named for the first time is read; one that is named no more is let go of, and neither is read twice."""
+    home = serving.home
+    more = home.path / "more"
+    more.mkdir()
+    (more / "b.log").write_text("from more\n")
+    home.configure(paths=["logs/**/*", "more/*"])
+    serving.hup()
+    reloaded = serving.wait_event("config.reloaded")
+    assert reloaded["changed"] == ["sources"]
+    serving.wait_records("lines", 2)
+    assert home.lines("lines", "more/b.log") == ["from more"]
+    home.configure(paths=["more/*"])
+    serving.hup()
+    ended = serving.wait_event("source.ended", source="logs/a.log")
+    assert ended["reason"] == "no source names it any more"
+    home.append("a.log", "2")
+    with (more / "b.log").open("a") as file:
+        file.write("more from more\n")
+    serving.wait_records("lines", 3)
+    home.configure()
+    serving.hup()
+    serving.wait_event("config.reloaded", count=3)
+    serving.wait_records("lines", 4)
+    assert home.lines("lines", "logs/a.log") == ["1", "2"]
+
+
+def test_sighup_makes_a_generation_of_a_changed_option(serving: Daemon) -> None:
+    """An option is part of what a generation is: changing it swaps, with the same file."""
+    home = serving.home
+    home.drop("marked.py", marked())
+    home.append("a.marked", "1")
+    assert serving.wait_records("marked", 1)[0]["mark"] == "none"
+    home.configure('[plugins.options.marked]\nmark = "new"\n')
+    serving.hup()
+    switched = serving.wait_event("generation.switched", plugin="marked", generation=2)
+    assert switched["took_over_from"] == 1
+    home.append("a.marked", "2")
+    assert serving.wait_records("marked", 2)[1]["mark"] == "new"
+
+
+def test_a_bad_option_leaves_the_generation_with_the_old_one(serving: Daemon) -> None:
+    """An option of the wrong type is refused with its table and field; what serves goes on with its own."""
+    home = serving.home
+    home.drop("marked.py", marked())
+    home.append("a.marked", "1")
+    serving.wait_records("marked", 1)
+    home.configure("[plugins.options.marked]\nmark = 5\n")
+    serving.hup()
+    refused = serving.wait_event("artifact.refused", plugin="marked")
+    assert refused["reason"] == (
+        "[plugins.options.marked] mark: Input should be a valid string (got 5); correct it in hostd.toml"
+    )
+    assert refused["serving"] == "generation 1 (1.0.0)"
+    home.append("a.marked", "2")
+    assert serving.wait_records("marked", 2)[1]["mark"] == "none"
+
+
+def test_an_unknown_key_keeps_the_settings_in_force(serving: Daemon) -> None:
+    """A typing error in hostd.toml is answered with the line and the word meant; the old settings stay."""
+    home = serving.home
+    home.configure("[workers]\nbussy = 1\n", paths=["nowhere/*"])
+    serving.hup()
+    refused = serving.wait_event("config.refused")
+    line = home.settings.read_text().splitlines().index("bussy = 1") + 1
+    assert refused["reason"] == f"{home.settings}:{line}: setting 'workers.bussy' is not known; did you mean 'busy'?"
+    home.append("a.log", "2")
+    serving.wait_records("lines", 2)
+    assert not serving.seen("config.reloaded")
+    assert not serving.seen("source.ended")
+
+
+def test_broken_toml_keeps_the_settings_in_force(serving: Daemon) -> None:
+    """A file that is not TOML, and one that is gone, change nothing."""
+    home = serving.home
+    home.settings.write_text("[plugins\n")
+    serving.hup()
+    refused = serving.wait_event("config.refused")
+    assert refused["reason"].startswith(f"{home.settings}: is not TOML: ")
+    assert refused["reason"].endswith("; mend that line")
+    home.settings.unlink()
+    serving.hup()
+    assert "cannot be read" in serving.wait_event("config.refused", count=2)["reason"]
+    home.append("a.log", "2")
+    serving.wait_records("lines", 2)
+
+
+def test_a_daemon_does_not_start_on_settings_that_are_wrong(home: Home) -> None:
+    """At start there are no old settings to keep: exit 1, one line, no state folder."""
+    home.configure("[workers]\nbussy = 1\n")
+    done = home.hostd("run")
+    assert done.returncode == 1
+    assert "hostd.toml:" in done.stderr
+    assert done.stderr.endswith("setting 'workers.bussy' is not known; did you mean 'busy'?\n")
+    assert done.stderr.count("\n") == 1
+    assert not home.state.exists()
+
+
+def test_sighup_tries_refused_plugins_again(serving: Daemon) -> None:
+    """What is refused for a cause outside of its file goes live on SIGHUP once the cause is gone."""
+    home = serving.home
+    licence = home.path / "licence"
+    home.drop("needs.py", plugin("needs", glob="*.needs", code=f"open({str(licence)!r}).close()\n"))
+    serving.wait_event("artifact.refused", plugin="needs")
+    licence.touch()
+    serving.hup()
+    serving.wait_event("generation.switched", plugin="needs", generation=1)
+    assert serving.status()["refused"] == []
+
+
+def test_a_storm_of_sighups_is_harmless(serving: Daemon) -> None:
+    """Two hundred SIGHUPs while lines arrive: the same generation, every line once."""
+    home = serving.home
+    for number in range(200):
+        serving.hup()
+        home.append("a.log", f"line {number}")
+    serving.wait_records("lines", 201)
+    assert home.lines()[1:] == [f"line {number}" for number in range(200)]
+    assert serving.rescan() == []
+    assert [event["generation"] for event in serving.seen("generation.switched")] == [1]

@@ -1,0 +1,98 @@
+"""Starting, the first records, stopping: what a person sees who tries hostd for the first time."""
+
+import shutil
+import signal
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from .harness import REPOSITORY, Daemon, Home
+
+FIRST_RECORDS_S = 3.0
+"""A second on an idle machine; three where tests share their cores."""
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Home:
+    """A home with the repository's own settings, plugins and logs."""
+    home = Home(tmp_path / "home")
+    shutil.rmtree(home.plugins)
+    shutil.copytree(REPOSITORY / "plugins.d", home.plugins)
+    shutil.copytree(REPOSITORY / "examples" / "logs", home.path / "examples" / "logs")
+    shutil.copyfile(REPOSITORY / "hostd.toml", home.settings)
+    return home
+
+
+@pytest.fixture
+def running(shipped: Home):
+    """That home with a daemon, and an assurance that nothing of it is left."""
+    daemon = shipped.start()
+    yield daemon
+    shipped.end()
+
+
+def seconds(event: dict) -> float:
+    return datetime.fromisoformat(event["timestamp"]).timestamp()
+
+
+def test_an_empty_state_has_records_within_a_second(running: Daemon) -> None:
+    """From nothing to records of every shipped processor in the time that a person takes to look."""
+    for name in ("access", "csv", "json_lines", "syslog", "text"):
+        switched = running.wait_event("generation.switched", plugin=name)
+        assert seconds(switched) - running.started_at < FIRST_RECORDS_S
+        running.wait(f"records of {name}", lambda name=name: running.home.records(name))
+        written = (running.home.out / f"{name}.ndjson").stat().st_mtime
+        assert written - running.started_at < FIRST_RECORDS_S
+    running.wait_records("access", 200)
+    assert seconds(running.wait_event("daemon.ready")) - running.started_at < FIRST_RECORDS_S
+
+
+def test_ctrl_c_stops_it_with_exit_0_and_nothing_is_left(running: Daemon) -> None:
+    """SIGINT ends the daemon, its zygote and every worker, and says what it waited for."""
+    running.wait_event("generation.switched", plugin="csv")
+    assert len(running.home.pids()) > 2
+    assert running.interrupt() == 0
+    assert running.seen("daemon.stopping")[0]["reason"] == "SIGINT"
+    assert running.seen("daemon.stopped")[0]["exit_code"] == 0
+    assert running.home.pids() == set()
+    assert not (running.home.state / "hostd.sock").exists()
+
+
+def test_a_plugin_dropped_in_while_it_runs_parses_the_log_that_waited(running: Daemon) -> None:
+    """The XML log waits for a plugin; the moment one is copied in it is parsed, by the same daemon."""
+    waiting = running.wait_event("source.unrouted", source="examples/logs/events.xml")
+    assert (
+        waiting["reason"] == "no plugin accepts it; drop one into the plugins folder, or set processor for its source"
+    )
+    shutil.copy(REPOSITORY / "examples" / "plugins" / "xml_events.py", running.home.plugins)
+    switched = running.wait_event("generation.switched", plugin="xml_events")
+    assert (switched["generation"], switched["took_over_from"]) == (1, None)
+    count = (running.home.path / "examples/logs/events.xml").read_text().count("<Event xmlns")
+    records = running.wait_records("xml_events", count)
+    assert records[0]["EventData"]["TargetUserName"] == "dana"
+    assert running.running
+    assert running.status()["daemon"]["pid"] == running.pid
+
+
+def test_a_second_daemon_on_the_same_state_is_refused_by_pid(home: Home) -> None:
+    """Two daemons never share a ledger: the second names the first, and ends with 1."""
+    first = home.start()
+    second = home.hostd("run", "--config", str(home.settings))
+    assert second.returncode == 1
+    assert second.stderr == (
+        f"hostd: {home.state}: another hostd is running on this state folder, pid {first.pid}; "
+        f"stop it (kill {first.pid}), or set another [state] folder\n"
+    )
+    assert first.running
+    assert first.status()["daemon"]["pid"] == first.pid
+
+
+def test_signals_during_the_start_stop_it_cleanly(home: Home) -> None:
+    """A daemon that is told to stop before it is ready stops, with 0."""
+    home.append("a.log", "one")
+    daemon = home.start(ready=False)
+    daemon.wait_event("daemon.started")
+    daemon.send(signal.SIGTERM)
+    daemon.send(signal.SIGTERM)
+    assert daemon.wait_exit() == 0

@@ -1,0 +1,226 @@
+"""Results to the sinks, then to the ledger: in order, in groups, once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from hostd.pipeline import commit as commits
+from hostd.pipeline.commit import Committer, Entry
+from hostd.pipeline.ledger import Ledger, SinkMark
+from hostd.pipeline.sinks.ndjson import NdjsonSink
+from tests.pipeline.build import result
+
+
+class Flaky(NdjsonSink):
+    """A sink that raises at the steps that it is told to."""
+
+    def __init__(self, folder: Path, ledger: Ledger) -> None:
+        super().__init__(folder, ("*",), ledger)
+        self.failures: list[str] = []
+        self.groups: list[list[bytes]] = []
+
+    def _step(self, name: str) -> None:
+        if self.failures[:1] == [name]:
+            self.failures.pop(0)
+            raise OSError(28, f"{name} failed")
+
+    def write(self, processor: str, chunks: Sequence[bytes | bytearray]) -> None:
+        super().write(processor, chunks)
+        self.groups.append([bytes(chunk) for chunk in chunks])
+        self._step("write")
+
+    def sync(self) -> list[SinkMark]:
+        marks = super().sync()
+        self._step("sync")
+        return marks
+
+
+@asynccontextmanager
+async def running(committer: Committer) -> AsyncIterator[None]:
+    """Commit while the block runs, then close."""
+    task = asyncio.create_task(committer.run())
+    try:
+        async with asyncio.timeout(20):
+            yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        committer.close()
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again without waiting."""
+    monkeypatch.setattr(commits, "RETRY_S", (0.0, 0.001))
+
+
+def test_results_are_durable_in_the_order_of_submission(tmp_path: Path) -> None:
+    """`done` is called once for each, in order, after sink and ledger have it."""
+
+    async def scenario() -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        committer = Committer(ledger, [NdjsonSink(tmp_path / "out", ("*",), ledger)])
+        done: list[int] = []
+
+        def check(number: int) -> None:
+            done.append(number)
+            assert (tmp_path / "out" / "demo.ndjson").read_bytes().count(b"\n") > number
+
+        async with running(committer):
+            for number in range(50):
+                line = b"%d\n" % number
+                committer.submit(Entry(result(number, number + 1, lines=line), lambda n=number: check(n)))
+                if number % 7 == 0:
+                    await asyncio.sleep(0)
+            await committer.flush()
+            assert done == list(range(50))
+            assert ledger.sources()[0].checkpoint.offset == 50
+        assert (tmp_path / "out" / "demo.ndjson").read_bytes() == b"".join(b"%d\n" % n for n in range(50))
+
+    asyncio.run(scenario())
+
+
+def test_groups_are_bounded_and_a_result_over_the_bound_goes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What arrives meanwhile shares one commit, up to a size."""
+    monkeypatch.setattr(commits, "GROUP_BYTES", 6)
+
+    async def scenario() -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        sink = Flaky(tmp_path / "out", ledger)
+        committer = Committer(ledger, [sink])
+        lines = [b"1\n", b"2\n", b"3\n", b"4\n", b"a long one\n", b"5\n"]
+        for number, line in enumerate(lines):
+            committer.submit(Entry(result(number, number + 1, lines=line), lambda: None))
+        async with running(committer):
+            await committer.flush()
+        assert sink.groups == [[b"1\n", b"2\n", b"3\n"], [b"4\n", b"a long one\n"], [b"5\n"]]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("failures", [["write"], ["sync"], ["write", "write", "sync"]])
+def test_a_failing_commit_is_tried_again_and_nothing_is_doubled(tmp_path: Path, failures: list[str]) -> None:
+    """Each failure is said with its reason; reading waits behind it; then all is there once."""
+
+    async def scenario() -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        sink = Flaky(tmp_path / "out", ledger)
+        committer = Committer(ledger, [sink])
+        done: list[int] = []
+        with capture_logs() as logged:
+            async with running(committer):
+                committer.submit(Entry(result(0, 1, lines=b"0\n"), lambda: done.append(0)))
+                await committer.flush()
+                sink.failures = list(failures)
+                for number in (1, 2, 3):
+                    line = b"%d\n" % number
+                    committer.submit(Entry(result(number, number + 1, lines=line), lambda n=number: done.append(n)))
+                await committer.flush()
+                assert provenance_of(ledger) == [(0, 4)]
+        assert done == [0, 1, 2, 3]
+        assert (tmp_path / "out" / "demo.ndjson").read_bytes() == b"0\n1\n2\n3\n"
+        said = [event["reason"] for event in logged if event["event"] == "sink.failed"]
+        assert said == [f"[Errno 28] {name} failed" for name in failures]
+
+    def provenance_of(ledger: Ledger) -> list[tuple[int, int]]:
+        return ledger._db.execute("SELECT start, end FROM provenance").fetchall()
+
+    asyncio.run(scenario())
+
+
+def test_a_failing_ledger_is_tried_again_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sink's part is written over."""
+
+    async def scenario() -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        committer = Committer(ledger, [NdjsonSink(tmp_path / "out", ("*",), ledger)])
+        commit, failures = ledger.commit, [OSError(5, "Input/output error")] * 2
+
+        def flaky(*args: object) -> None:
+            if failures:
+                raise failures.pop()
+            commit(*args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(ledger, "commit", flaky)
+        with capture_logs():
+            async with running(committer):
+                committer.submit(Entry(result(0, 1, lines=b"1\n"), lambda: None))
+                await committer.flush()
+        assert (tmp_path / "out" / "demo.ndjson").read_bytes() == b"1\n"
+
+    asyncio.run(scenario())
+
+
+def test_with_give_up_the_first_failure_ends_it(tmp_path: Path) -> None:
+    """For commands that have nobody to wait for."""
+
+    async def scenario() -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        sink = Flaky(tmp_path / "out", ledger)
+        sink.failures = ["write"]
+        committer = Committer(ledger, [sink], give_up=True)
+        committer.submit(Entry(result(0, 1, lines=b"1\n"), lambda: None))
+        with pytest.raises(OSError, match="write failed"):
+            await committer.run()
+        committer.close()
+        assert Ledger(tmp_path / "ledger.db").sources() == []
+
+    asyncio.run(scenario())
+
+
+def test_a_crash_between_sink_and_ledger_is_exactly_once(tmp_path: Path) -> None:
+    """What the sink holds past the ledger is cut off when it is opened again, and committed again."""
+
+    async def life(offset: int, *, crash: bool) -> int:
+        ledger = Ledger(tmp_path / "ledger.db")
+        sink = NdjsonSink(tmp_path / "out", ("*",), ledger)
+        sink.recover()
+        reached = max((source.checkpoint.offset for source in ledger.sources()), default=0)
+        assert reached == offset
+        committer = Committer(ledger, [sink])
+        async with running(committer):
+            committer.submit(Entry(result(reached, reached + 1, lines=b"%d\n" % reached), lambda: None))
+            await committer.flush()
+            if crash:
+                sink.write("demo", [b"%d\n" % (reached + 1)])
+                sink.sync()
+        return reached + 1
+
+    with capture_logs() as logged:
+        offset = 0
+        for crash in (True, False, True, True, False):
+            offset = asyncio.run(life(offset, crash=crash))
+    assert (tmp_path / "out" / "demo.ndjson").read_bytes() == b"0\n1\n2\n3\n4\n"
+    assert [event["cut"] for event in logged if event["event"] == "sink.trimmed"] == [2, 2, 2]
+
+
+def test_results_go_to_every_sink_that_takes_them(tmp_path: Path) -> None:
+    """And a result without records moves the checkpoint alone."""
+
+    async def scenario() -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        sinks = [NdjsonSink(tmp_path / name, (name,), ledger) for name in ("a", "b", "[ab]")]
+        committer = Committer(ledger, list(sinks))
+        assert committer.takes("a")
+        assert not committer.takes("c")
+        async with running(committer):
+            committer.submit(Entry(result(0, 1, plugin="a", lines=b"1\n"), lambda: None))
+            committer.submit(Entry(result(1, 2, plugin="b", lines=b"2\n"), lambda: None))
+            committer.submit(Entry(result(2, 9, plugin="a"), lambda: None))
+            await committer.flush()
+            assert await committer.in_thread(lambda: ledger.sources()[0].checkpoint.offset) == 9
+        files = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*.ndjson")}
+        assert files == {
+            "a/a.ndjson": b"1\n",
+            "b/b.ndjson": b"2\n",
+            "[ab]/a.ndjson": b"1\n",
+            "[ab]/b.ndjson": b"2\n",
+        }
+
+    asyncio.run(scenario())

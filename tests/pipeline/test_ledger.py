@@ -1,0 +1,168 @@
+"""The account of what was read and written: one transaction moves all of it, and nothing is forgotten."""
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hostd.errors import StateError
+from hostd.pipeline.ledger import MAX_DEAD_BYTES, SCHEMA_VERSION, GenerationRow, Ledger, Result, SinkMark
+from hostd.workers.batch import DeadLetter
+from tests.pipeline.build import result, row
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    ledger = Ledger(tmp_path / "ledger.db")
+    yield ledger
+    ledger.close()
+
+
+def provenance(ledger: Ledger) -> list[tuple[Any, ...]]:
+    """Return who parsed which range."""
+    return ledger._db.execute("SELECT source, start, end, plugin, generation FROM provenance ORDER BY id").fetchall()
+
+
+steps = st.lists(
+    st.tuples(st.integers(1, 2), st.integers(1, 50), st.sampled_from(["a", "b"]), st.integers(1, 2), st.integers(0, 2)),
+    max_size=15,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(steps=steps, cuts=st.lists(st.integers(1, 4), min_size=15, max_size=15), reopen=st.integers(0, 15))
+def test_any_groups_of_results_leave_the_same_account(
+    steps: list[tuple[int, int, str, int, int]], cuts: list[int], reopen: int
+) -> None:
+    """Checkpoints are the last, ranges partition what was read and are coalesced, dead letters are all there."""
+    offsets, results = {1: 0, 2: 0}, list[Result]()
+    for source, size, plugin, generation, dead in steps:
+        start = offsets[source]
+        offsets[source] += size
+        letters = tuple(DeadLetter(start + at, b"raw", f"why {at}", "trace") for at in range(dead))
+        results.append(
+            result(start, offsets[source], source=source, plugin=plugin, generation=generation, dead=letters)
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder) / "ledger.db")
+        waiting = list(results)
+        for number, size in enumerate(cuts):
+            group, waiting = waiting[:size], waiting[size:]
+            if group:
+                ledger.commit(group, [])
+            if number == reopen:
+                ledger.close()
+                ledger = Ledger(Path(folder) / "ledger.db")
+        ledger.commit(waiting, [])
+        assert {found.id: found.checkpoint.offset for found in ledger.sources()} == {
+            source: offset for source, offset in offsets.items() if offset
+        }
+        for source in (1, 2):
+            covered: list[tuple[str, int]] = []
+            position = 0
+            for _, start, end, plugin, generation in (r for r in provenance(ledger) if r[0] == source):
+                assert start == position, "a range is missing, doubled, or out of order"
+                covered += [(plugin, generation)] * (end - start)
+                position = end
+            mine = [each for each in results if each.source.id == source]
+            assert covered == [
+                (each.plugin, each.generation)
+                for each in mine
+                for _ in range(each.source.checkpoint.offset - each.start)
+            ]
+            assert ledger.dead_letters_of(source) == [letter for each in mine for letter in each.dead]
+        counts = ledger.dead_letters()
+        assert counts == {p: n for p in "ab" if (n := sum(len(r.dead) for r in results if r.plugin == p))}
+        ledger.close()
+
+
+def test_ranges_of_one_generation_are_one_row(ledger: Ledger) -> None:
+    """A source that is read for a year by one generation is one line of provenance, across sources and groups."""
+    ledger.commit([result(0, 5), result(0, 9, source=2), result(5, 7)], [])
+    ledger.commit([result(7, 10), result(10, 12, generation=2)], [])
+    ledger.commit([result(12, 20), result(25, 30)], [])
+    assert provenance(ledger) == [
+        (1, 0, 10, "demo", 1),
+        (2, 0, 9, "demo", 1),
+        (1, 10, 12, "demo", 2),
+        (1, 12, 20, "demo", 1),
+        (1, 25, 30, "demo", 1),
+    ]
+
+
+def test_a_commit_is_all_or_nothing(ledger: Ledger) -> None:
+    """A failure in the middle leaves every table, and what is remembered of it, as it was."""
+    ledger.commit([result(0, 5)], [])
+    broken = result(5, 9, dead=(DeadLetter(5, b"raw", None, ""),))  # type: ignore[arg-type]
+    mark = SinkMark("out", "demo", 7, 1, 2)
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.commit([broken], [mark])
+    assert [found.checkpoint.offset for found in ledger.sources()] == [5]
+    assert ledger.sink_mark("out", "demo") is None
+    assert provenance(ledger) == [(1, 0, 5, "demo", 1)]
+    ledger.commit([result(5, 9)], [mark])
+    assert provenance(ledger) == [(1, 0, 9, "demo", 1)]
+    assert ledger.sink_mark("out", "demo") == mark
+
+
+def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
+    """Sources, marks and generations come back as they were put."""
+    path = tmp_path / "ledger.db"
+    first = Ledger(path)
+    mark = SinkMark("out", "demo", 7, 1, 2**40)
+    generation = GenerationRow("demo", 2, "1.0", "abc", "abc:{}", "demo.py", "kept", "now")
+    first.put_generation(replace(generation, number=1))
+    first.put_generation(generation)
+    first.commit([result(0, 5, generation=2, lines=b"{}\n{}\n", dead=(DeadLetter(3, b"x", "why", ""),))], [mark])
+    first.close()
+    second = Ledger(path)
+    assert second.sources() == [row(1, 5)]
+    assert second.sink_mark("out", "demo") == mark
+    assert second.sink_mark("out", "other") is None
+    assert second.sink_processors("out") == ["demo"]
+    assert second.last_generations() == [replace(generation, records=2, rejected=1)]
+    second.put_generation(replace(generation, since="later"))
+    assert second.last_generations() == [replace(generation, records=2, rejected=1, since="later")]
+    second.close()
+
+
+def test_a_huge_dead_letter_is_kept_in_part_with_its_length(ledger: Ledger) -> None:
+    """The rest is in the source, at its offset."""
+    ledger.commit([result(0, 5, dead=(DeadLetter(0, b"x" * (MAX_DEAD_BYTES + 1), "long", ""),))], [])
+    [letter] = ledger.dead_letters_of(1)
+    assert len(letter.raw) == MAX_DEAD_BYTES
+    assert ledger._db.execute("SELECT length FROM dead_letters").fetchone() == (MAX_DEAD_BYTES + 1,)
+
+
+def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
+    """An older hostd must not write what it does not understand."""
+    path = tmp_path / "ledger.db"
+    Ledger(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    db.close()
+    with pytest.raises(StateError) as caught:
+        Ledger(path)
+    assert str(caught.value) == (
+        f"{path}: the ledger is of version {SCHEMA_VERSION + 1}, and this hostd knows {SCHEMA_VERSION};"
+        " run the newer hostd that wrote it"
+    )
+
+
+def test_a_corrupt_ledger_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    """It is never silently begun anew."""
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(StateError) as caught:
+        Ledger(path)
+    assert str(caught.value) == (
+        f"{path}: the ledger cannot be used: file is not a database; restore it from a backup;"
+        " or move it away: every source is then read again from its start"
+    )
+    assert path.read_bytes().startswith(b"this is no database")

@@ -1,0 +1,217 @@
+"""A plugin file to checked bytes: what is refused, and with which words."""
+
+import hashlib
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from contract.version import CONTRACT_VERSION
+from hostd.errors import Refusal, Stage
+from hostd.plugins import artifact as artifacts
+from hostd.plugins import environment
+from hostd.plugins.artifact import Artifact, BeingWrittenError
+from tests.build import WHEEL_NAME, artifact, plugin, wheel
+
+
+def read(tmp_path: Path, content: str | bytes, name: str = "demo.py") -> Artifact:
+    """Drop a file and read it."""
+    path = tmp_path / "plugins.d" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return artifacts.read(path, tmp_path / "store")
+
+
+def refusal(tmp_path: Path, content: str | bytes, name: str = "demo.py") -> Refusal:
+    """Drop a file and return the refusal that reading it raises."""
+    with pytest.raises(Refusal) as caught:
+        read(tmp_path, content, name)
+    return caught.value
+
+
+def test_the_bytes_that_were_hashed_are_kept_under_their_digest(tmp_path: Path) -> None:
+    """A private copy, readable by the daemon's user alone, in a folder named by the digest."""
+    text = plugin()
+    found = read(tmp_path, text)
+    assert found.digest == hashlib.sha256(text.encode()).hexdigest()
+    assert found.private == tmp_path / "store" / found.digest / "demo.py"
+    assert found.private.read_text() == text
+    assert stat.S_IMODE(found.private.stat().st_mode) == 0o400
+    assert stat.S_IMODE(found.private.parent.stat().st_mode) == 0o700
+    assert [path.name for path in found.private.parent.iterdir()] == ["demo.py"], "no temporary file is left"
+    assert (found.kind, found.size, found.display) == ("py", len(text), "plugins.d/demo.py")
+    assert (found.module, found.attribute) == (f"hostd_plugin_demo_{found.digest[:12]}", "new_processor")
+
+
+def test_two_versions_never_share_a_path(tmp_path: Path) -> None:
+    """What runs is not touched by what is dropped in next."""
+    first = read(tmp_path, plugin())
+    second = read(tmp_path, plugin(version="1.0.1"))
+    assert first.private != second.private
+    assert "1.0.0" in first.private.read_text()
+    assert first.module != second.module
+
+
+def test_reading_again_keeps_the_copy_that_is_there(tmp_path: Path) -> None:
+    """The same bytes are the same artifact."""
+    first = read(tmp_path, plugin())
+    inode = first.private.stat().st_ino
+    assert read(tmp_path, plugin()) == first
+    assert first.private.stat().st_ino == inode
+
+
+def test_discard_removes_the_copy_and_may_be_repeated(tmp_path: Path) -> None:
+    """A retired generation leaves no file."""
+    found = read(tmp_path, plugin())
+    for _ in range(2):
+        artifacts.discard(found.digest, tmp_path / "store")
+        assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_a_stored_copy_counts_as_lying_where_it_came_from(tmp_path: Path) -> None:
+    """Messages name the user's file, not the private one."""
+    found = read(tmp_path, plugin())
+    again = artifacts.read(found.private, tmp_path / "store", path=found.path)
+    assert again == found
+
+
+def test_too_large_a_file_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin is source code, not data."""
+    monkeypatch.setitem(artifacts.MAX_BYTES, ".py", 100)
+    error = refusal(tmp_path, b"x" * 101)
+    assert str(error) == "plugins.d/demo.py: has 101 bytes, more than 100; make it smaller"
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "folder"])
+def test_what_is_not_a_regular_file_is_refused_at_once(tmp_path: Path, make: object) -> None:
+    """A FIFO named like a plugin does not hang the daemon."""
+    path = tmp_path / "demo.py"
+    make(path)  # type: ignore[operator]
+    with pytest.raises(Refusal, match=r"demo\.py: is not a regular file; drop a file") as caught:
+        artifacts.read(path, tmp_path / "store")
+    assert caught.value.stage is Stage.FOUND
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_unreadable_file_may_become_readable(tmp_path: Path) -> None:
+    """A missing permission is not the file's fault: it is tried again."""
+    path = tmp_path / "demo.py"
+    path.touch(0o000)
+    with pytest.raises(Refusal, match="cannot be read: Permission denied; let the daemon's user read it") as caught:
+        artifacts.read(path, tmp_path / "store")
+    assert caught.value.transient
+
+
+def test_loop_of_links_is_refused_and_may_pass(tmp_path: Path) -> None:
+    """Whatever the kernel says about opening it is in the message."""
+    path = tmp_path / "demo.py"
+    path.symlink_to(path)
+    with pytest.raises(Refusal, match="cannot be read: Too many levels of symbolic links") as caught:
+        artifacts.read(path, tmp_path / "store")
+    assert caught.value.transient
+
+
+def test_missing_file_is_no_refusal(tmp_path: Path) -> None:
+    """It was taken away again: there is nothing to refuse."""
+    with pytest.raises(FileNotFoundError):
+        artifacts.read(tmp_path / "gone.py", tmp_path / "store")
+
+
+def test_a_file_that_another_process_writes_is_looked_at_later(tmp_path: Path) -> None:
+    """Half a file is never judged; once its writer has let go, it is."""
+    path = tmp_path / "demo.py"
+    path.write_text(plugin())
+    with subprocess.Popen(
+        ["sh", "-c", 'exec 3>>"$0"; echo open; read line', path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"open\n"
+        with pytest.raises(BeingWrittenError):
+            artifacts.read(path, tmp_path / "store")
+        writer.stdin.close()
+    assert artifacts.read(path, tmp_path / "store").manifest.name == "demo"
+
+
+def test_not_utf8_names_the_line(tmp_path: Path) -> None:
+    """The first byte that is not text says where."""
+    error = refusal(tmp_path, plugin().encode() + b"# \xe9\n")
+    assert str(error) == f"plugins.d/demo.py:{plugin().count(chr(10)) + 1}: is not UTF-8; save it as UTF-8"
+    assert error.stage is Stage.CHECKED
+
+
+def test_manifest_error_names_file_and_line(tmp_path: Path) -> None:
+    """`file:line: problem; remedy`, as editors understand it."""
+    error = refusal(tmp_path, plugin().replace("name =", "nmae ="))
+    assert str(error) == "plugins.d/demo.py:3: field 'nmae' is not known; did you mean 'name'?"
+
+
+def test_wrong_contract_names_both_versions(tmp_path: Path) -> None:
+    """What it asks for, and what this hostd speaks."""
+    error = refusal(tmp_path, plugin().replace(">=1.0,<2", ">=2,<3"))
+    assert error.problem == f"asks for contract '>=2,<3', and this hostd speaks {CONTRACT_VERSION}"
+    assert error.remedy == f'write contract = ">={CONTRACT_VERSION},<2" if it works with that, or upgrade hostd'
+
+
+@pytest.mark.parametrize(
+    ("top", "problem"),
+    [
+        ('requires-python = ">=99"', "needs Python >=99, and hostd runs on 3."),
+        ('requires-python = "three"', "requires-python 'three' is not a PEP 440 specifier"),
+        ('dependencies = ["not a requirement"]', "dependency 'not a requirement' is not a PEP 508 requirement: "),
+        ("dependencies = [\"x; os_name ~= 'a'\"]", "has a marker that cannot be evaluated: Undefined"),
+    ],
+)
+def test_metadata_that_does_not_fit_is_refused(tmp_path: Path, top: str, problem: str) -> None:
+    """Before anything of the plugin runs."""
+    error = refusal(tmp_path, plugin(top=top))
+    assert problem in error.problem
+    assert error.stage is Stage.CHECKED
+
+
+def test_requirements_for_other_systems_are_left_out(tmp_path: Path) -> None:
+    """A marker that does not hold here asks for nothing."""
+    found = artifact(tmp_path, top='dependencies = ["pydantic>=2", "x; python_version < \'3\'"]')
+    assert [str(requirement) for requirement in found.requirements] == ["pydantic>=2"]
+    environment.prepare(found)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "problem", "remedy"),
+    [
+        ("numpy>=1", "depends on 'numpy>=1', and plugins with dependencies are not supported yet", "do without it"),
+        ("pydantic<1", "depends on 'pydantic<1', and the shared environment has 2.", "widen the range"),
+    ],
+)
+def test_dependencies_that_are_not_there_are_refused_when_prepared(
+    tmp_path: Path, requirement: str, problem: str, remedy: str
+) -> None:
+    """By name, and before a worker is started."""
+    with pytest.raises(Refusal) as caught:
+        environment.prepare(artifact(tmp_path, top=f"dependencies = ['{requirement}']"))
+    assert caught.value.stage is Stage.PREPARED
+    assert caught.value.problem.startswith(problem)
+    assert caught.value.remedy.startswith(remedy)
+
+
+def test_wheel_is_unpacked_beside_its_private_copy(tmp_path: Path) -> None:
+    """The folder is what runs; reading it again finds it there."""
+    found = read(tmp_path, wheel(), WHEEL_NAME)
+    assert found.kind == "wheel"
+    assert (found.manifest.name, found.manifest.version) == ("demo", "2.0.0")
+    assert (found.module, found.attribute) == ("demo_plugin", "new_processor")
+    assert found.private == tmp_path / "store" / found.digest / "unpacked"
+    assert (found.private / "demo_plugin" / "__init__.py").read_text().startswith("\nfrom contract")
+    assert read(tmp_path, wheel(), WHEEL_NAME) == found
+
+
+def test_wheel_that_cannot_be_written_is_refused_and_may_pass(tmp_path: Path) -> None:
+    """A full disk, or a name too long for the file system, is no crash."""
+    error = refusal(tmp_path, wheel({"demo_plugin/" + "x" * 300: "x"}), WHEEL_NAME)
+    assert error.problem == "cannot be unpacked: File name too long"
+    assert error.transient
+    [folder] = (tmp_path / "store").iterdir()
+    assert [path.name for path in folder.iterdir()] == [WHEEL_NAME], "half of a wheel is left"

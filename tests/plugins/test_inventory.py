@@ -1,0 +1,125 @@
+"""What lies in the folder, as of the last look: read once per contents."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from hostd.errors import Refusal
+from hostd.plugins import inventory
+from hostd.plugins.folder import Folder
+from hostd.plugins.inventory import Inventory
+from tests.build import plugin
+
+
+class Looked:
+    """An inventory of a folder, and what it reported."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "plugins.d"
+        self.path.mkdir()
+        self.refused: list[tuple[str, str]] = []
+        self.again = asyncio.Event()
+        self.inventory = Inventory(
+            Folder(self.path, None, lambda: None),
+            tmp_path / "store",
+            self.again.set,
+            lambda path, refusal: self.refused.append((path.name, refusal.problem)),
+        )
+
+    def names(self) -> dict[str, str | None]:
+        """Return the version of each file that is known; None for one that was refused."""
+        return {
+            path.name: known.artifact and known.artifact.manifest.version
+            for path, known in self.inventory.files.items()
+        }
+
+
+def test_each_contents_is_read_and_refused_once(tmp_path: Path) -> None:
+    """A look at what is known reads nothing; new contents, or forgetting refusals, do."""
+
+    async def scenario() -> None:
+        looked = Looked(tmp_path)
+        (looked.path / "good.py").write_text(plugin())
+        (looked.path / "bad.py").write_text("nothing")
+        for _ in range(2):
+            assert await looked.inventory.look(1.0)
+            assert looked.names() == {"good.py": "1.0.0", "bad.py": None}
+            assert looked.refused == [("bad.py", "has no PEP 723 block")]
+        looked.inventory.forget_refusals()
+        await looked.inventory.look(2.0)
+        assert len(looked.refused) == 2
+        (looked.path / "bad.py").write_text(plugin(name="bad", version="2"))
+        await looked.inventory.look(3.0)
+        assert looked.names() == {"good.py": "1.0.0", "bad.py": "2"}
+        assert {known.seen_at for known in looked.inventory.files.values()} == {1.0, 3.0}
+
+    asyncio.run(scenario())
+
+
+def test_a_file_that_is_being_written_is_looked_at_again(tmp_path: Path) -> None:
+    """It is neither refused nor known until its writer lets go."""
+
+    async def scenario() -> None:
+        looked = Looked(tmp_path)
+        with (looked.path / "slow.py").open("w") as file:
+            file.write(plugin()[:20])
+            file.flush()
+            await looked.inventory.look(1.0)
+            assert looked.names() == {}
+            await asyncio.wait_for(looked.again.wait(), 5)
+            file.write(plugin()[20:])
+        await looked.inventory.look(2.0)
+        assert looked.names() == {"slow.py": "1.0.0"}
+        assert looked.refused == []
+
+    asyncio.run(scenario())
+
+
+def test_a_missing_file_counts_as_removed_only_after_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Editors move the old file away first; a folder that cannot be read removes nothing at all."""
+    now = 100.0
+    monkeypatch.setattr(inventory.clock, "monotonic", lambda: now)
+
+    async def scenario() -> None:
+        nonlocal now
+        looked = Looked(tmp_path)
+        file = looked.path / "a.py"
+        file.write_text(plugin())
+        await looked.inventory.look(1.0)
+        file.rename(tmp_path / "aside")
+        await looked.inventory.look(2.0)
+        assert looked.names() == {"a.py": "1.0.0"}
+        assert not looked.inventory.settled
+        (tmp_path / "aside").rename(file)
+        await looked.inventory.look(3.0)
+        assert looked.inventory.settled
+        looked.path.rename(tmp_path / "away")
+        now += 10
+        assert not await looked.inventory.look(4.0)
+        assert looked.names() == {"a.py": "1.0.0"}
+        (tmp_path / "away").rename(looked.path)
+        file.unlink()
+        await looked.inventory.look(5.0)
+        assert looked.names() == {"a.py": "1.0.0"}
+        await asyncio.wait_for(looked.again.wait(), 5)
+        now += inventory.SETTLE_S
+        await looked.inventory.look(6.0)
+        assert looked.names() == {}
+        assert looked.inventory.settled
+
+    asyncio.run(scenario())
+
+
+def test_refusal_is_handed_on_whole(tmp_path: Path) -> None:
+    """Stage, place and remedy reach whoever reports it."""
+
+    async def scenario() -> None:
+        looked = Looked(tmp_path)
+        seen: list[Refusal] = []
+        looked.inventory._on_refusal = lambda _path, refusal: seen.append(refusal)
+        (looked.path / "bad.py").write_bytes(b"\xff")
+        await looked.inventory.look(1.0)
+        assert str(seen[0]) == "plugins.d/bad.py:1: is not UTF-8; save it as UTF-8"
+
+    asyncio.run(scenario())

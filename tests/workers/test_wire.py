@@ -1,0 +1,192 @@
+"""What the daemon and a worker say to each other: whole, checked, and never trusted."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hostd.workers import wire
+from hostd.workers.wire import Channel, WireError
+
+text = st.text(max_size=20)
+numbers = st.integers(0, 2**40)
+json_values = st.none() | numbers | text | st.lists(text, max_size=2) | st.dictionaries(text, numbers, max_size=2)
+messages = st.one_of(
+    st.builds(
+        wire.Load,
+        *[text] * 7,
+        st.none() | st.dictionaries(text, json_values, max_size=2),
+        st.lists(json_values, max_size=3),
+        st.lists(json_values, max_size=3),
+        numbers,
+        text,
+    ),
+    st.builds(wire.Loaded, st.floats(0, 1e6)),
+    st.builds(wire.Broken, text, text, text, text),
+    st.builds(wire.Parse, text, numbers, numbers, st.floats(0, 1e6) | numbers),
+    st.builds(wire.Parsed, numbers, st.lists(st.lists(json_values)), st.lists(st.lists(text)), numbers),
+    st.builds(wire.Alive, numbers),
+)
+
+
+@pytest.fixture(name="pair")
+def _pair() -> Iterator[tuple[Channel, Channel, socket.socket]]:
+    """Two ends with memory files in both directions, and the socket of the second."""
+    one, two = socket.socketpair()
+    there, back = ([wire.memory_file(name) for _ in range(wire.DEPTH)] for name in ("there", "back"))
+    with one, two:
+        yield Channel(one, [*back, *there]), Channel(two, [*there, *back]), two
+    for fd in (*there, *back):
+        if fd >= 0:
+            os.close(fd)
+
+
+@settings(max_examples=150, deadline=None)
+@given(message=messages, body=st.lists(st.binary(max_size=50), max_size=3))
+def test_what_is_packed_is_unpacked(message: wire.Message, body: list[bytes]) -> None:
+    """Every message comes out as it went in, and its lengths are those of what follows."""
+    frame, rest = wire.pack(message, body, -1)
+    kind, fields_length, body_length, in_file = wire.unpack_head(frame[: wire.HEAD.size])
+    fields = frame[wire.HEAD.size :]
+    assert len(fields) == fields_length
+    assert b"".join(rest) == b"".join(body)
+    assert (body_length, in_file) == (len(b"".join(body)), False)
+    found = wire.unpack(kind, fields)
+    assert type(found) is type(message)
+    assert found == message
+
+
+@pytest.mark.parametrize("size", [0, 1, wire.LARGE_BYTES - 1, wire.LARGE_BYTES, wire.LARGE_BYTES + 1])
+def test_a_body_arrives_whatever_its_size(pair: tuple[Channel, Channel, socket.socket], size: int) -> None:
+    """Through the socket or through the memory file; and a smaller one after a larger is not mixed with it."""
+    one, two, _ = pair
+    for body in (os.urandom(size), b"small", os.urandom(size)):
+        one.send(wire.Loaded(1.0), body)
+        assert two.receive() == (wire.Loaded(1.0), body)
+        two.send(wire.Loaded(2.0), body)
+        assert one.receive() == (wire.Loaded(2.0), body)
+
+
+def test_a_memory_file_shrinks_after_a_huge_body() -> None:
+    """One large document does not hold memory for ever."""
+    fd = wire.memory_file("test")
+    try:
+        wire.pack(wire.Alive(1), [b"x" * (wire.KEPT_BYTES + 1)], fd)
+        assert os.fstat(fd).st_size == wire.KEPT_BYTES + 1
+        wire.pack(wire.Alive(1), [b"x" * wire.LARGE_BYTES], fd)
+        assert os.fstat(fd).st_size <= wire.KEPT_BYTES
+    finally:
+        os.close(fd)
+
+
+def test_lone_surrogates_do_not_break_a_frame() -> None:
+    """A reason or a file name may hold what was no UTF-8."""
+    frame, _ = wire.pack(wire.Broken("a\udcff", "", "", ""), [], -1)
+    found = wire.unpack(2, frame[wire.HEAD.size :])
+    assert isinstance(found, wire.Broken)
+    assert found.where == r"a\udcff" or found.where == "a\udcff"
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ((6, 0, 0), "a frame of kind 6 with 0 + 0 bytes"),
+        ((255, 0, 0), "a frame of kind 127 with 0 + 0 bytes"),
+        ((1, wire.MAX_FRAME_BYTES, 1), f"a frame of kind 1 with {wire.MAX_FRAME_BYTES} + 1 bytes"),
+        ((1, 2**32 - 1, 2**32 - 1), "a frame of kind 1 with 4294967295 + 4294967295 bytes"),
+    ],
+)
+def test_a_head_that_breaks_the_protocol_is_refused(head: tuple[int, int, int], message: str) -> None:
+    """Unknown kinds, and more than anybody should send, before memory is taken for it."""
+    with pytest.raises(WireError) as caught:
+        wire.unpack_head(wire.HEAD.pack(*head))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "message"),
+    [
+        (1, b"", "a Loaded that is not JSON: "),
+        (1, b"\xff", "a Loaded that is not JSON: "),
+        (1, b"[" * 100_000, "a Loaded that is not JSON: "),
+        (1, b"{}", "a Loaded without its 1 fields"),
+        (1, b"[1, 2]", "a Loaded without its 1 fields"),
+        (1, b'["1"]', "a Loaded whose ms is str"),
+        (2, b'["a", "b", "c", null]', "a Broken whose traceback is NoneType"),
+        (4, b"[1.5, [], [], 0]", "a Parsed whose records is float"),
+        (4, b"[1, {}, [], 0]", "a Parsed whose dead is dict"),
+        (5, b"[[]]", "a Alive whose attempts is list"),
+    ],
+)
+def test_fields_of_another_type_are_refused(kind: int, fields: bytes, message: str) -> None:
+    """Foreign code runs in a worker: what it sends is input like any other."""
+    with pytest.raises(WireError) as caught:
+        wire.unpack(kind, fields)
+    assert str(caught.value).startswith(message)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kind=st.integers(0, 5), fields=st.binary(max_size=60) | json_values.map(lambda value: json.dumps(value).encode())
+)
+def test_garbage_is_refused_or_a_message_of_its_kind(kind: int, fields: bytes) -> None:
+    """Nothing but WireError is ever raised."""
+    try:
+        message = wire.unpack(kind, fields)
+    except WireError:
+        return
+    assert type(message) is wire._KINDS[kind]
+
+
+def test_dead_letters_inside_the_batch_are_taken() -> None:
+    """Offsets are of the batch."""
+    assert wire.check_dead([[0, 10, "why", "trace"], [10, 0, "", ""]], 10) == [(0, 10, "why", "trace"), (10, 0, "", "")]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        [0, 11, "", ""],
+        [-1, 1, "", ""],
+        [5, -1, "", ""],
+        [11, 0, "", ""],
+        ["0", 1, "", ""],
+        [0, 1, None, ""],
+        [0, 1],
+        "x",
+    ],
+)
+def test_dead_letters_outside_the_batch_are_refused(entry: Any) -> None:
+    """A worker cannot make the daemon keep what is not in the source."""
+    with pytest.raises(WireError, match=r"a dead letter .* outside its batch of 10 bytes"):
+        wire.check_dead([entry], 10)
+
+
+@pytest.mark.parametrize("cut", [0, 5, wire.HEAD.size, wire.HEAD.size + 1, -1])
+def test_an_end_that_hangs_up_in_a_frame_is_gone(pair: tuple[Channel, Channel, socket.socket], cut: int) -> None:
+    """Half a frame is no message."""
+    one, _, theirs = pair
+    head, rest = wire.pack(wire.Alive(1), [b"body"], -1)
+    theirs.sendall(b"".join((head, *rest))[:cut])
+    theirs.close()
+    assert one.receive() is None
+
+
+def test_a_memory_file_that_was_cut_short_is_refused() -> None:
+    """The other end may do with it as it likes: the answer is an error, not a crash."""
+    fd = wire.memory_file("test")
+    try:
+        wire.pack(wire.Alive(1), [b"x" * wire.LARGE_BYTES], fd)
+        assert wire.take(fd, wire.LARGE_BYTES) == b"x" * wire.LARGE_BYTES
+        os.ftruncate(fd, 10)
+        with pytest.raises(WireError, match=f"a body of {wire.LARGE_BYTES} bytes of which 10 are there"):
+            wire.take(fd, wire.LARGE_BYTES)
+        with pytest.raises(WireError, match="a body of 3 bytes of which 0 are there"):
+            wire.take(-1, 3)
+    finally:
+        os.close(fd)
