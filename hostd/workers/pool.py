@@ -18,6 +18,9 @@ from hostd.workers.peer import EXIT_TIMEOUT_S, Worker
 from hostd.workers.slots import Slots
 from hostd.workers.spawner import Spawner
 
+SPARE_DELAY_S = 0.05
+"""How long after a worker was taken the next one is forked ahead; by then the one that was taken is up."""
+
 
 class Crew:
     """The workers of one generation.
@@ -234,18 +237,44 @@ class Pool:
         self.handoff_s = handoff_s
         self.idle_s = idle_s
         self._spawner = Spawner(self._on_exit, launched)
-        self._owners: dict[int, tuple[Crew, Worker]] = {}
+        self._owners: dict[int, tuple[Crew | None, Worker]] = {}
+        self._spare: Worker | None = None
+        self._spare_task: asyncio.Task[None] | None = None
+        self._forking_spare: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def crew(self, load: wire.Load, time_s: float, generation: int) -> Crew:
         """Return a crew without workers for a generation."""
         return Crew(self, load, time_s, generation)
 
     async def fork(self, crew: Crew) -> Worker:
-        """Fork a worker for `crew`; it has loaded nothing yet. Raises WorkerLostError."""
+        """Return a new worker for `crew`; it has loaded nothing yet. Raises WorkerLostError."""
+        worker, self._spare = self._spare, None
+        if worker is None:
+            worker = await self._fork()
+        self._owners[worker.pid] = crew, worker
+        if self._forking_spare is None and not self._closed:
+            self._forking_spare = asyncio.get_running_loop().call_later(SPARE_DELAY_S, self._fork_spare)
+        return worker
+
+    async def _fork(self) -> Worker:
         worker = Worker()
         await worker.fork(self._spawner)
-        self._owners[worker.pid] = crew, worker
         return worker
+
+    def _fork_spare(self) -> None:
+        self._spare_task = asyncio.get_running_loop().create_task(self._keep_spare(), name="spare worker")
+
+    async def _keep_spare(self) -> None:
+        """Fork the next worker ahead of time, so that a swap does not wait for it."""
+        try:
+            if self._spare is None and not self._closed:
+                self._spare = await self._fork()
+                self._owners[self._spare.pid] = None, self._spare
+        except WorkerLostError:
+            return  # the zygote has ended, which it says itself; whoever needs a worker starts another
+        finally:
+            self._forking_spare = None
 
     def kill(self, worker: Worker) -> None:
         """SIGKILL a worker and what it started."""
@@ -253,16 +282,26 @@ class Pool:
 
     async def close(self) -> None:
         """End all workers and the zygote."""
+        self._closed = True
+        if self._forking_spare is not None:
+            self._forking_spare.cancel()
+        if self._spare_task is not None:
+            await asyncio.wait([self._spare_task])
+        for _, worker in self._owners.values():
+            worker.dismiss()
         await self._spawner.close()
 
     def _on_exit(self, pid: int, reason: str) -> None:
-        owner: tuple[Crew, Worker] | None = self._owners.pop(pid, None)
-        if owner is None:
+        crew, worker = self._owners.pop(pid, (None, None))
+        if worker is None:
             return
-        crew, worker = owner
+        if worker is self._spare:
+            self._spare = None
+            worker.hang_up()
         if not worker.exited.done():
             worker.exited.set_result(reason)
-        crew.lost(worker, reason)
+        if crew is not None:
+            crew.lost(worker, reason)
 
 
 async def _within(waiting: Coroutine[Any, Any, object], timeout_s: float) -> bool:

@@ -34,6 +34,7 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     daemon_pid = int(sys.argv[2])
     die_with_parent(daemon_pid)
+    worker.show_as("hostd-zygote")
     for name in PRELOAD:
         with contextlib.suppress(ImportError):  # an environment of a plugin's own may lack it
             __import__(name)
@@ -103,6 +104,7 @@ def _become_worker(fds: list[int], zygote_pid: int) -> None:
         os.setpgid(0, 0)
         die_with_parent(zygote_pid)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        worker.show_as("hostd-spare")
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(null, standard)

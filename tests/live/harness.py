@@ -204,6 +204,10 @@ class Home:
                         found.add(int(folder.name))
         return found
 
+    def spares(self) -> set[int]:
+        """Return the workers that were forked ahead, and belong to no plugin yet."""
+        return {pid for pid in self.pids() if _comm(pid) == "hostd-spare"}
+
     def wait_empty(self, deadline_s: float = 5.0) -> None:
         """Wait until no process lives here."""
         eventually("no process is left", lambda: not self.pids(), deadline_s)
@@ -271,7 +275,7 @@ class Daemon:
 
     def workers(self, name: str | None = None) -> set[int]:
         """Return the worker processes that live; those of one plugin's last start if it is named."""
-        alive = self.home.pids() - {self.pid, self.zygote}
+        alive = self.home.pids() - self.home.spares() - {self.pid, self.zygote}
         return (
             alive if name is None else alive & {event["pid"] for event in self.seen("generation.started", plugin=name)}
         )
@@ -464,3 +468,10 @@ def command(pid: int) -> str:
 
 def _is(event: dict[str, Any], name: str, keys: dict[str, Any]) -> bool:
     return event["event"] == name and all(event.get(key) == value for key, value in keys.items())
+
+
+def _comm(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""

@@ -33,8 +33,9 @@ def entries(folder: str | Path) -> int:
 def held(daemon: Daemon) -> Held:
     home = daemon.home
     return Held(
-        processes=len(home.pids()),
-        children=len(Path(f"/proc/{daemon.zygote}/task/{daemon.zygote}/children").read_text().split()),
+        processes=len(home.pids() - home.spares()),
+        children=len(Path(f"/proc/{daemon.zygote}/task/{daemon.zygote}/children").read_text().split())
+        - len(home.spares()),
         fds=entries(f"/proc/{daemon.pid}/fd"),
         zygote_fds=entries(f"/proc/{daemon.zygote}/fd"),
         threads=entries(f"/proc/{daemon.pid}/task"),
@@ -77,6 +78,7 @@ def settled(daemon: Daemon) -> Held:
     """Return what is held once the retired generation's copy is gone and one worker is left."""
     daemon.wait("one private copy", lambda: held(daemon).artifacts == 1)
     daemon.wait("daemon, zygote, one worker", lambda: held(daemon).processes == 3 and held(daemon).children == 1)
+    daemon.wait("the next worker is forked ahead", lambda: len(daemon.home.spares()) == 1)
     return held(daemon)
 
 
