@@ -17,7 +17,7 @@ def main() -> int:
     """Run, print, write; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="fewer turns on less input: a smoke test, not a figure")
+    parser.add_argument("--quick", action="store_true", help="fewer turns on less input: a smoke test, in which only correctness decides")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file as well")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in BENCHMARKS]:
@@ -33,7 +33,9 @@ def main() -> int:
         reports.append(report)
     if options.json is not None:
         _write(options.json, reports, quick=options.quick)
-    return 0 if all(target.met for report in reports for target in report.targets) else 1
+    # On little input, beside whatever else runs, only what must be right decides, not what must be fast.
+    targets = [target for report in reports for target in report.targets if not (options.quick and target.unit)]
+    return 0 if all(target.met for target in targets) else 1
 
 
 def _write(path: Path, reports: list[Report], *, quick: bool) -> None:
