@@ -17,7 +17,11 @@ def main() -> int:
     """Run, print, write; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="fewer turns on less input: a smoke test, in which only correctness decides")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer turns on less input: a smoke test, in which only correctness decides",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file as well")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in BENCHMARKS]:

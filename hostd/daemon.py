@@ -110,7 +110,7 @@ class Daemon:
         served = await self._committer.in_thread(ledger.last_generations)
 
         async def record(generation: Generation, key: str) -> None:
-            await self._committer.in_thread(ledger.put_generation, _generation_row(generation, key, state.artifacts))
+            await self._committer.until_done(ledger.put_generation, _generation_row(generation, key, state.artifacts))
 
         self._swapper = Swapper(
             folder=settings.plugins.folder,

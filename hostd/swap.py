@@ -79,7 +79,7 @@ class Swapper:
         self._hinted_at: float | None = None
         self._again = asyncio.Event()
         self._passing = asyncio.Lock()
-        self._journal: list[str] = []
+        self._journals: list[list[str]] = []
 
     def look_again(self) -> None:
         """Compare the folder with the catalog soon. Returns at once; many calls are one pass more."""
@@ -102,6 +102,7 @@ class Swapper:
                 return
             for path in [path for path in self._catalog.refused if path not in self._inventory.files]:
                 del self._catalog.refused[path]
+            self._forget_refused_keys()
             wants = self._choose()
             for name in {*wants, *self._catalog.current, *self._wants}:
                 self._want(name, wants.get(name))
@@ -109,7 +110,8 @@ class Swapper:
 
     async def rescan(self) -> list[str]:
         """Look at everything again, refused artifacts too, and wait; return what changed, in words."""
-        began = len(self._journal)
+        changes: list[str] = []
+        self._journals.append(changes)
         self._refused_keys.clear()
         self._tries.clear()
         self._inventory.forget_refusals()
@@ -118,7 +120,8 @@ class Swapper:
             await asyncio.sleep(SETTLE_S)
             await self.look()
         await self.settle()
-        return self._journal[began:]
+        self._journals = [journal for journal in self._journals if journal is not changes]
+        return changes
 
     async def settle(self) -> None:
         """Wait until every name has what it should have, as of the last look."""
@@ -148,6 +151,13 @@ class Swapper:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(generation.crew.kill() for generation in self._catalog.current.values()))
+
+    def _forget_refused_keys(self) -> None:
+        """Keep the keys of what could still be wanted: the others would pile up for as long as the daemon runs."""
+        if self._refused_keys:
+            digests = {known.artifact.digest for known in self._inventory.files.values() if known.artifact}
+            digests |= {served.kept.parent.name for served in self._last_served.values()}
+            self._refused_keys = {key for key in self._refused_keys if key.partition(":")[0] in digests}
 
     def _choose(self) -> dict[str, Want]:
         files = self._inventory.files
@@ -263,7 +273,7 @@ class Swapper:
             ms=clock.milliseconds_since(want.seen_at),
         )
         took_over = f", taking over from {previous.number} ({previous.version})" if previous else ""
-        self._journal.append(f"{name} {generation.version} is live as generation {number}{took_over}")
+        self._note_change(f"{name} {generation.version} is live as generation {number}{took_over}")
         await recorded
         if previous is not None:
             await self._retire(previous, f"generation {number} took over")
@@ -271,7 +281,7 @@ class Swapper:
     async def _withdraw(self, name: str, reason: str) -> None:
         generation = self._catalog.withdraw(name)
         if generation is not None:
-            self._journal.append(f"{name} {generation.version} is retired: {reason}")
+            self._note_change(f"{name} {generation.version} is retired: {reason}")
             await self._retire(generation, reason)
 
     async def _retire(self, generation: Generation, reason: str) -> None:
@@ -304,7 +314,11 @@ class Swapper:
             digest=digest[:12] if digest else None,
             serving=f"generation {serving.number} ({serving.version})" if serving else None,
         )
-        self._journal.append(f"{path.name} is refused: {refusal}")
+        self._note_change(f"{path.name} is refused: {refusal}")
+
+    def _note_change(self, change: str) -> None:
+        for changes in self._journals:
+            changes.append(change)
 
     def _retry_later(self, want: Want) -> None:
         tries = self._tries[want.key] = self._tries.get(want.key, 0) + 1

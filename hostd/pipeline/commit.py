@@ -79,7 +79,7 @@ class Committer:
                 await asyncio.sleep(GATHER_S)
             group = self._take_group()
             busy = sum(len(entry.result.lines) for entry in group) >= BUSY_BYTES
-            await self._commit_until_done([entry.result for entry in group])
+            await self.until_done(self._commit, [entry.result for entry in group])
             for entry in group:
                 entry.done()
             if not self._waiting:
@@ -101,11 +101,15 @@ class Committer:
         group, self._waiting = self._waiting[:count], self._waiting[count:]
         return group
 
-    async def _commit_until_done(self, results: list[Result]) -> None:
+    async def until_done(self, function: Callable[..., None], *args: object) -> None:
+        """Run a call that writes, in the thread, again and again until the disk takes it.
+
+        With `give_up` raises OSError or sqlite3.Error instead.
+        """
         tries = 0
         while True:
             try:
-                await self.in_thread(self._commit, results)
+                await self.in_thread(function, *args)
             except (OSError, sqlite3.Error) as error:
                 if self._give_up:
                     raise
