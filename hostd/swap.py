@@ -80,6 +80,7 @@ class Swapper:
         self._again = asyncio.Event()
         self._passing = asyncio.Lock()
         self._journals: list[list[str]] = []
+        artifacts.forget_unpacked(store)
 
     def look_again(self) -> None:
         """Compare the folder with the catalog soon. Returns at once; many calls are one pass more."""
@@ -239,7 +240,7 @@ class Swapper:
             self._catalog.unexpect(name)
 
     async def _swap(self, name: str, want: Want) -> None:
-        served = self._last_served.pop(name, None)
+        served = self._last_served.get(name)
         # The same bytes and options after a restart are the same generation.
         number = served.number if served and served.key == want.key else self._numbers.get(name, 0) + 1
         generation = proof.make(number, want.artifact, want.options, self._source_field, self._pool)
@@ -247,8 +248,6 @@ class Swapper:
         try:
             await proof.prove(generation)
         except Refusal as refusal:
-            if served is not None:
-                self._last_served[name] = served
             self._refused_keys.add(want.key)
             self._refuse(want.artifact.path, name, want.artifact.digest, refusal)
             if refusal.transient:
@@ -260,10 +259,13 @@ class Swapper:
         if served is not None and served.number == number:
             generation.records, generation.rejected = served.records, served.rejected
         self._numbers[name] = number
+        self._last_served.pop(name, None)
         self._tries.pop(want.key, None)
         self._catalog.refused.pop(want.artifact.path, None)
         recorded = asyncio.ensure_future(self._record(generation, want.key))
         previous = self._catalog.switch(generation)
+        if previous is not None:
+            self._moving.add(previous)
         events.emit(
             events.GENERATION_SWITCHED,
             plugin=name,
@@ -301,6 +303,13 @@ class Swapper:
     def _refuse_file(self, path: Path, refusal: Refusal) -> None:
         serving = next((n for n, g in self._catalog.current.items() if g.artifact.path == path), None)
         self._refuse(path, refusal.plugin or serving, refusal.digest, refusal)
+        if refusal.transient:
+            tries = self._tries[str(path)] = self._tries.get(str(path), 0) + 1
+            asyncio.get_running_loop().call_later(retry_delay_s(tries), self._read_again, path)
+
+    def _read_again(self, path: Path) -> None:
+        self._inventory.forget(path)
+        self.look_again()
 
     def _refuse(self, path: Path, name: str | None, digest: str | None, refusal: Refusal) -> None:
         self._catalog.refuse(path, name, digest, refusal)
@@ -327,4 +336,9 @@ class Swapper:
             self._refused_keys.discard(want.key)
             self.look_again()
 
-        asyncio.get_running_loop().call_later(RETRY_S[min(tries, len(RETRY_S)) - 1], again)
+        asyncio.get_running_loop().call_later(retry_delay_s(tries), again)
+
+
+def retry_delay_s(tries: int) -> float:
+    """Return after how many seconds to try again what has been refused so often."""
+    return RETRY_S[min(tries, len(RETRY_S)) - 1]

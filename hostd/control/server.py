@@ -80,7 +80,7 @@ async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader
 
 
 async def _write_response(connection: h11.Connection, writer: asyncio.StreamWriter, status: int, body: Any) -> None:
-    content = json.dumps(body, ensure_ascii=False, indent=2).encode() + b"\n"
+    content = json.dumps(body, ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace") + b"\n"
     headers = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(content))),

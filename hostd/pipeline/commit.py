@@ -32,6 +32,14 @@ class Entry:
     done: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Switch:
+    """From here on, other sinks."""
+
+    sinks: list[Sink]
+    done: asyncio.Future[None]
+
+
 class Committer:
     """The one writer of the sinks and the ledger, in a thread of its own.
 
@@ -43,28 +51,42 @@ class Committer:
         self._give_up = give_up
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._waiting: list[Entry] = []
+        self._coming = sinks
+        self._waiting: list[Entry | _Switch] = []
         self._arrived = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._submitted = 0
+        self._committed = 0
+        self._progress = asyncio.Event()
 
     def takes(self, processor: str) -> bool:
-        """Tell whether any sink takes this processor's records."""
-        return any(sink.takes(processor) for sink in self.sinks)
+        """Tell whether any sink takes this processor's records, of the sinks that will get what is submitted now."""
+        return any(sink.takes(processor) for sink in self._coming)
 
     def submit(self, entry: Entry) -> None:
         """Have a result committed after all that were submitted before it. Returns at once."""
         self._waiting.append(entry)
-        self._idle.clear()
+        self._submitted += 1
         self._arrived.set()
 
     async def replace_sinks(self, sinks: list[Sink]) -> None:
-        """Write to other sinks from the next commit on. Raises OSError, and the present ones stay then."""
-        await self.in_thread(self._replace_sinks, sinks)
+        """Write what is submitted from now on to other sinks, and wait until that is so.
+
+        Raises OSError, and the present ones stay then.
+        """
+        for sink in sinks:
+            await self.in_thread(sink.recover)
+        self._coming = sinks
+        switched = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Switch(sinks, switched))
+        self._arrived.set()
+        await switched
 
     async def flush(self) -> None:
-        """Wait until all that was submitted is durable."""
-        await self._idle.wait()
+        """Wait until all that was submitted so far is durable."""
+        until = self._submitted
+        while self._committed < until:
+            self._progress.clear()
+            await self._progress.wait()
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
         """Run a call to the ledger or a sink after the commits before it. Raises what it raises."""
@@ -77,14 +99,25 @@ class Committer:
             await self._arrived.wait()
             if busy:
                 await asyncio.sleep(GATHER_S)
-            group = self._take_group()
-            busy = sum(len(entry.result.lines) for entry in group) >= BUSY_BYTES
-            await self.until_done(self._commit, [entry.result for entry in group])
-            for entry in group:
-                entry.done()
+            if isinstance(self._waiting[0], _Switch):
+                await self._switch(self._waiting.pop(0))
+            else:
+                group = self._take_group()
+                busy = sum(len(entry.result.lines) for entry in group) >= BUSY_BYTES
+                await self.until_done(self._commit, [entry.result for entry in group])
+                for entry in group:
+                    entry.done()
+                self._committed += len(group)
+                self._progress.set()
             if not self._waiting:
                 self._arrived.clear()
-                self._idle.set()
+
+    async def _switch(self, switch: "Entry | _Switch") -> None:
+        assert isinstance(switch, _Switch)
+        old, self.sinks = self.sinks, switch.sinks
+        for sink in old:
+            await self.in_thread(sink.close)
+        switch.done.set_result(None)
 
     def close(self) -> None:
         """Close sinks and ledger after what is under way."""
@@ -92,13 +125,14 @@ class Committer:
         self._thread.shutdown()
 
     def _take_group(self) -> list[Entry]:
-        size = count = 0
+        size = 0
+        group: list[Entry] = []
         for entry in self._waiting:
-            size += len(entry.result.lines)
-            count += 1
-            if size >= GROUP_BYTES:
+            if isinstance(entry, _Switch) or size >= GROUP_BYTES:
                 break
-        group, self._waiting = self._waiting[:count], self._waiting[count:]
+            size += len(entry.result.lines)
+            group.append(entry)
+        del self._waiting[: len(group)]
         return group
 
     async def until_done(self, function: Callable[..., None], *args: object) -> None:
@@ -133,13 +167,6 @@ class Committer:
         self._ledger.commit(results, marks)
         for sink in self.sinks:
             sink.accept()
-
-    def _replace_sinks(self, sinks: list[Sink]) -> None:
-        for sink in sinks:
-            sink.recover()
-        for sink in self.sinks:
-            sink.close()
-        self.sinks = sinks
 
     def _close(self) -> None:
         for sink in self.sinks:

@@ -6,6 +6,7 @@ from contract.framing import Framing
 from hostd.pipeline.sources.file import FileSource
 
 SCAN_BYTES = 1 << 20
+SCANS_A_TURN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,18 @@ def _over_limit(source: FileSource, framing: Framing, data: bytes, *, final: boo
         end = replace(framing, kind="lines", quote=b"", start=None).boundary(data)
         if end:
             return Cut(start, start + end, data[:end])
-    position = start + len(data)
-    while True:
+    position = max(start + len(data), source.scanned)
+    for _ in range(SCANS_A_TURN):
         more = source.read(position, SCAN_BYTES)
         found = more.find(b"\n") + 1
         if found:
             return Cut(start, position + found, data, too_long=True)
         position += len(more)
+        source.scanned = position
         if len(more) < SCAN_BYTES:
             return Cut(start, position, data, too_long=True) if final else None
+    return NOT_YET
+
+
+NOT_YET = Cut(0, 0, b"", too_long=True)
+"""The end of a record over the limit was not found within this turn's share: look further in another one."""

@@ -199,7 +199,7 @@ class Ledger:
         try:
             db.executemany(
                 "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(s.id, s.name, s.path, s.device, s.inode, *_row(s.checkpoint)) for s in latest.values()],
+                [(s.id, s.name, _stored(s.path), s.device, s.inode, *_row(s.checkpoint)) for s in latest.values()],
             )
             db.executemany("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", map(_row, marks))
             db.executemany(
@@ -255,4 +255,11 @@ class Ledger:
 
 
 def _row(record: Checkpoint | SinkMark | GenerationRow) -> tuple[object, ...]:
-    return tuple(getattr(record, name) for name in record.__slots__)
+    return tuple(_stored(getattr(record, name)) for name in record.__slots__)
+
+
+def _stored(value: object) -> object:
+    """Return a value as SQLite can hold it. A path need not be UTF-8; `os.fsdecode` gave it lone surrogates then."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return value

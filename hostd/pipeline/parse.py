@@ -15,6 +15,8 @@ from hostd.workers.batch import Batch, DeadLetter, Yield
 from hostd.workers.pool import Pool
 
 SHORTEST_TIME_S = 1.0
+MAX_INNOCENT_LOSSES = 5
+"""How often a batch may be lost through no fault of its own before it is suspected after all."""
 
 Current = Callable[[], Generation | None]
 
@@ -62,6 +64,7 @@ class _Task:
         A loss that has nothing to do with the batch does not count. Raises NotServedError, and _OvertakenError
         when the current generation is not `only`.
         """
+        losses = 0
         while True:
             async with self.pool.slots.take():
                 # Chosen only now: a batch that waited for its turn goes to what is live when its turn comes.
@@ -71,7 +74,8 @@ class _Task:
                 try:
                     return generation, await generation.crew.parse(batch, time_s)
                 except WorkerLostError as lost:
-                    if not lost.innocent:
+                    losses += 1
+                    if not lost.innocent or losses > MAX_INNOCENT_LOSSES:
                         return generation, lost
 
     async def halve(self, batch: Batch, generation: Generation, reason: str) -> list[Yield]:

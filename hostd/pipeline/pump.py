@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hostd import events
 from hostd.pipeline.budget import Budget
 from hostd.pipeline.commit import Committer, Entry
-from hostd.pipeline.framing import Cut, next_cut
+from hostd.pipeline.framing import NOT_YET, Cut, next_cut
 from hostd.pipeline.ledger import Checkpoint, Result, SourceRow
 from hostd.pipeline.parse import NotServedError, parse
 from hostd.pipeline.routing import Route, route
@@ -36,6 +36,7 @@ class _Work:
     """A batch under way: where the source stood before it, what the ledger is to know after it."""
 
     cut: Cut
+    plugin: str
     before: Checkpoint
     after: SourceRow
     task: asyncio.Task[tuple[Generation, Yield]]
@@ -146,9 +147,6 @@ class Pump:
         """Read, parse and deliver until the source has no more."""
         pending: deque[_Work] = deque()
         try:
-            if flow.source.was_rewritten():
-                self._on_rewritten(flow.source)
-                flow.routed_at_epoch = -1
             while True:
                 flow.woken = False
                 if not self._closed:
@@ -170,6 +168,11 @@ class Pump:
         """Start work until the window or the budget is full, or there is nothing more to read."""
         source = flow.source
         while len(pending) < self._window:
+            if source.was_rewritten():
+                if pending:
+                    return  # what was read before comes first
+                self._on_rewritten(source)
+                flow.routed_at_epoch = -1
             generation = self._generation_for(flow)
             if generation is None:
                 return
@@ -183,15 +186,20 @@ class Pump:
                 if framing.kind != "lines" and not quiet and source.size() > source.offset:
                     self._wake_later(flow, QUIET_S)
                 return
+            if cut is NOT_YET:
+                await asyncio.sleep(0)
+                continue
             cost = len(cut.data) * COST_FACTOR
-            if not self._budget.try_take(cost):
+            if not self._budget.try_take(cost, generation.plugin):
                 if pending:
                     return  # ours come back first
-                await self._budget.take(cost)
+                await self._budget.take(cost, generation.plugin)
+                self._budget.give(cost, generation.plugin)
+                continue  # the file may have changed while we waited
             before = source.reached
             source.advance(cut.end, cut.data if not cut.too_long else b"")
             task = asyncio.create_task(self._work(source, cut, generation))
-            pending.append(_Work(cut, before, source.row(), task))
+            pending.append(_Work(cut, generation.plugin, before, source.row(), task))
 
     async def _work(self, source: FileSource, cut: Cut, generation: Generation) -> tuple[Generation, Yield]:
         if cut.too_long:
@@ -218,6 +226,11 @@ class Pump:
             await asyncio.sleep(BROKEN_RETRY_S)
             flow.woken = True
             return
+        if not self._committer.takes(generation.plugin):
+            self._abandon(flow, pending)  # its sink was taken away meanwhile: it waits in its file
+            flow.routed_at_epoch = -1
+            flow.woken = True
+            return
         pending.popleft()
         self._submit(flow.source, work, generation, result)
 
@@ -238,7 +251,7 @@ class Pump:
         row = work.after
 
         def done() -> None:
-            self._budget.give(work.cost)
+            self._budget.give(work.cost, work.plugin)
             generation.records += result.records
             generation.rejected += len(result.dead)
             if source.id == row.id:
@@ -266,7 +279,7 @@ class Pump:
         flow.source.rewind(pending[0].before)
         for work in pending:
             work.task.cancel()
-            self._budget.give(work.cost)
+            self._budget.give(work.cost, work.plugin)
         pending.clear()
 
     def _generation_for(self, flow: _Flow) -> Generation | None:

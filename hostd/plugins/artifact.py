@@ -57,11 +57,22 @@ def read(file: Path, store: Path, *, path: Path | None = None) -> Artifact:
     """
     path = path or file
     display = f"{path.parent.name}/{path.name}"
-    content = _read_once(file, display)
-    digest = hashlib.sha256(content).hexdigest()
-    check = _check_wheel if path.suffix == ".whl" else _check_script
+    digest = None
     try:
+        content = _read_once(file, display)
+        digest = hashlib.sha256(content).hexdigest()
+        check = _check_wheel if path.suffix == ".whl" else _check_script
         return check(path, display, content, digest, store)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Refusal(
+            Stage.CHECKED,
+            display,
+            f"cannot be read, or its copy in {store} cannot be written: {error}",
+            "make room there, or look at the disk",
+            transient=True,
+        ) from error
     except Refusal as refusal:
         refusal.digest = digest
         raise
@@ -238,7 +249,8 @@ def _keep(content: bytes, name: str, digest: str, store: Path) -> Path:
     """Put the bytes in the store, whole or not at all, and return their path there."""
     folder = store / digest
     kept = folder / name
-    if kept.exists():
+    # Compared, not trusted: a power loss may have left a name without its bytes.
+    if kept.exists() and kept.read_bytes() == content:
         return kept
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
@@ -246,6 +258,12 @@ def _keep(content: bytes, name: str, digest: str, store: Path) -> Path:
     Path(file.name).chmod(0o400)
     Path(file.name).replace(kept)
     return kept
+
+
+def forget_unpacked(store: Path) -> None:
+    """Remove what earlier daemons unpacked: it is unpacked anew from the bytes that count."""
+    for folder in store.glob("*/unpacked"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def discard(digest: str, store: Path) -> None:

@@ -60,6 +60,8 @@ class Folder:
                     status = entry.stat()
                 except FileNotFoundError:
                     continue  # renamed between the listing and here; its event is on the way
+                except OSError:
+                    status = entry.stat(follow_symlinks=False)  # a link to nowhere good: reading it says what is wrong
                 if not stat.S_ISDIR(status.st_mode):
                     files[Path(entry.path)] = (
                         status.st_dev,

@@ -65,7 +65,14 @@ class Inventory:
     def forget_refusals(self) -> None:
         """Read files that were refused again at the next look."""
         for path in [path for path, known in self.files.items() if known.artifact is None]:
+            self.forget(path)
+
+    def forget(self, path: Path) -> None:
+        """Read a file that was refused again at the next look."""
+        known = self.files.get(path)
+        if known is not None and known.artifact is None:
             del self.files[path]
+            self._missing_since.pop(path, None)
 
     async def _read(self, path: Path, signature: Signature, seen_at: float) -> None:
         try:

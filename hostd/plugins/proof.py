@@ -46,6 +46,15 @@ async def prove(generation: Generation) -> None:
             "look for os._exit, native code, or an endless loop at import",
             transient=True,
         ) from error
+    except OSError as error:
+        generation.advance(State.REFUSED)
+        raise Refusal(
+            Stage.STARTED,
+            artifact.display,
+            f"no worker can be started: {error}",
+            "free descriptors or memory",
+            transient=True,
+        ) from error
     except Refusal:
         generation.advance(State.REFUSED)
         raise

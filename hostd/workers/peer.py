@@ -31,16 +31,21 @@ class GenerationBrokenError(Exception):
 
 
 class Worker:
-    """One worker process. `outstanding` counts the questions that it has not answered, at most `DEPTH`."""
+    """One worker process.
+
+    `outstanding` counts the questions that it has not answered, at most `DEPTH`. `blameless` says that it did not end
+    by itself: its zygote did.
+    """
 
     def __init__(self) -> None:
         self.pid = -1
         self.outstanding = 0
+        self.blameless = False
         self.exited: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._sock, self._theirs = socket.socketpair()
         self._sock.settimeout(0)
-        self._inboxes = [wire.memory_file("hostd-inbox") for _ in range(wire.DEPTH)]
-        self._outboxes = [wire.memory_file("hostd-outbox") for _ in range(wire.DEPTH)]
+        self._inboxes = [-1] * wire.DEPTH
+        self._outboxes = [-1] * wire.DEPTH
         self._asked = 0
         self._asking = asyncio.Lock()
         self._answering = asyncio.Lock()
@@ -49,9 +54,11 @@ class Worker:
         self._dismissed = False
 
     async def fork(self, spawner: Spawner) -> None:
-        """Have the process forked. Raises WorkerLostError."""
+        """Have the process forked. Raises WorkerLostError, or OSError when descriptors have run out."""
         try:
             with self._theirs:
+                self._inboxes = [wire.memory_file("hostd-inbox") for _ in range(wire.DEPTH)]
+                self._outboxes = [wire.memory_file("hostd-outbox") for _ in range(wire.DEPTH)]
                 fds = [self._theirs.fileno(), *self._inboxes, *self._outboxes]
                 self.pid = await spawner.fork([fd for fd in fds if fd >= 0])
         except BaseException:
@@ -65,7 +72,7 @@ class Worker:
         """
         answer, _ = await self._ask(load, (), LOAD_TIMEOUT_S, None)
         if isinstance(answer, wire.Broken):
-            raise GenerationBrokenError(answer)
+            raise GenerationBrokenError(wire.Broken(*map(wire.clean, answer)))
         if not isinstance(answer, wire.Loaded):
             raise WorkerLostError(f"answered Load with {type(answer).__name__}")
 
@@ -80,13 +87,13 @@ class Worker:
             raise WorkerLostError(f"answered Parse with {type(answer).__name__}")
         try:
             dead = wire.check_dead(answer.dead, len(batch.data))
+            said = wire.check_said(answer)
         except wire.WireError as error:
             raise WorkerLostError(f"broke the protocol: {error}") from error
         letters = tuple(
             DeadLetter(batch.offset + start, batch.data[start : start + length], reason, trace)
             for start, length, reason, trace in dead
         )
-        said = [(str(level), str(message)) for level, message in answer.said]
         if answer.mute:
             said.append(("warning", f"… and {answer.mute} lines more"))
         return Yield(answer.records, lines, letters, tuple(said))
@@ -150,7 +157,7 @@ class Worker:
             self._lost = "closed its socket"
             with contextlib.suppress(TimeoutError):
                 self._lost = await asyncio.wait_for(asyncio.shield(self.exited), EXIT_TIMEOUT_S)
-            raise WorkerLostError(self._lost, innocent=self._dismissed) from error
+            raise WorkerLostError(self._lost, innocent=self._dismissed or self.blameless) from error
         except wire.WireError as error:
             self._lost = f"broke the protocol: {error}"
             raise WorkerLostError(self._lost) from error

@@ -37,10 +37,12 @@ class Crew:
         self._workers: dict[int, Worker] = {}
         self._leaving: set[Worker] = set()
         self._hiring: asyncio.Event | None = None
+        self._freed = asyncio.Event()
         self._in_flight = 0
         self._settled = asyncio.Event()
         self._settled.set()
         self._closed = False
+        self._killed = False
         self._reaper: asyncio.TimerHandle | None = None
 
     @property
@@ -115,6 +117,8 @@ class Crew:
     async def _seat(self, *, queue: bool) -> Worker:
         """Return a worker for one more batch: an idle one, a new one, or one that parses, when cores are taken."""
         while not self._idle:
+            if self._killed:
+                raise WorkerLostError("its generation was retired", innocent=True)
             if queue and self._pool.busy >= self._pool.busy_limit:
                 with_room = [worker for worker in self._workers.values() if 0 < worker.outstanding < wire.DEPTH]
                 if with_room:
@@ -123,7 +127,11 @@ class Crew:
                 if self._hiring is not None:
                     await self._hiring.wait()
                     continue
-            return await self._hire_busy()
+            if len(self._workers) < self._pool.busy_limit or not self._workers:
+                return await self._hire_busy()
+            # One plugin has no more workers than there may be busy ones, even when all of them hang.
+            self._freed.clear()
+            await self._freed.wait()
         worker = self._idle.pop()[1]
         worker.outstanding = 1
         self._pool.busy += 1
@@ -146,6 +154,7 @@ class Crew:
         return worker
 
     def _leave(self, worker: Worker) -> None:
+        self._freed.set()
         worker.outstanding -= 1
         if not worker.outstanding:
             self._pool.busy -= 1
@@ -166,7 +175,9 @@ class Crew:
 
     async def kill(self) -> None:
         """End all processes of the generation, and wait until they are reaped."""
+        self._killed = True
         self.close()
+        self._freed.set()
         if self._reaper is not None:
             self._reaper.cancel()
         for worker in list(self._workers.values()):
@@ -271,7 +282,7 @@ class Pool:
             if self._spare is None and not self._closed:
                 self._spare = await self._fork()
                 self._owners[self._spare.pid] = None, self._spare
-        except WorkerLostError:
+        except (WorkerLostError, OSError):
             return  # the zygote has ended, which it says itself; whoever needs a worker starts another
         finally:
             self._forking_spare = None
@@ -291,13 +302,14 @@ class Pool:
             worker.dismiss()
         await self._spawner.close()
 
-    def _on_exit(self, pid: int, reason: str) -> None:
+    def _on_exit(self, pid: int, reason: str, blameless: bool) -> None:  # noqa: FBT001
         crew, worker = self._owners.pop(pid, (None, None))
         if worker is None:
             return
         if worker is self._spare:
             self._spare = None
             worker.hang_up()
+        worker.blameless = blameless
         if not worker.exited.done():
             worker.exited.set_result(reason)
         if crew is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
@@ -11,14 +12,17 @@ from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.workers.launch import Launched, launch
 
+KILL_AGAIN_S = 0.01
+
 
 class Spawner:
     """Starts one zygote and asks it for workers.
 
-    `on_exit(pid, reason)` is called in the event loop for every worker that ends, after it was reaped.
+    `on_exit(pid, reason, blameless)` is called in the event loop for every worker that ends, after it was reaped;
+    it is blameless when it ended with its zygote.
     """
 
-    def __init__(self, on_exit: Callable[[int, str], None], launched: Launched | None = None) -> None:
+    def __init__(self, on_exit: Callable[[int, str, bool], None], launched: Launched | None = None) -> None:
         self._on_exit = on_exit
         self._zygote = launched
         self._ready: asyncio.Future[None] | None = None
@@ -37,15 +41,19 @@ class Spawner:
             socket.send_fds(zygote.control, [json.dumps({"fork": number}).encode()], theirs)
             return int(await future)
         except OSError as error:
-            raise WorkerLostError(f"the zygote does not answer: {error}") from error
+            raise WorkerLostError(f"the zygote does not answer: {error}", innocent=True) from error
         finally:
             self._forks.pop(number, None)
 
     def kill(self, pid: int) -> None:
         """SIGKILL a worker and all that it started. Returns at once; `on_exit` tells when it is gone."""
         if pid in self._children and self._zygote is not None:
-            with contextlib.suppress(OSError):  # the zygote is dead, and so is the worker
+            try:
                 self._zygote.control.send(json.dumps({"kill": pid}).encode())
+            except BlockingIOError:
+                asyncio.get_running_loop().call_later(KILL_AGAIN_S, self.kill, pid)
+            except OSError:
+                return  # the zygote is dead, and so is the worker
 
     async def close(self) -> None:
         """Hang up on the zygote, which ends it and its workers, and wait until it is gone."""
@@ -94,6 +102,10 @@ class Spawner:
             assert self._ready is not None
             self._ready.set_result(None)
             events.emit(events.ZYGOTE_STARTED, pid=answer["ready"], ms=clock.milliseconds_since(zygote.began))
+        elif "failed" in answer:
+            future = self._forks.get(answer["failed"])
+            if future is not None and not future.done():
+                future.set_exception(OSError(answer["errno"], f"cannot fork: {os.strerror(answer['errno'])}"))
         elif "forked" in answer:
             self._children.add(answer["pid"])
             future = self._forks.get(answer["forked"])
@@ -103,7 +115,7 @@ class Spawner:
                 self.kill(answer["pid"])
         else:
             self._children.discard(answer["exited"])
-            self._on_exit(answer["exited"], describe_status(answer["status"]))
+            self._on_exit(answer["exited"], describe_status(answer["status"]), False)  # noqa: FBT003
 
     def _zygote_ended(self, zygote: Launched) -> None:
         """The zygote died, and the kernel has killed its workers: say so; the next fork starts another."""
@@ -113,13 +125,13 @@ class Spawner:
         with contextlib.suppress(subprocess.TimeoutExpired):
             reason = describe_status(zygote.process.wait(1))
         events.emit(events.ZYGOTE_EXITED, pid=zygote.process.pid, reason=reason)
-        lost = WorkerLostError(f"the zygote ended: {reason}")
+        lost = WorkerLostError(f"the zygote ended: {reason}", innocent=True)
         for future in (*self._forks.values(), *((ready,) if ready is not None else ())):
             if not future.done():
                 future.set_exception(lost)
         children, self._children = self._children, set()
         for pid in children:
-            self._on_exit(pid, f"killed with its zygote ({reason})")
+            self._on_exit(pid, f"killed with its zygote ({reason})", True)  # noqa: FBT003
 
 
 def describe_status(status: int) -> str:

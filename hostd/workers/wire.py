@@ -23,6 +23,7 @@ LARGE_BYTES = 32 << 10
 KEPT_BYTES = 4 << 20
 """How much of a memory file is kept from one frame to the next."""
 MAX_FRAME_BYTES = 1 << 30
+MAX_FIELDS_BYTES = 64 << 20
 
 
 class WireError(Exception):
@@ -128,7 +129,7 @@ def unpack_head(head: bytes | bytearray) -> tuple[int, int, int, bool]:
     kind, fields_length, body_length = HEAD.unpack(head)
     in_file = bool(kind & IN_MEMORY_FILE)
     kind &= ~IN_MEMORY_FILE
-    if kind >= len(_KINDS) or fields_length + body_length > MAX_FRAME_BYTES:
+    if kind >= len(_KINDS) or fields_length > MAX_FIELDS_BYTES or body_length > MAX_FRAME_BYTES:
         raise WireError(f"a frame of kind {kind} with {fields_length} + {body_length} bytes")
     return kind, fields_length, body_length, in_file
 
@@ -170,13 +171,32 @@ def unpack(kind: int, fields: bytes | bytearray | memoryview) -> Message:
     return message
 
 
+def clean(text: str) -> str:
+    """Return text that UTF-8 can hold: a lone surrogate, which Python and JSON let through, is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def check_said(parsed: Parsed) -> list[tuple[str, str]]:
+    """Return what a plugin said as tuples. Raises WireError when that, or a count beside it, is none."""
+    if not 0 <= parsed.records <= MAX_FRAME_BYTES or parsed.mute < 0:
+        raise WireError(f"counts of {parsed.records} records and {parsed.mute} lines")
+    said: list[tuple[str, str]] = []
+    for entry in parsed.said:
+        match entry:
+            case [str(level), str(message)]:
+                said.append((clean(level), clean(message)))
+            case _:
+                raise WireError(f"a line {entry!r:.200} that nobody can have said")
+    return said
+
+
 def check_dead(dead: list[list[Any]], size: int) -> list[tuple[int, int, str, str]]:
     """Return a `Parsed.dead` as tuples that lie inside a batch of `size` bytes. Raises WireError."""
     entries: list[tuple[int, int, str, str]] = []
     for entry in dead:
         match entry:
             case [int(start), int(length), str(reason), str(traceback)] if 0 <= start <= start + length <= size:
-                entries.append((start, length, reason, traceback))
+                entries.append((start, length, clean(reason), clean(traceback)))
             case _:
                 raise WireError(f"a dead letter {entry!r:.200} outside its batch of {size} bytes")
     return entries

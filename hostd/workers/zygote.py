@@ -2,8 +2,9 @@
 
 `python -I -m hostd.workers.zygote FD PARENT_PID`. Requests and answers are JSON on a SOCK_SEQPACKET socket:
 `{"fork": n}` with the worker's end of a socket pair and its memory files attached, `{"kill": pid}`; `{"ready": pid}`,
-`{"forked": n, "pid": pid}`, `{"exited": pid, "status": n}`. It is the workers' parent, so that a pid it is asked
-to kill is always that worker's. When the daemon goes, however it goes, the zygote ends, and its workers with it.
+`{"forked": n, "pid": pid}`, `{"failed": n, "errno": e}`, `{"exited": pid, "status": n}`. It is the workers' parent,
+so that a pid it is asked to kill is always that worker's. When the daemon goes, however it goes, the zygote ends, and
+its workers with it.
 """
 
 import contextlib
@@ -85,7 +86,13 @@ def _serve(control: socket.socket, children: set[int]) -> bool:
             _kill_group(request["kill"])
         return True
     zygote_pid = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:  # too many processes, or no memory
+        for fd in fds:
+            os.close(fd)
+        _say(control, {"failed": request["fork"], "errno": error.errno or 0})
+        return True
     if pid == 0:
         control.close()
         _become_worker(fds, zygote_pid)

@@ -108,18 +108,39 @@ def test_a_file_truncated_while_nobody_looked_is_read_from_its_start(reading: Da
 
 
 def test_a_copy_made_by_a_rotation_is_not_read_again(home: Home) -> None:
-    """copytruncate with a glob that takes the copy as well: the copy holds nothing that was not read."""
+    """copytruncate with a glob that takes the copy as well, however slowly it is copied: it holds nothing new."""
     home.drop("lines.py", plugin(glob="*.log*"))
-    home.append("a.log", "1", "2")
+    lines = [f"line {number}" for number in range(100)]
+    home.append("a.log", *lines)
     daemon = home.start()
-    daemon.wait_records("lines", 2)
-    shutil.copy(home.logs / "a.log", home.logs / "a.log.1")
-    daemon.wait_event("source.found", source="logs/a.log.1")
+    daemon.wait_records("lines", 100)
+    content = (home.logs / "a.log").read_bytes()
+    with (home.logs / "a.log.1").open("wb") as copy:
+        copy.write(content[:300])
+        copy.flush()
+        home.append("b.log", "the folder was looked at meanwhile")
+        daemon.wait_records("lines", 101)
+        copy.write(content[300:])
     os.truncate(home.logs / "a.log", 0)
-    home.append("a.log", "3")
-    daemon.wait_records("lines", 3)
+    home.append("a.log", "last")
+    found = daemon.wait_event("source.found", source="logs/a.log.1")
+    assert found["offset"] == found["size"] == len(content)
     daemon.wait_all_read()
-    assert home.lines() == ["1", "2", "3"]
+    assert home.lines("lines", "logs/a.log") == [*lines, "last"]
+    assert len(home.lines()) == 102
+
+
+def test_a_new_file_that_begins_like_an_old_one_is_read_whole(home: Home) -> None:
+    """Every service logs the same first line when it starts: that of the rotated file is not that of the new one."""
+    home.drop("lines.py", plugin(glob="*.log*"))
+    home.append("a.log", "started")
+    daemon = home.start()
+    daemon.wait_records("lines", 1)
+    (home.logs / "a.log").rename(home.logs / "a.log.1")
+    home.append("a.log", "started", "second")
+    home.append("a.log2", "started")
+    daemon.wait_records("lines", 4)
+    assert sorted(home.lines()) == ["second", "started", "started", "started"]
 
 
 def test_a_line_is_held_until_its_end_is_written(reading: Daemon) -> None:

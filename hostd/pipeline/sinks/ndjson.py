@@ -81,11 +81,11 @@ class NdjsonSink:
         return self._folder / f"{processor}.ndjson"
 
     def _by_inode(self) -> dict[tuple[int, int], Path]:
-        try:
-            with os.scandir(self._folder) as entries:
-                return {(s.st_dev, s.st_ino): Path(entry.path) for entry in entries if (s := entry.stat())}
-        except FileNotFoundError:
+        if not self._folder.exists():
             return {}
+        with os.scandir(self._folder) as entries:
+            statuses = [(entry.stat(follow_symlinks=False), Path(entry.path)) for entry in entries]
+        return {(status.st_dev, status.st_ino): path for status, path in statuses}
 
     def _file(self, processor: str) -> _File:
         path = self._path(processor)

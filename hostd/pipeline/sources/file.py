@@ -54,6 +54,8 @@ class FileSource:
     offset: int = 0
     reached: Checkpoint = NOTHING_READ
     committed: Checkpoint = NOTHING_READ
+    scanned: int = 0
+    """How far was looked, in vain, for the end of a record that is over the limit."""
     moved_away: bool = False
     """The path names another file now, or none: nothing will be appended for long."""
     header: bytes = b""
@@ -66,7 +68,9 @@ class FileSource:
 
     def idle_for_s(self) -> float:
         """Return for how many seconds nothing was written."""
-        return time.time() - os.fstat(self.fd).st_mtime
+        status, now = os.fstat(self.fd), time.time()
+        # A time of modification in the future was set by hand; that of the change of the inode cannot be.
+        return now - (status.st_mtime if status.st_mtime <= now else status.st_ctime)
 
     def has_ended(self) -> bool:
         """Tell whether nothing more will come: the path names another file, and the writer has let go of this one."""
@@ -96,6 +100,7 @@ class FileSource:
         """Read on from `checkpoint`; its header is looked for again."""
         self.reached = checkpoint
         self.offset = checkpoint.offset
+        self.scanned = 0
         self._framed_by = None
 
     def find_header(self, framing: Framing, *, final: bool) -> bool:
@@ -110,7 +115,7 @@ class FileSource:
                 return False
             header = leading[:end]
         self.header, self._framed_by = header, framing
-        self.offset = max(self.offset, len(header))
+        self.offset = max(self.reached.offset, len(header))
         return True
 
     def advance(self, end: int, tail: bytes) -> None:

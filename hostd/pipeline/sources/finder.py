@@ -4,6 +4,7 @@ Events are hints here too. What a path is, is asked of the file system each time
 """
 
 import asyncio
+import contextlib
 import glob
 import os
 import stat
@@ -12,8 +13,8 @@ from pathlib import Path
 
 from hostd import events
 from hostd.config import FileSource as FileSourceConfig
-from hostd.pipeline.ledger import SourceRow
-from hostd.pipeline.sources.file import ENDED_S, FileSource, is_continued_by
+from hostd.pipeline.ledger import Checkpoint, SourceRow
+from hostd.pipeline.sources.file import ENDED_S, FINGERPRINT_BYTES, FileSource, digest, is_continued_by
 from hostd.watch import FolderWatch, Watcher
 
 KEPT_CHECK_S = 30.0
@@ -54,6 +55,7 @@ class FileFinder:
         self._next_id = 1
         self._timer: asyncio.TimerHandle | None = None
         self._unreadable: set[str] = set()
+        self._ending: dict[FileSource, asyncio.TimerHandle] = {}
         self._adopted = False
         for row in rows:
             self._remember(row)
@@ -115,6 +117,8 @@ class FileFinder:
         """Stop watching, and close all files."""
         if self._timer is not None:
             self._timer.cancel()
+        for timer in self._ending.values():
+            timer.cancel()
         for watch in self._watches.values():
             watch.close()
         for source in self.sources.values():
@@ -189,43 +193,70 @@ class FileFinder:
         self._unreadable.discard(path)
         status = os.fstat(fd)
         source = FileSource(0, self._source_name(path), Path(path), fd, status.st_dev, status.st_ino, processor)
-        self._resume(source, status.st_size)
+        if not self._resume(source, status.st_size):
+            source.close()
+            asyncio.get_running_loop().call_later(ENDED_S / 4, self.look_soon)
+            return None
         self.sources[source.device, source.inode] = source
         events.emit(events.SOURCE_FOUND, source=source.name, size=status.st_size, offset=source.offset)
         return source
 
-    def _resume(self, source: FileSource, size: int) -> None:
-        """Go on where the ledger says, if this is a file that it knows."""
-        identity = source.device, source.inode
-        for row in reversed(self._rows.get(identity, [])):
+    def _resume(self, source: FileSource, size: int) -> bool:
+        """Go on where the ledger says, if this is a file that it knows; False when that cannot be told yet."""
+        for row in reversed(self._rows.get((source.device, source.inode), [])):
             if is_continued_by(row.checkpoint, source.fd, size):
                 source.id, source.name = row.id, row.name
-                break
-        else:
-            found = self._find_copied(source, size)
-            source.id = self.new_id()
-            if found is None:
-                return
-            row = found
-        source.rewind(row.checkpoint)
-        source.committed = row.checkpoint
+                self._go_on(source, row.checkpoint)
+                return True
+        copied = self._find_original(source, size)
+        if copied is not None:
+            row, renamed = copied
+            if renamed and self._watcher is not None and source.idle_for_s() < ENDED_S:
+                return False  # it is still being copied, and the original still being read
+            if is_continued_by(row.checkpoint, source.fd, size):
+                self._go_on(source, row.checkpoint)
+            elif size < row.checkpoint.offset:
+                source.advance(size, b"")  # all of it was read, and more, before it was copied
+                source.committed = source.reached
+        source.id = self.new_id()
+        return True
 
-    def _find_copied(self, source: FileSource, size: int) -> SourceRow | None:
-        """Return what was read of a file under another inode: copied by a rotation, or saved anew by an editor.
+    def _go_on(self, source: FileSource, checkpoint: Checkpoint) -> None:
+        source.rewind(checkpoint)
+        source.committed = checkpoint
 
-        A rotation only adds to a name, so the original's name is a beginning of the copy's.
+    def _find_original(self, source: FileSource, size: int) -> tuple[SourceRow, bool] | None:
+        """Return the file that this one begins like, under another inode, and whether that has another name.
+
+        Of the same name: an editor saved it anew; the old one is gone then, or it would be a rotation. Of a shorter
+        name: a rotation copied it, and adds `.1`, `-20240131` or the like. What is too short to be sure of is none:
+        a line read twice is better than one not read.
         """
         folder, name = os.path.realpath(source.path.parent), source.path.name
         for length in range(len(name), 0, -1):
+            renamed = length < len(name)
+            if renamed and name[length] not in ".-_":
+                continue
             path = f"{folder}{os.sep}{name[:length]}"
             live = self._by_path.get(path)
             rows = list(self._rows_by_path.get(path, []))
             if live is not None:
                 rows.append(live.row())
             for row in reversed(rows):
-                if is_continued_by(row.checkpoint, source.fd, size):
-                    return row
+                if not renamed and self._still_exists(row, live):
+                    continue
+                checkpoint = row.checkpoint
+                if checkpoint.fingerprint_length < FINGERPRINT_BYTES or size < FINGERPRINT_BYTES:
+                    continue
+                if digest(source.read(0, checkpoint.fingerprint_length)) == checkpoint.fingerprint:
+                    return row, renamed
         return None
+
+    def _still_exists(self, row: SourceRow, live: FileSource | None) -> bool:
+        """Tell whether the file that a row is about lies under some other name now: then it was rotated."""
+        if live is not None and live.id == row.id:
+            return os.fstat(live.fd).st_nlink > 0
+        return _find_in(Path(row.path).parent, (row.device, row.inode)) is not None
 
     def _lost_sight_of(self, source: FileSource) -> None:
         """A file's path names another file, or nothing: find where it went, or read it to its end."""
@@ -240,18 +271,24 @@ class FileFinder:
             source.moved_away = True
             events.emit(events.SOURCE_ROTATED, source=source.name, offset=source.offset)
         self._on_data(source)
-        asyncio.get_running_loop().call_later(ENDED_S + 0.1, self._check_ended, source)
+        self._check_ended_after(ENDED_S + 0.1, source)
+
+    def _check_ended_after(self, delay_s: float, source: FileSource) -> None:
+        """Look whether a file has ended; once, however often this is asked."""
+        if source not in self._ending:
+            self._ending[source] = asyncio.get_running_loop().call_later(delay_s, self._check_ended, source)
 
     def _check_ended(self, source: FileSource) -> None:
+        del self._ending[source]
         if source.fd < 0 or not source.moved_away:
             return
         if not source.has_ended():
-            asyncio.get_running_loop().call_later(ENDED_S, self._check_ended, source)
+            self._check_ended_after(ENDED_S, source)
             return
         self._on_data(source)
         self._on_gone(source)
         # It stays open while no plugin takes it: nobody else has its bytes any more.
-        asyncio.get_running_loop().call_later(KEPT_CHECK_S, self._check_ended, source)
+        self._check_ended_after(KEPT_CHECK_S, source)
 
     def _adopt_rotated(self, seen: set[Identity]) -> None:
         """Open files that were rotated out of the globs while nobody looked, and were not read to their end."""
@@ -272,7 +309,7 @@ class FileFinder:
             if source.offset and source.offset < source.size():
                 source.moved_away = True
                 self._on_data(source)
-                asyncio.get_running_loop().call_later(ENDED_S + 0.1, self._check_ended, source)
+                self._check_ended_after(ENDED_S + 0.1, source)
             else:
                 self.release(source, "it was rotated, and had been read to its end")
 
@@ -291,10 +328,9 @@ class FileFinder:
 
     def _source_name(self, path: str) -> str:
         """Return a path as records name it: relative to the settings' folder where it lies in it."""
-        try:
-            return str(Path(path).relative_to(self._base))
-        except ValueError:
-            return path
+        with contextlib.suppress(ValueError):  # it lies elsewhere, and keeps its whole path
+            path = str(Path(path).relative_to(self._base))
+        return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _list(folder: Path) -> dict[Identity, Path]:

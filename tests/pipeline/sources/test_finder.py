@@ -175,14 +175,14 @@ def test_a_file_that_was_rewritten_while_nobody_looked_is_read_from_its_start(tm
 @in_loop
 async def test_a_copy_is_not_read_again(tmp_path: Path) -> None:
     """copytruncate: what was read of the original was read of the copy; what came after is read there."""
-    files(tmp_path, a_log="one\ntwo\n")
+    files(tmp_path, a_log="x" * 299 + "\ntwo\n")
     async with finding(tmp_path, "a.log*") as found:
         found.look()
-        found.read("a.log", 4)
+        found.read("a.log", 300)
         shutil.copy(tmp_path / "a.log", tmp_path / "a.log.1")
         os.truncate(tmp_path / "a.log", 0)
         found.look()
-        assert found.source("a.log.1").offset == 4
+        assert found.source("a.log.1").offset == 300
         source = found.source("a.log")
         assert source.was_rewritten()
         found.finder.rewritten(source)
