@@ -59,7 +59,7 @@ class Pipeline(_Table):
     source_field: str = Field(
         "@source", max_length=64, description="The record field that names the source; empty for none."
     )
-    memory_mib: int = Field(64, ge=8, le=65536, description="MiB of input and records under way at once.")
+    memory_mib: int = Field(128, ge=8, le=65536, description="MiB of input and records under way at once.")
 
 
 class Workers(_Table):

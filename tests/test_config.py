@@ -24,7 +24,7 @@ def test_no_file_is_the_defaults_in_this_folder(tmp_path: Path, monkeypatch: pyt
     assert settings.state.folder == tmp_path / "state"
     assert settings.sources == ()
     assert settings.sinks == (NdjsonSink(folder=tmp_path / "out"),)
-    assert (settings.pipeline.source_field, settings.pipeline.memory_mib) == ("@source", 64)
+    assert (settings.pipeline.source_field, settings.pipeline.memory_mib) == ("@source", 128)
     assert (settings.workers.idle_s, settings.daemon.grace_s) == (30.0, 10.0)
     assert (settings.log.format, settings.log.level) == ("auto", "info")
 
