@@ -118,26 +118,33 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            self._prepare()
         except sqlite3.DatabaseError as error:
+            self._db.close()
             raise StateError(
                 str(path),
                 f"the ledger cannot be used: {error}",
                 "restore it from a backup; or move it away: every source is then read again from its start",
             ) from error
+        except StateError:
+            self._db.close()
+            raise
+        self._last_range: dict[int, tuple[int, int, str, int]] = {}
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         if version > SCHEMA_VERSION:
             raise StateError(
-                str(path),
+                str(self.path),
                 f"the ledger is of version {version}, and this hostd knows {SCHEMA_VERSION}",
                 "run the newer hostd that wrote it",
             )
-        self._last_range: dict[int, tuple[int, int, str, int]] = {}
 
     def close(self) -> None:
         """Close the database."""
