@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -169,7 +169,8 @@ def test_with_give_up_the_first_failure_ends_it(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="write failed"):
             await committer.run()
         committer.close()
-        assert Ledger(tmp_path / "ledger.db").sources() == []
+        with closing(Ledger(tmp_path / "ledger.db")) as other:
+            assert other.sources() == []
 
     asyncio.run(scenario())
 
