@@ -13,15 +13,14 @@ from pathlib import Path
 
 from hostd import events
 from hostd.config import FileSource as FileSourceConfig
-from hostd.pipeline.ledger import Checkpoint, SourceRow
-from hostd.pipeline.sources.file import ENDED_S, FINGERPRINT_BYTES, FileSource, digest, is_continued_by
+from hostd.pipeline.ledger import SourceRow
+from hostd.pipeline.sources.file import ENDED_S, FileSource
+from hostd.pipeline.sources.memory import Identity, Memory, find_in, list_files
 from hostd.watch import FolderWatch, Watcher
 
 KEPT_CHECK_S = 30.0
 LOOK_EVERY_S = 0.05
 """How soon after a look the next one comes, while files keep appearing."""
-
-Identity = tuple[int, int]
 
 
 class FileFinder:
@@ -45,20 +44,16 @@ class FileFinder:
         self._configs = configs
         self._base = base
         self._excluded = tuple(f"{folder}{os.sep}" for folder in excluded)
-        self._rows: dict[Identity, list[SourceRow]] = {}
-        self._rows_by_path: dict[str, list[SourceRow]] = {}
         self._by_path: dict[str, FileSource] = {}
         self._watcher = watcher
         self._watches: dict[Path, FolderWatch] = {}
         self._on_data = on_data
         self._on_gone = on_gone
-        self._next_id = 1
         self._timer: asyncio.TimerHandle | None = None
         self._unreadable: set[str] = set()
         self._ending: dict[FileSource, asyncio.TimerHandle] = {}
         self._adopted = False
-        for row in rows:
-            self._remember(row)
+        self._memory = Memory(rows, self._by_path)
 
     def look(self) -> None:
         """Compare the globs with what is open. Blocks for as long as listing the folders takes."""
@@ -83,16 +78,11 @@ class FileFinder:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self.look)
 
-    def new_id(self) -> int:
-        """Return a number for a source that the ledger does not know."""
-        self._next_id += 1
-        return self._next_id - 1
-
     def rewritten(self, source: FileSource) -> None:
         """A source does not hold any more what was read of it: read it from its start, as a new one."""
         events.emit(events.SOURCE_TRUNCATED, source=source.name, offset=source.offset, size=source.size())
-        self._remember(source.row())
-        source.begin_again(self.new_id())
+        self._memory.remember(source.row())
+        source.begin_again(self._memory.new_id())
 
     def reconfigure(self, configs: tuple[FileSourceConfig, ...]) -> list[FileSource]:
         """Use other globs; return the sources that they no longer name, for the caller to `release`."""
@@ -107,7 +97,7 @@ class FileFinder:
     def release(self, source: FileSource, reason: str) -> None:
         """Close a source; what was read of it is remembered."""
         events.emit(events.SOURCE_ENDED, source=source.name, offset=source.offset, reason=reason)
-        self._remember(source.row())
+        self._memory.remember(source.row())
         self.sources.pop((source.device, source.inode), None)
         for path in [path for path, known in self._by_path.items() if known is source]:
             del self._by_path[path]
@@ -193,7 +183,7 @@ class FileFinder:
         self._unreadable.discard(path)
         status = os.fstat(fd)
         source = FileSource(0, self._source_name(path), Path(path), fd, status.st_dev, status.st_ino, processor)
-        if not self._resume(source, status.st_size):
+        if not self._memory.resume(source, status.st_size, patient=self._watcher is not None):
             source.close()
             asyncio.get_running_loop().call_later(ENDED_S / 4, self.look_soon)
             return None
@@ -201,66 +191,9 @@ class FileFinder:
         events.emit(events.SOURCE_FOUND, source=source.name, size=status.st_size, offset=source.offset)
         return source
 
-    def _resume(self, source: FileSource, size: int) -> bool:
-        """Go on where the ledger says, if this is a file that it knows; False when that cannot be told yet."""
-        for row in reversed(self._rows.get((source.device, source.inode), [])):
-            if is_continued_by(row.checkpoint, source.fd, size):
-                source.id, source.name = row.id, row.name
-                self._go_on(source, row.checkpoint)
-                return True
-        copied = self._find_original(source, size)
-        if copied is not None:
-            row, renamed = copied
-            if renamed and self._watcher is not None and source.idle_for_s() < ENDED_S:
-                return False  # it is still being copied, and the original still being read
-            if is_continued_by(row.checkpoint, source.fd, size):
-                self._go_on(source, row.checkpoint)
-            elif size < row.checkpoint.offset:
-                source.advance(size, b"")  # all of it was read, and more, before it was copied
-                source.committed = source.reached
-        source.id = self.new_id()
-        return True
-
-    def _go_on(self, source: FileSource, checkpoint: Checkpoint) -> None:
-        source.rewind(checkpoint)
-        source.committed = checkpoint
-
-    def _find_original(self, source: FileSource, size: int) -> tuple[SourceRow, bool] | None:
-        """Return the file that this one begins like, under another inode, and whether that has another name.
-
-        Of the same name: an editor saved it anew; the old one is gone then, or it would be a rotation. Of a shorter
-        name: a rotation copied it, and adds `.1`, `-20240131` or the like. What is too short to be sure of is none:
-        a line read twice is better than one not read.
-        """
-        folder, name = os.path.realpath(source.path.parent), source.path.name
-        for length in range(len(name), 0, -1):
-            renamed = length < len(name)
-            if renamed and name[length] not in ".-_":
-                continue
-            path = f"{folder}{os.sep}{name[:length]}"
-            live = self._by_path.get(path)
-            rows = list(self._rows_by_path.get(path, []))
-            if live is not None:
-                rows.append(live.row())
-            for row in reversed(rows):
-                if not renamed and self._still_exists(row, live):
-                    continue
-                checkpoint = row.checkpoint
-                if checkpoint.fingerprint_length < FINGERPRINT_BYTES or size < FINGERPRINT_BYTES:
-                    continue
-                if digest(source.read(0, checkpoint.fingerprint_length)) == checkpoint.fingerprint:
-                    return row, renamed
-        return None
-
-    def _still_exists(self, row: SourceRow, live: FileSource | None) -> bool:
-        """Tell whether the file that a row is about lies under some other name now: then it was rotated."""
-        if live is not None and live.id == row.id:
-            return os.fstat(live.fd).st_nlink > 0
-        return _find_in(Path(row.path).parent, (row.device, row.inode)) is not None
-
     def _lost_sight_of(self, source: FileSource) -> None:
         """A file's path names another file, or nothing: find where it went, or read it to its end."""
-        found = _find_in(source.path.parent, (source.device, source.inode))
+        found = find_in(source.path.parent, (source.device, source.inode))
         if found is not None:
             if found != source.path:
                 events.emit(events.SOURCE_ROTATED, source=source.name, offset=source.offset)
@@ -293,13 +226,13 @@ class FileFinder:
     def _adopt_rotated(self, seen: set[Identity]) -> None:
         """Open files that were rotated out of the globs while nobody looked, and were not read to their end."""
         folders: dict[Path, dict[Identity, Path]] = {}
-        for identity, rows in list(self._rows.items()):
-            row = rows[-1]
+        for row in self._memory.latest():
+            identity = row.device, row.inode
             folder = Path(row.path).parent
             if identity in seen or identity in self.sources or not self._is_ours(row.path):
                 continue
             if folder not in folders:
-                folders[folder] = _list(folder)
+                folders[folder] = list_files(folder)
             found = folders[folder].get(identity)
             if found is None:
                 continue
@@ -317,32 +250,11 @@ class FileFinder:
         """Tell whether a path is in a folder that the globs are about."""
         return any(path.startswith(str(watched_folder(p)[0])) for config in self._configs for p in config.paths)
 
-    def _remember(self, row: SourceRow) -> None:
-        for rows in (
-            self._rows.setdefault((row.device, row.inode), []),
-            self._rows_by_path.setdefault(os.path.realpath(row.path), []),
-        ):
-            rows[:] = [known for known in rows if known.id != row.id]
-            rows.append(row)
-        self._next_id = max(self._next_id, row.id + 1)
-
     def _source_name(self, path: str) -> str:
         """Return a path as records name it: relative to the settings' folder where it lies in it."""
         with contextlib.suppress(ValueError):  # it lies elsewhere, and keeps its whole path
             path = str(Path(path).relative_to(self._base))
         return path.encode("utf-8", "backslashreplace").decode()
-
-
-def _list(folder: Path) -> dict[Identity, Path]:
-    try:
-        with os.scandir(folder) as entries:
-            return {(s.st_dev, s.st_ino): Path(e.path) for e in entries if stat.S_ISREG((s := e.stat()).st_mode)}
-    except OSError:
-        return {}  # gone, with all that was in it
-
-
-def _find_in(folder: Path, identity: Identity) -> Path | None:
-    return _list(folder).get(identity)
 
 
 def watched_folder(pattern: str) -> tuple[Path, bool]:
