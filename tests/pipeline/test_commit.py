@@ -225,3 +225,24 @@ def test_results_go_to_every_sink_that_takes_them(tmp_path: Path) -> None:
         }
 
     asyncio.run(scenario())
+
+
+def test_sinks_are_replaced_between_what_was_submitted_before_and_after(tmp_path: Path) -> None:
+    """Each result goes to the sinks that were said to take it when it was submitted, also when the old ones lag."""
+
+    async def scenario() -> None:
+        with closing(Ledger(tmp_path / "l.db")) as ledger:
+            old = Flaky(tmp_path / "old", ledger)
+            old.failures = ["write", "sync"]
+            new = NdjsonSink(tmp_path / "new", ("other",), ledger)
+            committer = Committer(ledger, [old])
+            async with running(committer):
+                committer.submit(Entry(result(0, 2, lines=b"1\n"), lambda: None))
+                await committer.replace_sinks([new])
+                assert (committer.takes("demo"), committer.takes("other")) == (False, True)
+                committer.submit(Entry(result(2, 4, plugin="other", lines=b"2\n"), lambda: None))
+                await committer.flush()
+            assert (tmp_path / "old" / "demo.ndjson").read_bytes() == b"1\n"
+            assert (tmp_path / "new" / "other.ndjson").read_bytes() == b"2\n"
+
+    asyncio.run(scenario())

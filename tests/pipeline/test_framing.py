@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.framing import Framing
-from hostd.pipeline.framing import Cut, next_cut
+from hostd.pipeline.framing import NOT_YET, SCAN_BYTES, SCANS_A_TURN, Cut, next_cut
 from hostd.pipeline.sources.file import FileSource
 from tests.pipeline.build import open_source
 
@@ -156,4 +156,33 @@ def test_nothing_is_cut_of_a_file_that_shrank(path: Path) -> None:
     cut_all(source, LINES)
     os.truncate(path, 2)
     assert cut_all(source, LINES, final=True) == []
+    source.close()
+
+
+def test_the_end_of_a_record_over_the_limit_is_looked_for_in_turns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred MiB without a line end: no turn reads more than its share, none reads again what another has read."""
+    read: list[int] = []
+    plain = FileSource.read
+
+    def counted(source: FileSource, offset: int, length: int) -> bytes:
+        content = plain(source, offset, length)
+        read.append(len(content))
+        return content
+
+    monkeypatch.setattr(FileSource, "read", counted)
+    path.touch()
+    size = 100 << 20
+    os.truncate(path, size)
+    with path.open("ab") as file:
+        file.write(b"\nnext\n")
+    source = open_source(path)
+    turns = 1
+    while (cut := next_cut(source, LINES, 16, 64, quiet=False, final=False)) is NOT_YET:
+        assert sum(read) <= SCANS_A_TURN * SCAN_BYTES + 256
+        read.clear()
+        turns += 1
+    assert turns == 1 + size // (SCANS_A_TURN * SCAN_BYTES)
+    assert cut == Cut(0, size + 1, bytes(64), too_long=True)
+    source.advance(cut.end, b"")
+    assert next_cut(source, LINES, 16, 64, quiet=False, final=False) == Cut(size + 1, size + 6, b"next\n")
     source.close()

@@ -77,6 +77,40 @@ def test_a_stored_copy_counts_as_lying_where_it_came_from(tmp_path: Path) -> Non
     assert again == found
 
 
+@pytest.mark.parametrize("name", ["demo.py", WHEEL_NAME])
+def test_a_store_that_cannot_be_written_is_a_refusal_that_may_pass(tmp_path: Path, name: str) -> None:
+    """A full disk, or no folder where it should be, is not the plugin's fault, and no crash."""
+    (tmp_path / "store").touch()
+    content = plugin() if name == "demo.py" else wheel()
+    error = refusal(tmp_path, content, name)
+    assert error.problem.startswith("cannot be read, or its copy in")
+    assert error.transient
+    (tmp_path / "store").unlink()
+    assert read(tmp_path, content, name).manifest.name == "demo"
+
+
+def test_a_copy_that_lost_its_bytes_is_written_anew(tmp_path: Path) -> None:
+    """A power loss may leave the name of a private copy without its contents."""
+    first = read(tmp_path, plugin())
+    first.private.chmod(0o600)
+    first.private.write_bytes(b"")
+    assert read(tmp_path, plugin()) == first
+    assert first.private.read_text() == plugin()
+    assert [path.name for path in first.private.parent.iterdir()] == ["demo.py"]
+
+
+def test_what_earlier_daemons_unpacked_is_forgotten_and_the_wheel_is_kept(tmp_path: Path) -> None:
+    """Only the wheel's bytes count; what runs is unpacked from them."""
+    found = read(tmp_path, wheel(), WHEEL_NAME)
+    (found.private / "demo_plugin" / "__init__.py").chmod(0o600)
+    (found.private / "demo_plugin" / "__init__.py").write_text("raise SystemExit")
+    artifacts.forget_unpacked(tmp_path / "store")
+    assert [path.name for path in found.private.parent.iterdir()] == [WHEEL_NAME]
+    again = read(tmp_path, wheel(), WHEEL_NAME)
+    assert again == found
+    assert (again.private / "demo_plugin" / "__init__.py").read_text().startswith("\nfrom contract")
+
+
 def test_too_large_a_file_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plugin is source code, not data."""
     monkeypatch.setitem(artifacts.MAX_BYTES, ".py", 100)

@@ -56,6 +56,18 @@ def test_scan_returns_files_with_what_changes_when_they_do(tmp_path: Path) -> No
     folder.close()
 
 
+def test_a_loop_of_links_is_listed_beside_the_others(tmp_path: Path) -> None:
+    """Reading it says what is wrong with it; the look at the folder goes on."""
+    folder = Folder(tmp_path, None, lambda: None)
+    (tmp_path / "a.py").write_text("1")
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    found = folder.scan()
+    assert found is not None
+    assert set(found) == {tmp_path / "a.py", tmp_path / "loop.py"}
+    assert folder.scan() == found
+    folder.close()
+
+
 def test_vanished_folder_is_not_an_empty_one(tmp_path: Path) -> None:
     """It is said once, and again after it was back."""
     path = tmp_path / "plugins.d"

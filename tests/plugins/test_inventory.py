@@ -111,6 +111,27 @@ def test_a_missing_file_counts_as_removed_only_after_a_moment(tmp_path: Path, mo
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("forget_all", [True, False])
+def test_a_refused_file_that_is_missing_is_forgotten_at_once(tmp_path: Path, forget_all: bool) -> None:
+    """There is nothing left to wait for: whoever waits until all is settled does not wait for ever."""
+
+    async def scenario() -> None:
+        looked = Looked(tmp_path)
+        bad = looked.path / "bad.py"
+        bad.write_text("nothing")
+        await looked.inventory.look(1.0)
+        bad.unlink()
+        await looked.inventory.look(2.0)
+        assert not looked.inventory.settled
+        looked.inventory.forget_refusals() if forget_all else looked.inventory.forget(bad)
+        assert looked.inventory.settled
+        await looked.inventory.look(3.0)
+        assert looked.inventory.settled
+        assert looked.names() == {}
+
+    asyncio.run(scenario())
+
+
 def test_refusal_is_handed_on_whole(tmp_path: Path) -> None:
     """Stage, place and remedy reach whoever reports it."""
 

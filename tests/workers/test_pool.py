@@ -14,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from hostd.errors import WorkerLostError
+from hostd.workers import wire
 from hostd.workers.batch import Batch, Yield
 from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Crew, Pool
@@ -97,6 +98,12 @@ def test_what_a_parser_raises_costs_its_record_alone(runner: asyncio.Runner, cre
     runner.run(scenario())
 
 
+def forged(fields: str) -> str:
+    """Return code that writes a Parsed with these fields to whatever sockets it finds."""
+    frame = wire.HEAD.pack(4, len(fields), 0) + fields.encode()
+    return f"[os.write(fd, {frame!r}) for fd in sockets()]"
+
+
 LOST: dict[str, tuple[str, str]] = {
     "exits hard": ("os._exit(7)", r"exit status 7"),
     "kills itself": ("os.kill(os.getpid(), signal.SIGKILL)", r"killed by signal 9"),
@@ -116,6 +123,12 @@ LOST: dict[str, tuple[str, str]] = {
         "[os.write(fd, b'\\x01\\0\\0\\0\\x05\\0\\0\\0\\0[1.0]') for fd in sockets()]",
         r"answered Parse with Loaded",
     ),
+    "forges what it said": (
+        forged("[0, [], [[1, 2, 3]], 0]"),
+        r"broke the protocol: a line \[1, 2, 3\] that nobody .*",
+    ),
+    "forges records": (forged("[-1, [], [], 0]"), r"broke the protocol: counts of -1 records and 0 lines"),
+    "forges silence": (forged("[0, [], [], -1]"), r"broke the protocol: counts of 0 records and -1 lines"),
 }
 
 

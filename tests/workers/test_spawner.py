@@ -63,8 +63,10 @@ def test_batch_under_way_when_the_zygote_dies_is_lost(tmp_path: Path) -> None:
         task = asyncio.create_task(demo.parse(Batch("a.log", 0, b"", b"x\ny\n")))
         assert await read_fifo(gate) == "x"
         os.kill(zygote, signal.SIGKILL)
-        with capture_logs(), pytest.raises(WorkerLostError, match=r"^killed with its zygote \(killed by signal 9\)$"):
+        lost = r"^killed with its zygote \(killed by signal 9\)$"
+        with capture_logs(), pytest.raises(WorkerLostError, match=lost) as caught:
             await task
+        assert caught.value.innocent
         await demo.kill()
         await pool.close()
 

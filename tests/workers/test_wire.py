@@ -167,6 +167,37 @@ def test_dead_letters_outside_the_batch_are_refused(entry: Any) -> None:
         wire.check_dead([entry], 10)
 
 
+def test_what_was_said_is_taken_and_spelled_out() -> None:
+    """A lone surrogate, which JSON lets through, is nothing that a log could hold."""
+    parsed = wire.Parsed(1, [], [["info", "said"], ["warning", "no \udcff"]], 0)
+    assert wire.check_said(parsed) == [("info", "said"), ("warning", "no \\udcff")]
+    assert wire.check_dead([[0, 1, "no \udcff", "\ud800"]], 1) == [(0, 1, "no \\udcff", "\\ud800")]
+
+
+@pytest.mark.parametrize(
+    "parsed",
+    [
+        wire.Parsed(0, [], [[1, 2, 3]], 0),  # type: ignore[list-item]
+        wire.Parsed(0, [], [["info"]], 0),
+        wire.Parsed(0, [], [["info", None]], 0),  # type: ignore[list-item]
+        wire.Parsed(0, [], ["ab"], 0),  # type: ignore[list-item]
+        wire.Parsed(-1, [], [], 0),
+        wire.Parsed(wire.MAX_FRAME_BYTES + 1, [], [], 0),
+        wire.Parsed(0, [], [], -1),
+    ],
+)
+def test_what_nobody_can_have_said_or_counted_is_refused(parsed: wire.Parsed) -> None:
+    """JSON of the right type at the top may be anything below."""
+    with pytest.raises(WireError, match=r"^a line .* that nobody can have said$|^counts of "):
+        wire.check_said(parsed)
+
+
+def test_fields_longer_than_anybody_needs_are_refused() -> None:
+    """They are parsed in one go: what bounds a body is too much for them."""
+    with pytest.raises(WireError):
+        wire.unpack_head(wire.HEAD.pack(4, wire.MAX_FIELDS_BYTES + 1, 0))
+
+
 @pytest.mark.parametrize("cut", [0, 5, wire.HEAD.size, wire.HEAD.size + 1, -1])
 def test_an_end_that_hangs_up_in_a_frame_is_gone(pair: tuple[Channel, Channel, socket.socket], cut: int) -> None:
     """Half a frame is no message."""

@@ -119,6 +119,17 @@ def test_header_is_read_once_and_skipped(source: FileSource) -> None:
     assert source.header == b""
 
 
+def test_a_header_is_a_line_like_any_other_for_who_asks_for_none(source: FileSource) -> None:
+    """Only the header was skipped, and nothing read: another plugin's framing takes the file from its start."""
+    write(source, b"name\n")
+    assert source.find_header(HEADED, final=False)
+    assert source.offset == 5
+    assert source.find_header(LINES, final=False)
+    assert (source.offset, source.header) == (0, b"")
+    assert source.find_header(HEADED, final=False)
+    assert source.offset == 5
+
+
 def test_header_without_an_end_is_all_there_is_when_final(source: FileSource) -> None:
     """Nothing follows."""
     write(source, b"head")
