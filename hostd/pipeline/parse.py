@@ -4,6 +4,7 @@ A batch that loses its worker is tried once more on a fresh one, then cut in hal
 hang are alone; those are dead letters. When another generation goes live meanwhile, it gets the batch as a whole.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from hostd.workers.pool import Pool
 SHORTEST_TIME_S = 1.0
 MAX_INNOCENT_LOSSES = 5
 """How often a batch may be lost through no fault of its own before it is suspected after all."""
+
+INNOCENT_PAUSE_S = 0.02
 
 Current = Callable[[], Generation | None]
 
@@ -77,6 +80,7 @@ class _Task:
                     losses += 1
                     if not lost.innocent or losses > MAX_INNOCENT_LOSSES:
                         return generation, lost
+            await asyncio.sleep(INNOCENT_PAUSE_S * losses)  # whatever it was, give it time to pass
 
     async def halve(self, batch: Batch, generation: Generation, reason: str) -> list[Yield]:
         """Parse a batch that loses its worker in ever smaller parts; a record that does so alone is dead."""

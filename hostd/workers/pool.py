@@ -38,6 +38,7 @@ class Crew:
         self._leaving: set[Worker] = set()
         self._hiring: asyncio.Event | None = None
         self._freed = asyncio.Event()
+        self._forking = 0
         self._in_flight = 0
         self._settled = asyncio.Event()
         self._settled.set()
@@ -127,7 +128,8 @@ class Crew:
                 if self._hiring is not None:
                     await self._hiring.wait()
                     continue
-            if len(self._workers) < self._pool.busy_limit or not self._workers:
+            hired = len(self._workers) + self._forking
+            if not hired or hired < self._pool.busy_limit:
                 return await self._hire_busy()
             # One plugin has no more workers than there may be busy ones, even when all of them hang.
             self._freed.clear()
@@ -189,6 +191,7 @@ class Crew:
         """Take note that a worker has ended."""
         expected = self._workers.pop(worker.pid, None) is None
         self._leaving.discard(worker)
+        self._freed.set()
         self._idle = deque(entry for entry in self._idle if entry[1] is not worker)
         if not expected:
             worker.hang_up()
@@ -201,7 +204,12 @@ class Crew:
             )
 
     async def _hire(self) -> Worker:
-        worker = await self._pool.fork(self)
+        self._forking += 1
+        try:
+            worker = await self._pool.fork(self)
+        finally:
+            self._forking -= 1
+            self._freed.set()
         self._workers[worker.pid] = worker
         try:
             await worker.load(self._load)
@@ -224,6 +232,7 @@ class Crew:
             self._leaving.add(worker)
         worker.dismiss()
         self._pool.kill(worker)
+        self._freed.set()
 
     def _reap_after(self, delay_s: float) -> None:
         self._reaper = asyncio.get_running_loop().call_later(delay_s, self._reap)

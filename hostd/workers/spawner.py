@@ -32,16 +32,20 @@ class Spawner:
         self._children: set[int] = set()
 
     async def fork(self, theirs: Sequence[int]) -> int:
-        """Fork a worker that gets the descriptors `theirs`; return its pid. Raises WorkerLostError."""
+        """Fork a worker that gets the descriptors `theirs`; return its pid.
+
+        Raises WorkerLostError when the zygote has ended, OSError when the system gives no more processes.
+        """
         zygote = await self._ensure_ready()
         self._next += 1
         number, future = self._next, asyncio.get_running_loop().create_future()
         self._forks[number] = future
         try:
-            socket.send_fds(zygote.control, [json.dumps({"fork": number}).encode()], theirs)
+            try:
+                socket.send_fds(zygote.control, [json.dumps({"fork": number}).encode()], theirs)
+            except OSError as error:
+                raise WorkerLostError(f"the zygote does not answer: {error}", innocent=True) from error
             return int(await future)
-        except OSError as error:
-            raise WorkerLostError(f"the zygote does not answer: {error}", innocent=True) from error
         finally:
             self._forks.pop(number, None)
 

@@ -261,17 +261,16 @@ def test_a_record_without_an_end_does_not_stall_the_daemon(home: Home) -> None:
     daemon = home.start()
     daemon.wait_event("generation.switched", plugin="lines")
     endless = home.append("endless.log", b"x")
-    os.truncate(endless, 6 << 30)
+    os.truncate(endless, 16 << 30)
     daemon.wait_event("source.routed", source="logs/endless.log")
-    for number in range(3):
-        began = time.monotonic()
-        daemon.status()
-        assert time.monotonic() - began < 1, "it looked through all of it in one go"
-        home.append("a.log", str(number))
-        daemon.wait_records("lines", number + 1, deadline_s=5)
+    began = time.monotonic()
+    daemon.status()
+    assert time.monotonic() - began < 2, "it looked through all of it in one go"
+    home.append("a.log", "1")
+    daemon.wait_records("lines", 1, deadline_s=5)
     os.truncate(endless, 0)
-    home.append("endless.log", "end")
-    daemon.wait_records("lines", 4)
+    home.append("endless.log", "2")
+    daemon.wait_records("lines", 2)
 
 
 def test_a_swap_to_a_plugin_without_a_header_loses_no_line(daemon: Daemon) -> None:

@@ -87,7 +87,9 @@ class FileSource:
     def was_rewritten(self) -> bool:
         """Tell whether what was read is not what the file holds now: it was truncated, or written over."""
         size = self.size()
-        return size < self.offset or (self.reached.offset > 0 and not is_continued_by(self.reached, self.fd, size))
+        return size < max(self.offset, self.scanned) or (
+            self.reached.offset > 0 and not is_continued_by(self.reached, self.fd, size)
+        )
 
     def begin_again(self, new_id: int) -> None:
         """Read the file from its start, as another source for the ledger."""
