@@ -9,6 +9,7 @@ import difflib
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -251,7 +252,7 @@ def read_plugin_toml(text: str, *, name: str, version: str) -> Manifest:
             raise ManifestError(
                 f"field {field!r} is {table[field]!r}, but the wheel says {known!r}",
                 f"make them agree, or remove {field!r} from plugin.toml",
-                _line_of(text, (field,), 1),
+                line_of(text, (field,), 1),
             )
     return _validate(Manifest, {**table, "name": name, "version": version}, text, 1, prefix=())
 
@@ -278,7 +279,7 @@ def _validate(
         first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
         path = tuple(part for part in first["loc"] if not (isinstance(part, str) and part in {"int", "str"}))
         field = ".".join(str(part) for part in path)
-        line = _line_of(toml, (*prefix, *path), first_line)
+        line = line_of(toml, (*prefix, *path), first_line)
         raise _explain(model, field, path, first, line) from error
 
 
@@ -305,9 +306,9 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
     return list(model.model_fields)
 
 
-def _line_of(toml: str, path: tuple[int | str, ...], first_line: int) -> int:
+def line_of(toml: str, path: Iterable[int | str], first_line: int = 1) -> int:
     """Return the line that `path` is most likely written on: each key is looked for from its parent's line on."""
-    lines = toml.split("\n")
+    lines = ["" if line.lstrip().startswith("#") else line for line in toml.split("\n")]
     found = 0
     for part in (part for part in path if isinstance(part, str)):
         pattern = re.compile(rf"(^|[\s{{,.\[]){re.escape(part)}\s*(=|\]|\.)")

@@ -6,7 +6,7 @@ several processors of one plugin side by side.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from contract.context import Context
 from contract.record import Record
@@ -84,7 +84,3 @@ def describe(error: BaseException) -> str:
     text = str(error)
     kind = type(error).__name__
     return f"{kind}: {text}" if text else kind
-
-
-Factory = Callable[[], Any]
-"""A plugin's `new_processor`."""

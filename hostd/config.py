@@ -2,13 +2,13 @@
 
 import difflib
 import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from contract.manifest import line_of
 from hostd.errors import ConfigError
 
 DEFAULT_NAME = "hostd.toml"
@@ -171,7 +171,7 @@ def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
     parts = [part for part in error["loc"] if part not in ("ndjson", "stdout")]
     field = ".".join(str(part) for part in parts)
     names = [part for part in parts if isinstance(part, str)]
-    where = f"{path}:{_line_of(text, names)}"
+    where = f"{path}:{line_of(text, names)}"
     if error["type"] == "extra_forbidden":
         known = _known_keys(error["loc"][:-1])
         close = difflib.get_close_matches(names[-1], known, n=1)
@@ -195,13 +195,3 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
             annotation = model.model_fields[part].annotation
             model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else model
     return list(model.model_fields)
-
-
-def _line_of(text: str, names: list[str]) -> int:
-    """Return the line that the last of `names` is most likely on: each is looked for from its parent's line on."""
-    lines = ["" if line.lstrip().startswith("#") else line for line in text.split("\n")]
-    found = 0
-    for name in names:
-        pattern = re.compile(rf"(^|[\s{{,.\[]){re.escape(name)}\s*(=|\]|\.)")
-        found = next((number for number in range(found, len(lines)) if pattern.search(lines[number])), found)
-    return found + 1

@@ -99,8 +99,9 @@ class Committer:
             await self._arrived.wait()
             if busy:
                 await asyncio.sleep(GATHER_S)
-            if isinstance(self._waiting[0], _Switch):
-                await self._switch(self._waiting.pop(0))
+            if isinstance(head := self._waiting[0], _Switch):
+                del self._waiting[0]
+                await self._switch(head)
             else:
                 group = self._take_group()
                 busy = sum(len(entry.result.lines) for entry in group) >= BUSY_BYTES
@@ -112,8 +113,7 @@ class Committer:
             if not self._waiting:
                 self._arrived.clear()
 
-    async def _switch(self, switch: "Entry | _Switch") -> None:
-        assert isinstance(switch, _Switch)
+    async def _switch(self, switch: _Switch) -> None:
         old, self.sinks = self.sinks, switch.sinks
         for sink in old:
             await self.in_thread(sink.close)
