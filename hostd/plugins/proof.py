@@ -32,31 +32,11 @@ async def prove(generation: Generation) -> None:
     try:
         environment.prepare(artifact)
         generation.advance(State.PREPARED)
-        pid = await generation.crew.start()
-    except GenerationBrokenError as error:
-        generation.advance(State.REFUSED)
-        broken = error.broken
-        raise Refusal(Stage.STARTED, broken.where, broken.problem, broken.remedy) from error
-    except WorkerLostError as error:
-        generation.advance(State.REFUSED)
-        raise Refusal(
-            Stage.STARTED,
-            artifact.display,
-            f"its worker was lost while loading it: {error.reason}",
-            "look for os._exit, native code, or an endless loop at import",
-            transient=True,
-        ) from error
-    except OSError as error:
-        generation.advance(State.REFUSED)
-        raise Refusal(
-            Stage.STARTED,
-            artifact.display,
-            f"no worker can be started: {error}",
-            "free descriptors or memory",
-            transient=True,
-        ) from error
-    except Refusal:
-        generation.advance(State.REFUSED)
+        pid = await _start(generation)
+    except BaseException as error:
+        if isinstance(error, Refusal):
+            generation.advance(State.REFUSED)
+        await generation.crew.kill()
         raise
     generation.advance(State.STARTED)
     events.emit(
@@ -69,6 +49,32 @@ async def prove(generation: Generation) -> None:
         pid=pid,
         ms=clock.milliseconds_since(began),
     )
+
+
+async def _start(generation: Generation) -> int:
+    """Start the first worker; return its pid. Raises Refusal."""
+    display = generation.artifact.display
+    try:
+        return await generation.crew.start()
+    except GenerationBrokenError as error:
+        broken = error.broken
+        raise Refusal(Stage.STARTED, broken.where, broken.problem, broken.remedy) from error
+    except WorkerLostError as error:
+        raise Refusal(
+            Stage.STARTED,
+            display,
+            f"its worker was lost while loading it: {error.reason}",
+            "look for os._exit, native code, or an endless loop at import",
+            transient=True,
+        ) from error
+    except OSError as error:
+        raise Refusal(
+            Stage.STARTED,
+            display,
+            f"no worker can be started: {error}",
+            "free descriptors or memory",
+            transient=True,
+        ) from error
 
 
 def load_message(artifact: Artifact, options: dict[str, Any] | None, source_field: str) -> wire.Load:

@@ -11,15 +11,29 @@ _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
 @dataclass(frozen=True, slots=True)
-class Launched:
-    """A zygote that was started: its process, the daemon's end of its socket, and when (monotonic)."""
+class Place:
+    """What workers are surrounded by: those of equal places are forked from one zygote.
 
+    `packages` is the folder of an environment's packages, empty for the environment that all share.
+    """
+
+    packages: str = ""
+
+
+SHARED = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A zygote that was started: for which place, its process, the daemon's end of its socket, when (monotonic)."""
+
+    place: Place
     process: subprocess.Popen[bytes]
     control: socket.socket
     began: float
 
 
-def launch() -> Launched:
+def launch(place: Place = SHARED) -> Launched:
     """Start a zygote without waiting until it is ready. It ends when `control` is closed, or this process ends."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(0)
@@ -33,4 +47,4 @@ def launch() -> Launched:
             start_new_session=True,  # Ctrl-C in a terminal is for the daemon to act on, not for workers
             env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
         )
-    return Launched(process, ours, began)
+    return Launched(place, process, ours, began)

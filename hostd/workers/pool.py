@@ -5,7 +5,7 @@ A crew is the workers of one generation. A worker belongs to one crew for life.
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Coroutine
 from typing import Any
 
@@ -13,13 +13,10 @@ from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
 from hostd.workers.batch import Batch, Yield
-from hostd.workers.launch import Launched
+from hostd.workers.launch import SHARED, Launched, Place
+from hostd.workers.nursery import Nursery
 from hostd.workers.peer import EXIT_TIMEOUT_S, Worker
 from hostd.workers.slots import Slots
-from hostd.workers.spawner import Spawner
-
-SPARE_DELAY_S = 0.05
-"""How long after a worker was taken the next one is forked ahead; by then the one that was taken is up."""
 
 
 class Crew:
@@ -28,8 +25,12 @@ class Crew:
     `close` takes no more batches; `drain` waits for those under way; `kill` ends the processes now.
     """
 
-    def __init__(self, pool: "Pool", load: wire.Load, time_s: float, generation: int) -> None:
+    def __init__(
+        self, pool: "Pool", nursery: Nursery, place: Place, load: wire.Load, time_s: float, generation: int
+    ) -> None:
         self._pool = pool
+        self._nursery = nursery
+        self._place = place
         self._load = load
         self._time_s = time_s
         self._generation = generation
@@ -176,7 +177,9 @@ class Crew:
         return not self._in_flight
 
     async def kill(self) -> None:
-        """End all processes of the generation, and wait until they are reaped."""
+        """End all processes of the generation, and wait until they are reaped. A second call does nothing."""
+        if self._killed:
+            return
         self._killed = True
         self.close()
         self._freed.set()
@@ -186,6 +189,7 @@ class Crew:
             self._dismiss(worker)
         if self._leaving:
             await asyncio.wait([worker.exited for worker in self._leaving], timeout=EXIT_TIMEOUT_S)
+        await self._pool.release(self._place)
 
     def lost(self, worker: Worker, reason: str) -> None:
         """Take note that a worker has ended."""
@@ -206,7 +210,7 @@ class Crew:
     async def _hire(self) -> Worker:
         self._forking += 1
         try:
-            worker = await self._pool.fork(self)
+            worker = await self._nursery.fork(self)
         finally:
             self._forking -= 1
             self._freed.set()
@@ -231,7 +235,7 @@ class Crew:
         if self._workers.pop(worker.pid, None) is not None:
             self._leaving.add(worker)
         worker.dismiss()
-        self._pool.kill(worker)
+        self._nursery.kill(worker)
         self._freed.set()
 
     def _reap_after(self, delay_s: float) -> None:
@@ -247,7 +251,7 @@ class Crew:
 
 
 class Pool:
-    """All workers of the daemon. They are forked from the zygote `launched`, or from one started when needed."""
+    """All workers of the daemon, by the place that they are in; `launched` is the shared place's zygote, if it runs."""
 
     def __init__(self, busy: int, idle_s: float, launched: Launched | None = None, *, handoff_s: float = 0.25) -> None:
         # Each worker that parses has the next batch in its other inbox.
@@ -256,73 +260,28 @@ class Pool:
         self.busy = 0
         self.handoff_s = handoff_s
         self.idle_s = idle_s
-        self._spawner = Spawner(self._on_exit, launched)
-        self._owners: dict[int, tuple[Crew | None, Worker]] = {}
-        self._spare: Worker | None = None
-        self._spare_task: asyncio.Task[None] | None = None
-        self._forking_spare: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._nurseries = {SHARED: Nursery(SHARED, launched)}
+        self._crews: Counter[Place] = Counter()
 
-    def crew(self, load: wire.Load, time_s: float, generation: int) -> Crew:
-        """Return a crew without workers for a generation."""
-        return Crew(self, load, time_s, generation)
+    def crew(self, load: wire.Load, time_s: float, generation: int, place: Place = SHARED) -> Crew:
+        """Return a crew without workers for a generation. `kill` it in the end, also when it never started one."""
+        nursery = self._nurseries.get(place)
+        if nursery is None:
+            nursery = self._nurseries[place] = Nursery(place)
+        self._crews[place] += 1
+        return Crew(self, nursery, place, load, time_s, generation)
 
-    async def fork(self, crew: Crew) -> Worker:
-        """Return a new worker for `crew`; it has loaded nothing yet. Raises WorkerLostError."""
-        worker, self._spare = self._spare, None
-        if worker is None:
-            worker = await self._fork()
-        self._owners[worker.pid] = crew, worker
-        if self._forking_spare is None and not self._closed:
-            self._forking_spare = asyncio.get_running_loop().call_later(SPARE_DELAY_S, self._fork_spare)
-        return worker
-
-    async def _fork(self) -> Worker:
-        worker = Worker()
-        await worker.fork(self._spawner)
-        return worker
-
-    def _fork_spare(self) -> None:
-        self._spare_task = asyncio.get_running_loop().create_task(self._keep_spare(), name="spare worker")
-
-    async def _keep_spare(self) -> None:
-        """Fork the next worker ahead of time, so that a swap does not wait for it."""
-        try:
-            if self._spare is None and not self._closed:
-                self._spare = await self._fork()
-                self._owners[self._spare.pid] = None, self._spare
-        except (WorkerLostError, OSError):
-            return  # the zygote has ended, which it says itself; whoever needs a worker starts another
-        finally:
-            self._forking_spare = None
-
-    def kill(self, worker: Worker) -> None:
-        """SIGKILL a worker and what it started."""
-        self._spawner.kill(worker.pid)
+    async def release(self, place: Place) -> None:
+        """Take note that a crew has ended; the zygote of a place that nobody uses any more ends with the last one."""
+        self._crews[place] -= 1
+        if not self._crews[place]:
+            del self._crews[place]
+            if place != SHARED:
+                await self._nurseries.pop(place).close()
 
     async def close(self) -> None:
-        """End all workers and the zygote."""
-        self._closed = True
-        if self._forking_spare is not None:
-            self._forking_spare.cancel()
-        if self._spare_task is not None:
-            await asyncio.wait([self._spare_task])
-        for _, worker in self._owners.values():
-            worker.dismiss()
-        await self._spawner.close()
-
-    def _on_exit(self, pid: int, reason: str, blameless: bool) -> None:  # noqa: FBT001
-        crew, worker = self._owners.pop(pid, (None, None))
-        if worker is None:
-            return
-        if worker is self._spare:
-            self._spare = None
-            worker.hang_up()
-        worker.blameless = blameless
-        if not worker.exited.done():
-            worker.exited.set_result(reason)
-        if crew is not None:
-            crew.lost(worker, reason)
+        """End all workers and zygotes."""
+        await asyncio.gather(*(nursery.close() for nursery in self._nurseries.values()))
 
 
 async def _within(waiting: Coroutine[Any, Any, object], timeout_s: float) -> bool:

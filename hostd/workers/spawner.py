@@ -10,19 +10,22 @@ from collections.abc import Callable, Sequence
 
 from hostd import clock, events
 from hostd.errors import WorkerLostError
-from hostd.workers.launch import Launched, launch
+from hostd.workers.launch import Launched, Place, launch
 
 KILL_AGAIN_S = 0.01
 
 
 class Spawner:
-    """Starts one zygote and asks it for workers.
+    """Starts the zygote of a place and asks it for workers.
 
     `on_exit(pid, reason, blameless)` is called in the event loop for every worker that ends, after it was reaped;
     it is blameless when it ended with its zygote.
     """
 
-    def __init__(self, on_exit: Callable[[int, str, bool], None], launched: Launched | None = None) -> None:
+    def __init__(
+        self, place: Place, on_exit: Callable[[int, str, bool], None], launched: Launched | None = None
+    ) -> None:
+        self._place = place
         self._on_exit = on_exit
         self._zygote = launched
         self._ready: asyncio.Future[None] | None = None
@@ -74,7 +77,7 @@ class Spawner:
     async def _ensure_ready(self) -> Launched:
         async with self._lock:
             if self._zygote is None:
-                self._zygote = launch()
+                self._zygote = launch(self._place)
             if self._ready is None:
                 loop = asyncio.get_running_loop()
                 self._ready = loop.create_future()
