@@ -18,6 +18,25 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Trial(_Table):
+    """Recent input, parsed by a new version aside before it goes live."""
+
+    mode: Literal["refuse", "warn", "off"] = Field(
+        "refuse", description="What to do about a version that no longer parses what the current one does."
+    )
+    regressions: int = Field(0, ge=0, description="How many records it may fail that the current version parses.")
+    keep_kib: int = Field(64, ge=0, le=4096, description="KiB of recent input kept for each plugin.")
+
+
+class Probation(_Table):
+    """The time after a swap in which the version before stays ready, and takes what the new one fails."""
+
+    length_s: float = Field(60.0, ge=0, description="Seconds until a version counts as proven; 0 for no probation.")
+    allowance: int = Field(
+        0, ge=0, description="How many batches may fail on the new version alone before it is rolled back."
+    )
+
+
 class Plugins(_Table):
     """Where plugins are dropped, and what the operator sets for them."""
 
@@ -25,6 +44,8 @@ class Plugins(_Table):
     options: dict[str, dict[str, Any]] = Field(
         {}, description="`[plugins.options.NAME]`: handed to that processor, validated by its `Options`."
     )
+    trial: Trial = Field(Trial(), description="What a new version must parse before it goes live.")
+    probation: Probation = Field(Probation(), description="How long a new version can still be rolled back by itself.")
 
 
 class FileSource(_Table):
@@ -67,6 +88,10 @@ class Workers(_Table):
 
     busy: int = Field(0, ge=0, le=1024, description="Workers parsing at once; 0 for the number of cores.")
     idle_s: float = Field(30.0, gt=0, description="Seconds after which an idle worker ends.")
+    losses: int = Field(
+        5, ge=1, description="How many batches a generation may lose its worker with, within `losses_window_s`."
+    )
+    losses_window_s: float = Field(60.0, gt=0, description="Seconds in which `losses` count; more, and it is failing.")
 
 
 class State(_Table):

@@ -11,18 +11,18 @@ from typing import Any
 
 from hostd import __version__, clock, events
 from hostd.config import Config, NdjsonSink
-from hostd.control.server import ControlServer
+from hostd.control.server import Arguments, ControlServer
 from hostd.control.status import snapshot
+from hostd.errors import HostdError
 from hostd.pipeline.commit import Committer
-from hostd.pipeline.ledger import GenerationRow, Ledger
+from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.plugins.catalog import Catalog
-from hostd.plugins.generation import Generation
 from hostd.reload import Reloader, make_sinks
 from hostd.state import StateFolder
-from hostd.swap import LastServed, Swapper
+from hostd.swap import Swapper
 from hostd.tasks import Tasks
 from hostd.watch import Watcher
 from hostd.workers.launch import Launched
@@ -62,7 +62,14 @@ class Daemon:
         self._state.acquire()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._state.release)
-            pool = Pool(self._settings.busy_workers, self._settings.workers.idle_s, self._launched)
+            workers = self._settings.workers
+            pool = Pool(
+                self._settings.busy_workers,
+                workers.idle_s,
+                self._launched,
+                losses=workers.losses,
+                losses_window_s=workers.losses_window_s,
+            )
             stack.push_async_callback(pool.close)
             self._handle_signals()
             events.emit(
@@ -107,23 +114,18 @@ class Daemon:
         if watcher is not None:
             stack.callback(watcher.close)
         self._catalog = Catalog()
-        served = await self._committer.in_thread(ledger.last_generations)
-
-        async def record(generation: Generation, key: str) -> None:
-            await self._committer.until_done(ledger.put_generation, _generation_row(generation, key, state.artifacts))
-
         self._swapper = Swapper(
-            folder=settings.plugins.folder,
+            settings=settings.plugins,
             watcher=watcher,
             store=state.artifacts,
             catalog=self._catalog,
             pool=pool,
             source_field=settings.pipeline.source_field,
-            last_served={row.plugin: _last_served(row) for row in served},
-            record=record,
+            ledger=ledger,
+            committer=self._committer,
             tasks=self._tasks,
         )
-        self._swapper.options = settings.plugins.options
+        await self._swapper.register.recall()
         stack.push_async_callback(self._swapper.close)
         self._pump = Pump(
             catalog=self._catalog,
@@ -131,6 +133,8 @@ class Daemon:
             committer=self._committer,
             memory_bytes=settings.pipeline.memory_mib << 20,
             on_rewritten=lambda source: self._finder.rewritten(source),
+            on_parsed=self._swapper.register.note,
+            on_regression=self._swapper.probation.regressed,
             tasks=self._tasks,
             final=self._once,
         )
@@ -155,7 +159,16 @@ class Daemon:
             finder=self._finder,
         )
         if not self._once:
-            control = ControlServer(state.socket, {("GET", "/status"): self._status, ("POST", "/rescan"): self._rescan})
+            control = ControlServer(
+                state.socket,
+                {
+                    ("GET", "/status"): self._status,
+                    ("POST", "/rescan"): self._rescan,
+                    ("POST", "/rollback"): self._roll_back,
+                    ("POST", "/pin"): self._pin,
+                    ("POST", "/unpin"): self._unpin,
+                },
+            )
             await control.start()
             stack.push_async_callback(control.close)
 
@@ -220,6 +233,7 @@ class Daemon:
         left_s = max(0.1, grace_s - (clock.monotonic() - began))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._committer.flush(), left_s)
+            await asyncio.wait_for(self._swapper.register.save_recent(), left_s)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -239,15 +253,28 @@ class Daemon:
             await asyncio.sleep(LOOK_EVERY_S)
             self._swapper.look_again()
             self._finder.look_soon()
+            await self._swapper.register.save_recent()
 
     async def _reload_when_asked(self) -> None:
         while True:
             await self._hangup.wait()
             self._hangup.clear()
-            await self._rescan()
+            await self._reloader.rescan()
 
-    async def _rescan(self) -> dict[str, Any]:
+    async def _rescan(self, _: Arguments) -> dict[str, Any]:
         return {"changes": await self._reloader.rescan()}
+
+    async def _roll_back(self, arguments: Arguments) -> dict[str, Any]:
+        to = arguments.get("to")
+        if to is not None and not to.isdecimal():
+            raise HostdError("--to", f"{to!r} is no generation", "give its number, as in hostd status")
+        return {"changes": await self._swapper.decisions.roll_back(arguments["name"], int(to) if to else None)}
+
+    async def _pin(self, arguments: Arguments) -> dict[str, Any]:
+        return {"changes": await self._swapper.decisions.pin(arguments["name"])}
+
+    async def _unpin(self, arguments: Arguments) -> dict[str, Any]:
+        return {"changes": await self._swapper.decisions.unpin(arguments["name"])}
 
     def _source_gone(self, source: FileSource) -> None:
         """A file that nobody writes any more: let go of it once everything in it is committed."""
@@ -261,7 +288,7 @@ class Daemon:
 
         self._tasks.start(let_go(), f"let go of {source.name}")
 
-    async def _status(self) -> dict[str, Any]:
+    async def _status(self, _: Arguments) -> dict[str, Any]:
         return snapshot(
             daemon={
                 "version": __version__,
@@ -271,29 +298,11 @@ class Daemon:
                 "plugins_folder": str(self._settings.plugins.folder),
             },
             catalog=self._catalog,
+            holds=self._swapper.register.holds,
             sources=self._finder.sources.values(),
             pump=self._pump,
             dead_letters=await self._dead_letters(),
         )
-
-
-def _generation_row(generation: Generation, key: str, store: Path) -> GenerationRow:
-    artifact = generation.artifact
-    kept = store / artifact.digest / artifact.path.name
-    return GenerationRow(
-        generation.plugin,
-        generation.number,
-        generation.version,
-        artifact.digest,
-        key,
-        str(artifact.path),
-        str(kept),
-        generation.since,
-    )
-
-
-def _last_served(row: GenerationRow) -> LastServed:
-    return LastServed(row.number, row.key, Path(row.path), Path(row.kept), row.records, row.rejected)
 
 
 def _raise_file_limit() -> None:

@@ -28,6 +28,8 @@ class Stage(StrEnum):
     CHECKED = "checked"
     PREPARED = "prepared"
     STARTED = "started"
+    TRIED = "tried"
+    PROBATION = "probation"
 
 
 class Refusal(HostdError):

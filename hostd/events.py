@@ -94,6 +94,54 @@ GENERATION_SWITCHED = _event(
     "plugin generation version took_over_from ms",
     "New batches go to this generation; `ms` since its file was seen.",
 )
+GENERATION_TRIED = _event(
+    "generation.tried",
+    "info",
+    "plugin generation compared_with records regressions changes ms",
+    "Recent input was parsed by the new generation and by the one in service, and compared.",
+)
+TRIAL_DIFFERED = _event(
+    "trial.differed",
+    "warning",
+    "plugin generation compared_with differences",
+    "The new generation goes live although it parses recent input otherwise: other keys, or a trial that only warns.",
+)
+GENERATION_CONFIRMED = _event(
+    "generation.confirmed",
+    "info",
+    "plugin generation regressions",
+    "Its probation is over: the generation is permanent, and what a restart falls back on.",
+)
+BATCH_REGRESSED = _event(
+    "batch.regressed",
+    "warning",
+    "plugin generation fell_back_to source offset regressions allowance reason",
+    "The generation on probation failed a batch that the proven one then parsed.",
+)
+GENERATION_ROLLED_BACK = _event(
+    "generation.rolled_back",
+    "error",
+    "plugin generation version back_to reason",
+    "The proven generation is current again; the file of the one that failed is set aside until it changes.",
+)
+GENERATION_FAILING = _event(
+    "generation.failing",
+    "error",
+    "plugin generation losses reason retry_s",
+    "Too many batches lost their worker: its sources wait, and are tried again after `retry_s`.",
+)
+GENERATION_RECOVERED = _event(
+    "generation.recovered", "info", "plugin generation", "A generation that was failing has parsed a batch again."
+)
+PLUGIN_HELD = _event(
+    "plugin.held", "info", "plugin generation kind path reason", "A generation was pinned, or gone back to."
+)
+PLUGIN_RELEASED = _event(
+    "plugin.released",
+    "info",
+    "plugin generation kind path reason",
+    "What lies in the folder decides again which generation serves.",
+)
 GENERATION_DRAINING = _event(
     "generation.draining",
     "debug",
@@ -135,6 +183,12 @@ SOURCE_FOUND = _event("source.found", "info", "source size offset", "A file is r
 SOURCE_ROUTED = _event("source.routed", "info", "source plugin why", "The source's batches go to this plugin.")
 SOURCE_UNROUTED = _event(
     "source.unrouted", "warning", "source reason", "No plugin takes the source; it waits where it is."
+)
+SOURCE_UNPARSED = _event(
+    "source.unparsed",
+    "error",
+    "source plugin reason",
+    "Its plugin can start no worker any more; the source is tried again.",
 )
 SOURCE_ROTATED = _event(
     "source.rotated",

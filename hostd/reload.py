@@ -97,8 +97,8 @@ class Reloader:
         folder = self.settings.plugins.folder
         if new.plugins.folder != folder:
             events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="plugins.folder")
-        self._swapper.options = new.plugins.options
-        return new.plugins.model_copy(update={"folder": folder})
+        self._swapper.settings = new.plugins.model_copy(update={"folder": folder})
+        return self._swapper.settings
 
     async def _change_sources(self, new: Config) -> tuple[config.FileSource, ...]:
         for source in self._finder.reconfigure(new.sources):

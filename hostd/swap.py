@@ -1,81 +1,71 @@
 """Where the two lives meet: what lies in the folder becomes what serves, live.
 
 One loop compares the folder with the catalog; each plugin name has its own task, so that a slow or broken plugin
-delays no other. Nothing about the current generation changes before its successor has proven that it can serve.
+delays no other. Nothing about the current generation changes before its successor has proven that it can serve, and
+the current one stays warm until its successor has proven that it does.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hostd import clock, events
+from hostd.config import Plugins
 from hostd.errors import Refusal
+from hostd.past import Hold, Past
+from hostd.pipeline.commit import Committer
+from hostd.pipeline.ledger import Ledger
 from hostd.plugins import artifact as artifacts
-from hostd.plugins import proof
-from hostd.plugins.artifact import Artifact, BeingWrittenError
-from hostd.plugins.catalog import Catalog
-from hostd.plugins.choice import Want, choose
+from hostd.plugins import proof, trial
+from hostd.plugins.artifact import Artifact
+from hostd.plugins.catalog import Catalog, retire
+from hostd.plugins.choice import Choice, Facts, Want, choose
+from hostd.plugins.decisions import Decisions
 from hostd.plugins.folder import Folder
-from hostd.plugins.generation import Generation, State, generation_key
+from hostd.plugins.generation import Generation, State
 from hostd.plugins.inventory import SETTLE_S, Inventory
+from hostd.plugins.probation import Probation
+from hostd.plugins.refusals import Refusals
+from hostd.plugins.register import Register
 from hostd.tasks import Tasks
 from hostd.watch import Watcher
 from hostd.workers.pool import Pool
 
-RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)
-"""After how long an artifact is tried again whose refusal may pass by itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class LastServed:
-    """The generation of a plugin that served last, as the ledger has it. `kept` is its private copy's file."""
-
-    number: int
-    key: str
-    path: Path
-    kept: Path
-    records: int
-    rejected: int
-
 
 class Swapper:
-    """Keeps the catalog what the folder says it should be.
+    """Keeps the catalog what the folder, and what an operator has decided, say it should be.
 
-    `record(generation, key)` makes a switch durable; it is called before any batch can go to the generation.
+    A switch is durable in the ledger before anything that the generation parsed is.
     """
 
     def __init__(
         self,
         *,
-        folder: Path,
+        settings: Plugins,
         watcher: Watcher | None,
         store: Path,
         catalog: Catalog,
         pool: Pool,
         source_field: str,
-        last_served: dict[str, LastServed],
-        record: Callable[[Generation, str], Awaitable[None]],
+        ledger: Ledger,
+        committer: Committer,
         tasks: Tasks,
     ) -> None:
-        self.options: dict[str, dict[str, Any]] = {}
+        self.settings = settings
+        self.register = Register(store, ledger, committer, tasks, settings.trial.keep_kib << 10)
+        self.decisions = Decisions(catalog, self.register, self.rescan)
         self._store = store
         self._catalog = catalog
         self._pool = pool
         self._source_field = source_field
-        self._last_served = last_served
-        self._record = record
         self._background = tasks
-        self._folder = Folder(folder, watcher, self.look_again)
-        self._inventory = Inventory(self._folder, store, self.look_again, self._refuse_file)
-        self._numbers = {name: served.number for name, served in last_served.items()}
+        self._folder = Folder(settings.folder, watcher, self.look_again)
+        self._refusals = Refusals(catalog, self.look_again, self._read_again, self._note_change)
+        self._inventory = Inventory(self._folder, store, self.look_again, self._refusals.add_file)
+        self.probation = Probation(
+            catalog, self.register, self._refusals, tasks, lambda: self.settings.probation, self._is_back
+        )
         self._wants: dict[str, Want | None] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._refused_keys: set[str] = set()
-        self._tries: dict[str, int] = {}
-        # On their way into service or out of it: what they run from stays.
-        self._moving: set[Generation] = set()
+        self._lanes: dict[str, asyncio.Task[None]] = {}
         self._hinted_at: float | None = None
         self._again = asyncio.Event()
         self._passing = asyncio.Lock()
@@ -103,19 +93,20 @@ class Swapper:
                 return
             for path in [path for path in self._catalog.refused if path not in self._inventory.files]:
                 del self._catalog.refused[path]
-            self._forget_refused_keys()
+            self._refusals.keep_only(self._digests_at_hand)
             wants = self._choose()
             for name in {*wants, *self._catalog.current, *self._wants}:
                 self._want(name, wants.get(name))
             self._remove_unused()
 
     async def rescan(self) -> list[str]:
-        """Look at everything again, refused artifacts too, and wait; return what changed, in words."""
+        """Look at everything again, refused artifacts and failing generations too; return what changed, in words."""
         changes: list[str] = []
         self._journals.append(changes)
-        self._refused_keys.clear()
-        self._tries.clear()
+        self._refusals.forget()
         self._inventory.forget_refusals()
+        for generation in self._catalog.current.values():
+            generation.crew.intensity.heal()
         await self.look()
         while not self._inventory.settled:
             await asyncio.sleep(SETTLE_S)
@@ -126,47 +117,52 @@ class Swapper:
 
     async def settle(self) -> None:
         """Wait until every name has what it should have, as of the last look."""
-        while tasks := [task for task in self._tasks.values() if not task.done()]:
+        while tasks := [task for task in self._lanes.values() if not task.done()]:
             await asyncio.wait(tasks)
 
     async def tidy(self) -> None:
-        """Remove private copies that nothing refers to: of refused, skipped and retired artifacts."""
+        """Remove private copies that nothing refers to: of refused, skipped and long retired artifacts."""
         async with self._passing:  # a look puts copies there
             self._remove_unused()
-
-    def _remove_unused(self) -> None:
-        in_use = [generation.artifact for generation in (*self._catalog.current.values(), *self._moving)]
-        in_use += [known.artifact for known in self._inventory.files.values() if known.artifact]
-        in_use += [want.artifact for want in self._wants.values() if want]
-        digests = {artifact.digest for artifact in in_use}
-        digests |= {served.kept.parent.name for served in self._last_served.values()}
-        for folder in self._store.iterdir():
-            if folder.name not in digests:
-                artifacts.discard(folder.name, self._store)
 
     async def close(self) -> None:
         """Stop changing anything, and end the processes of all generations."""
         self._folder.close()
-        tasks = [task for task in self._tasks.values() if not task.done()]
+        tasks = [task for task in self._lanes.values() if not task.done()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(generation.crew.kill() for generation in self._catalog.current.values()))
-
-    def _forget_refused_keys(self) -> None:
-        """Keep the keys of what could still be wanted: the others would pile up for as long as the daemon runs."""
-        if self._refused_keys:
-            digests = {known.artifact.digest for known in self._inventory.files.values() if known.artifact}
-            digests |= {served.kept.parent.name for served in self._last_served.values()}
-            self._refused_keys = {key for key in self._refused_keys if key.partition(":")[0] in digests}
+        generations = [*self._catalog.current.values(), *self._catalog.warm.values(), *self._catalog.moving]
+        await asyncio.gather(*(generation.crew.kill() for generation in generations))
 
     def _choose(self) -> dict[str, Want]:
-        files = self._inventory.files
-        in_service = {name: served.path for name, served in self._last_served.items()}
-        in_service |= {name: generation.artifact.path for name, generation in self._catalog.current.items()}
-        choice = choose(files.values(), in_service, self.options, lambda want: want.key in self._refused_keys)
+        register, files = self.register, self._inventory.files
+        choice = choose(
+            Facts(
+                files=files,
+                serving={name: generation.artifact for name, generation in self._catalog.current.items()},
+                holds=register.holds,
+                options=self.settings.options,
+                is_refused=self._refusals.has,
+                last_paths={name: Path(past.path) for name, past in register.rescuable.items()},
+                kept=lambda name: register.restore(register.rescuable[name]),
+                held=self._held,
+            )
+        )
+        self._report(choice)
+        for hold, why in choice.released:
+            register.release(hold, why)
+        for name, generation in self._catalog.current.items():
+            if (want := choice.wants.get(name)) and want.key == generation.key:
+                generation.artifact = want.artifact  # its file may have another name by now
+                known = files.get(want.artifact.path)
+                if known and known.artifact and known.artifact.digest == want.artifact.digest:
+                    self._catalog.refused.pop(want.artifact.path, None)
+        return choice.wants
+
+    def _report(self, choice: Choice) -> None:
         for artifact, refusal in choice.standby:
-            if self._note(artifact, refusal):
+            if self._refusals.note(artifact, refusal):
                 events.emit(
                     events.ARTIFACT_STANDBY,
                     path=artifact.display,
@@ -175,170 +171,156 @@ class Swapper:
                     reason=str(refusal),
                 )
         for artifact, refusal in choice.conflicts:
-            if self._note(artifact, refusal):
-                self._refuse(artifact.path, artifact.manifest.name, artifact.digest, refusal)
-        for name, generation in self._catalog.current.items():
-            if (want := choice.wants.get(name)) and want.key == generation.key:
-                generation.artifact = want.artifact  # its file may have another name by now
-                self._catalog.refused.pop(want.artifact.path, None)
-            # What serves goes on serving while its own file holds something that was refused.
-            known = files.get(generation.artifact.path)
-            if known is not None and (known.artifact is None or self._all_refused(name, known.artifact)):
-                choice.wants[name] = Want(generation.artifact, self.options.get(name), known.seen_at)
-        for name, served in self._last_served.items():
-            known = files.get(served.path)
-            broken = known is not None and (known.artifact is None or self._all_refused(name, known.artifact))
-            if known is not None and broken and name not in choice.wants and (kept := self._restore(served)):
-                choice.wants[name] = Want(kept, self.options.get(name), known.seen_at)
-        return choice.wants
+            if self._refusals.note(artifact, refusal):
+                self._refusals.report(artifact.path, artifact.manifest.name, artifact.digest, refusal)
 
-    def _all_refused(self, name: str, artifact: Artifact) -> bool:
-        return artifact.manifest.name == name and generation_key(artifact, self.options.get(name)) in self._refused_keys
-
-    def _note(self, artifact: Artifact, refusal: Refusal) -> bool:
-        """Note what is set aside; tell whether that is news."""
-        known = self._catalog.refused.get(artifact.path)
-        if known is not None and known.digest == artifact.digest and known.reason == str(refusal):
-            return False
-        self._catalog.refuse(artifact.path, artifact.manifest.name, artifact.digest, refusal)
-        return True
-
-    def _restore(self, served: LastServed) -> Artifact | None:
-        """Return what served last from its private copy, for a name whose file is broken at start."""
-        try:
-            return artifacts.read(served.kept, self._store, path=served.path)
-        except (Refusal, BeingWrittenError, FileNotFoundError):
-            return None  # only a rescue: why the folder's own file is refused has been logged
+    def _held(self, hold: Hold) -> Artifact | None:
+        """Return the artifact that a hold names, from wherever its bytes are at hand."""
+        past = self.register.history.get(hold.plugin, hold.generation)
+        current = self._catalog.current.get(hold.plugin)
+        if current is not None and (current.number == hold.generation or past is None):
+            return current.artifact
+        return self.register.restore(past) if past is not None else None
 
     def _want(self, name: str, want: Want | None) -> None:
         self._wants[name] = want
-        task = self._tasks.get(name)
-        if task is not None and not task.done():
+        lane = self._lanes.get(name)
+        if lane is not None and not lane.done():
             return  # it looks at _wants again before it ends
         current = self._catalog.current.get(name)
         if (current and current.key) != (want and want.key):
             if want is not None:
                 self._catalog.expect(want.artifact.manifest)
-            self._tasks[name] = self._background.start(self._serve(name), f"serve {name}")
+            self._lanes[name] = self._background.start(self._serve(name), f"serve {name}")
+
+    def _digests_at_hand(self) -> set[str]:
+        digests = {known.artifact.digest for known in self._inventory.files.values() if known.artifact}
+        return digests | {past.digest for past in self.register.rescuable.values()}
+
+    def _remove_unused(self) -> None:
+        catalog = self._catalog
+        wants = {name: want for name, want in self._wants.items() if want}
+        digests = self._digests_at_hand() | self.register.history.digests({*catalog.current, *wants})
+        generations = (*catalog.current.values(), *catalog.warm.values(), *catalog.moving)
+        digests |= {generation.artifact.digest for generation in generations}
+        digests |= {want.artifact.digest for want in wants.values()}
+        for folder in self._store.iterdir():
+            if folder.name not in digests:
+                artifacts.discard(folder.name, self._store)
 
     async def _serve(self, name: str) -> None:
         """Bring up what is wanted for `name` until that is what serves; a want that was overtaken is skipped."""
         try:
             while True:
                 want, current = self._wants.get(name), self._catalog.current.get(name)
-                if (current and current.key) == (want and want.key) or (want and want.key in self._refused_keys):
+                if (current and current.key) == (want and want.key) or (want and self._refusals.has(want.key)):
                     await self.tidy()
                     if self._wants.get(name) is want:
                         return
                     continue  # a look meanwhile wants something else, and left it to us
+                warm = self._catalog.warm.get(name)
                 if want is None:
                     assert current is not None
                     await self._withdraw(name, f"{current.artifact.display} was removed")
+                elif warm is not None and warm.key == want.key:
+                    warm.artifact = want.artifact
+                    await self.probation.leave(self.probation.go_back(name, f"{want.artifact.display} is back"))
                 else:
                     await self._swap(name, want)
         finally:
             self._catalog.unexpect(name)
 
     async def _swap(self, name: str, want: Want) -> None:
-        served = self._last_served.get(name)
-        # The same bytes and options after a restart are the same generation.
-        number = served.number if served and served.key == want.key else self._numbers.get(name, 0) + 1
+        past = self.register.same_as_before(want)
+        number = past.number if past else self.register.next_number(name)
         generation = proof.make(number, want.artifact, want.options, self._source_field, self._pool)
-        self._moving.add(generation)
+        self._catalog.moving.add(generation)
         try:
             await proof.prove(generation)
+            await self._try(generation, want)
         except Refusal as refusal:
-            self._refused_keys.add(want.key)
-            self._refuse(want.artifact.path, name, want.artifact.digest, refusal)
-            if refusal.transient:
-                self._retry_later(want)
+            self._refusals.add(want, refusal)
             self.look_again()  # a stand-by, or what served before, may step in
             return
         finally:
-            self._moving.discard(generation)
-        if served is not None and served.number == number:
-            generation.records, generation.rejected = served.records, served.rejected
-        self._numbers[name] = number
-        self._last_served.pop(name, None)
-        self._tries.pop(want.key, None)
-        self._catalog.refused.pop(want.artifact.path, None)
-        recorded = asyncio.ensure_future(self._record(generation, want.key))
-        previous = self._catalog.switch(generation)
-        if previous is not None:
-            self._moving.add(previous)
+            self._catalog.moving.discard(generation)
+        if past is not None:
+            generation.records, generation.rejected = past.records, past.rejected
+        self.register.serves(name)
+        if not want.decided:
+            self._refusals.clear(want)
+        previous = self._catalog.current.get(name)
+        overtaken = self._catalog.switch(generation)
+        on_probation = not want.decided and self.probation.begin(generation)
+        cooled = None if on_probation else self._catalog.confirm(name)
+        recorded = asyncio.ensure_future(self.register.record(generation))
+        self._say_switched(generation, previous, want.seen_at)
+        await recorded
+        for each in (overtaken, cooled):
+            if each is not None:
+                await self._retire(each, f"generation {number} took over")
+
+    async def _try(self, generation: Generation, want: Want) -> None:
+        """Have the candidate parse recent input, aside. Raises Refusal for what it no longer parses."""
+        settings, pieces = self.settings.trial, self.register.pieces(generation.plugin)
+        present = self._catalog.current.get(generation.plugin)
+        past = self.register.rescuable.get(generation.plugin)
+        if settings.mode != "off" and not want.decided and pieces:
+            if present is not None:
+                await trial.judge(generation, present, pieces, settings)
+            elif past is not None and past.digest != want.artifact.digest:
+                await self._try_against(generation, past)
+        generation.advance(State.TRIED)
+
+    async def _try_against(self, generation: Generation, past: Past) -> None:
+        """Compare a candidate with what served before a restart, which is started for that alone."""
+        kept = self.register.restore(past)
+        if kept is None:
+            return
+        options = self.settings.options.get(past.plugin)
+        present = proof.make(past.number, kept, options, self._source_field, self._pool)
+        self._catalog.moving.add(present)
+        try:
+            await proof.prove(present)
+            await trial.judge(generation, present, self.register.pieces(past.plugin), self.settings.trial)
+        except Refusal:
+            if generation.state is State.REFUSED:
+                raise
+            return  # what served before cannot start any more, and so cannot tell
+        finally:
+            await present.crew.kill()
+            self._catalog.moving.discard(present)
+
+    def _say_switched(self, generation: Generation, previous: Generation | None, seen_at: float) -> None:
+        name, number, version = generation.plugin, generation.number, generation.version
         events.emit(
             events.GENERATION_SWITCHED,
             plugin=name,
             generation=number,
-            version=generation.version,
+            version=version,
             took_over_from=previous.number if previous else None,
-            ms=clock.milliseconds_since(want.seen_at),
+            ms=clock.milliseconds_since(seen_at or generation.made_at),
         )
         took_over = f", taking over from {previous.number} ({previous.version})" if previous else ""
-        self._note_change(f"{name} {generation.version} is live as generation {number}{took_over}")
-        await recorded
-        if previous is not None:
-            await self._retire(previous, f"generation {number} took over")
+        self._note_change(f"{name} {version} is live as generation {number}{took_over}")
 
     async def _withdraw(self, name: str, reason: str) -> None:
-        generation = self._catalog.withdraw(name)
-        if generation is not None:
+        for generation in self._catalog.withdraw(name):
             self._note_change(f"{name} {generation.version} is retired: {reason}")
             await self._retire(generation, reason)
 
     async def _retire(self, generation: Generation, reason: str) -> None:
-        """Drain a generation that is no longer current, then end its processes and remove its private copy."""
-        began = clock.monotonic()
-        crew = generation.crew
-        who = {"plugin": generation.plugin, "generation": generation.number, "reason": reason}
-        events.emit(events.GENERATION_DRAINING, **who, in_flight=crew.in_flight)
-        self._moving.add(generation)
-        crew.close()
-        await crew.drain(generation.manifest.limits.time_s)
-        await crew.kill()
-        generation.advance(State.RETIRED)
-        self._moving.discard(generation)
-        events.emit(events.GENERATION_RETIRED, **who, ms=clock.milliseconds_since(began))
+        await retire(generation, self._catalog, reason)
+        self.register.history.count(generation.plugin, generation.number, generation.records, generation.rejected)
 
-    def _refuse_file(self, path: Path, refusal: Refusal) -> None:
-        serving = next((n for n, g in self._catalog.current.items() if g.artifact.path == path), None)
-        self._refuse(path, refusal.plugin or serving, refusal.digest, refusal)
-        if refusal.transient:
-            tries = self._tries[str(path)] = self._tries.get(str(path), 0) + 1
-            asyncio.get_running_loop().call_later(retry_delay_s(tries), self._read_again, path)
+    def _is_back(self, want: Want, change: str) -> None:
+        self._wants[want.artifact.manifest.name] = want
+        self._note_change(change)
+        self.look_again()
 
     def _read_again(self, path: Path) -> None:
         self._inventory.forget(path)
-        self.look_again()
-
-    def _refuse(self, path: Path, name: str | None, digest: str | None, refusal: Refusal) -> None:
-        self._catalog.refuse(path, name, digest, refusal)
-        serving = self._catalog.current.get(name) if name else None
-        events.emit(
-            events.ARTIFACT_REFUSED,
-            path=f"{path.parent.name}/{path.name}",
-            plugin=name,
-            stage=refusal.stage.value,
-            reason=str(refusal),
-            digest=digest[:12] if digest else None,
-            serving=f"generation {serving.number} ({serving.version})" if serving else None,
-        )
-        self._note_change(f"{path.name} is refused: {refusal}")
 
     def _note_change(self, change: str) -> None:
         for changes in self._journals:
             changes.append(change)
-
-    def _retry_later(self, want: Want) -> None:
-        tries = self._tries[want.key] = self._tries.get(want.key, 0) + 1
-
-        def again() -> None:
-            self._refused_keys.discard(want.key)
-            self.look_again()
-
-        asyncio.get_running_loop().call_later(retry_delay_s(tries), again)
-
-
-def retry_delay_s(tries: int) -> float:
-    """Return after how many seconds to try again what has been refused so often."""
-    return RETRY_S[min(tries, len(RETRY_S)) - 1]

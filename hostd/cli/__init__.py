@@ -14,6 +14,9 @@ COMMANDS = {
     "check": "check plugins as the daemon would",
     "new": "write a working plugin to start from",
     "status": "show what a running daemon does",
+    "rollback": "go back to an earlier generation of a plugin",
+    "pin": "keep the generation of a plugin that serves now",
+    "unpin": "let the folder decide again, after pin or rollback",
     "rescan": "have a running daemon read its folders and settings again",
 }
 

@@ -22,7 +22,6 @@ from hostd.pipeline.pump import Pump
 from hostd.pipeline.sinks.stdout import StdoutSink
 from hostd.pipeline.sources.file import FileSource
 from hostd.plugins.catalog import Catalog
-from hostd.plugins.generation import Generation
 from hostd.swap import Swapper
 from hostd.tasks import Tasks
 from hostd.workers.launch import launch
@@ -79,22 +78,21 @@ class _Parse:
             self._catalog = Catalog()
             tasks = Tasks()
             swapper = Swapper(
-                folder=self._folder,
+                settings=self._settings.plugins.model_copy(update={"folder": self._folder}),
                 watcher=None,
                 store=store,
                 catalog=self._catalog,
                 pool=pool,
                 source_field=self._settings.pipeline.source_field,
-                last_served={},
-                record=_forget,
+                ledger=self._ledger,
+                committer=committer,
                 tasks=tasks,
             )
-            swapper.options = self._settings.plugins.options
             stack.push_async_callback(swapper.close)
             await swapper.look()
             await swapper.settle()
             commits = tasks.start(committer.run(), "commits")
-            parsing = tasks.start(self._parse_all(pool, committer, tasks), "parse")
+            parsing = tasks.start(self._parse_all(pool, committer, swapper, tasks), "parse")
             await asyncio.wait([tasks.failed, parsing], return_when=asyncio.FIRST_COMPLETED)
             for task in (commits, parsing):
                 task.cancel()
@@ -102,7 +100,7 @@ class _Parse:
                 tasks.failed.result()  # a sink that cannot be written ends the command
         return 1 if self._failed else 0
 
-    async def _parse_all(self, pool: Pool, committer: Committer, tasks: Tasks) -> None:
+    async def _parse_all(self, pool: Pool, committer: Committer, swapper: Swapper, tasks: Tasks) -> None:
         began = clock.monotonic()
         progress = Progress(self._files)
         for number, name in enumerate(self._files, start=1):
@@ -117,6 +115,8 @@ class _Parse:
                 on_rewritten=lambda source: self._fail(
                     f"{source.name}: was cut or rewritten while it was read; parse it again"
                 ),
+                on_parsed=swapper.register.note,
+                on_regression=swapper.probation.regressed,
                 tasks=tasks,
                 final=name != "-",
             )
@@ -161,10 +161,6 @@ class _Parse:
     def _fail(self, message: str) -> None:
         self._failed = True
         print(f"hostd: {message}", file=sys.stderr)  # noqa: T201
-
-
-async def _forget(_generation: Generation, _key: str) -> None:
-    """Nothing outlives this command."""
 
 
 def _spool() -> int:

@@ -66,6 +66,11 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
         yield "WAITING"
         for source in waiting:
             yield f"  {source['name']}: {source['why']}"
+    notes = [note for plugin in status["plugins"] for note in _notes(plugin)]
+    if notes:
+        yield ""
+        yield "NOTES"
+        yield from notes
     if status["refused"]:
         yield ""
         yield "REFUSED"
@@ -75,6 +80,15 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
         yield ""
         counts = ", ".join(f"{plugin} {count}" for plugin, count in sorted(status["dead_letters"].items()))
         yield f"DEAD LETTERS  {counts}"
+
+
+def _notes(plugin: dict[str, Any]) -> Iterable[str]:
+    if plugin["warm"] is not None:
+        yield f"  {plugin['name']}: on probation; generation {plugin['warm']} is ready to take over again"
+    if held := plugin["held"]:
+        yield f"  {plugin['name']}: {held['kind']} until {held['path']} changes: {held['reason']}"
+    if failing := plugin["failing"]:
+        yield f"  {plugin['name']}: failing, tried again in {failing['retry_s']} s: {failing['reason']}"
 
 
 def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Iterable[str]:

@@ -23,7 +23,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def ask(path: Path, method: str, target: str) -> Any:
-    """Return a daemon's answer. Raises HostdError when none answers on this socket."""
+    """Return a daemon's answer. Raises HostdError when none answers on this socket, or with what it refuses."""
     connection = _UnixConnection(path)
     try:
         connection.request(method, target)
@@ -41,6 +41,8 @@ def ask(path: Path, method: str, target: str) -> Any:
         raise HostdError(str(path), f"the daemon did not answer: {error}", "look at its log") from error
     finally:
         connection.close()
+    if response.status == http.client.CONFLICT:
+        raise HostdError(answer["where"], answer["problem"], answer["remedy"])
     if response.status != http.client.OK:
         raise HostdError(str(path), str(answer.get("error", answer)), "use the hostd that the daemon runs")
     return answer

@@ -10,17 +10,25 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import h11
 
 from hostd import events
+from hostd.errors import HostdError
 
 TIMEOUT_S = 120.0
-Handler = Callable[[], Awaitable[Any]]
+Arguments = dict[str, str]
+"""What a request's query string says: each name once."""
+
+Handler = Callable[[Arguments], Awaitable[Any]]
 
 
 class ControlServer:
-    """Answers `method target` by calling its handler; what that returns is sent as JSON."""
+    """Answers `method path?arguments` by calling its handler; what that returns is sent as JSON.
+
+    A handler raises HostdError for what cannot be done, KeyError for an argument that it needs.
+    """
 
     def __init__(self, path: Path, handlers: dict[tuple[str, str], Handler]) -> None:
         self._path = path
@@ -60,11 +68,22 @@ class ControlServer:
 
     async def _answer(self, request: h11.Request) -> tuple[int, Any]:
         method, target = request.method.decode(), request.target.decode()
-        handler = self._handlers.get((method, target))
+        path, _, query = target.partition("?")
+        handler = self._handlers.get((method, path))
         if handler is None:
             known = ", ".join(f"{verb} {path}" for verb, path in self._handlers)
             return 404, {"error": f"{method} {target} is not known; known are {known}"}
-        return 200, await handler()
+        try:
+            return 200, await handler(dict(parse_qsl(query)))
+        except HostdError as error:
+            return 409, {
+                "error": str(error),
+                "where": error.where,
+                "problem": error.problem,
+                "remedy": error.remedy,
+            }
+        except KeyError as error:
+            return 400, {"error": f"{method} {path} needs the argument {error}; for example {path}?name=csv"}
 
 
 async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:

@@ -1,8 +1,10 @@
 """One read-only snapshot of the daemon: what serves, what is read, what is refused and why."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hostd import clock
+from hostd.past import Hold
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sources.file import FileSource
 from hostd.plugins.catalog import Catalog
@@ -13,6 +15,7 @@ def snapshot(
     *,
     daemon: dict[str, Any],
     catalog: Catalog,
+    holds: Mapping[str, Hold],
     sources: Iterable[FileSource],
     pump: Pump,
     dead_letters: dict[str, int],
@@ -20,7 +23,10 @@ def snapshot(
     """Return the status as JSON values; the shape is part of the interface."""
     return {
         "daemon": daemon,
-        "plugins": [_plugin(generation) for _, generation in sorted(catalog.current.items())],
+        "plugins": [
+            _plugin(generation, catalog.warm.get(name), holds.get(name))
+            for name, generation in sorted(catalog.current.items())
+        ],
         "sources": [_source(source, pump) for source in sorted(sources, key=lambda source: source.name)],
         "refused": [
             {
@@ -37,18 +43,31 @@ def snapshot(
     }
 
 
-def _plugin(generation: Generation) -> dict[str, Any]:
+def _plugin(generation: Generation, warm: Generation | None, hold: Hold | None) -> dict[str, Any]:
+    intensity = generation.crew.intensity
     return {
         "name": generation.plugin,
         "version": generation.version,
         "generation": generation.number,
         "digest": generation.artifact.digest,
         "path": str(generation.artifact.path),
-        "state": generation.state.value,
+        "state": "failing" if intensity.is_failing else generation.state.value,
         "since": generation.since,
         "records": generation.records,
         "rejected": generation.rejected,
         "workers": generation.crew.workers,
+        "warm": warm.number if warm else None,
+        "regressions": generation.regressions,
+        "held": {"kind": hold.kind, "path": hold.path, "reason": hold.reason} if hold else None,
+        "failing": (
+            {
+                "losses": intensity.losses,
+                "reason": intensity.reason,
+                "retry_s": round(intensity.rest_s(clock.monotonic()), 1),
+            }
+            if intensity.is_failing
+            else None
+        ),
     }
 
 

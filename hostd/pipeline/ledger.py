@@ -6,18 +6,19 @@ the sinks are durable: the ledger is never ahead of a sink. All calls block, and
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hostd import clock
 from hostd.errors import StateError
+from hostd.past import Hold, Past
 from hostd.workers.batch import DeadLetter
 
-SCHEMA_VERSION = 1
 MAX_DEAD_BYTES = 64 << 10
 """How many bytes of one dead letter are kept; the rest is in the source, at its offset."""
 
-_SCHEMA = """
+_SCHEMAS = (
+    """
 CREATE TABLE sources (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL,
     device INTEGER NOT NULL, inode INTEGER NOT NULL, offset INTEGER NOT NULL,
@@ -44,7 +45,19 @@ CREATE TABLE dead_letters (
     length INTEGER NOT NULL, raw BLOB NOT NULL, plugin TEXT NOT NULL, generation INTEGER NOT NULL,
     reason TEXT NOT NULL, traceback TEXT NOT NULL, at TEXT NOT NULL
 ) STRICT;
-"""
+""",
+    """
+ALTER TABLE generations ADD COLUMN permanent INTEGER NOT NULL DEFAULT 1;
+CREATE TABLE holds (
+    plugin TEXT PRIMARY KEY, kind TEXT NOT NULL, path TEXT NOT NULL, digest TEXT NOT NULL,
+    generation INTEGER NOT NULL, reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE recent (plugin TEXT PRIMARY KEY, pieces TEXT NOT NULL) STRICT;
+""",
+)
+"""What each version of the schema adds to the one before; a ledger of an older version is brought up to date."""
+
+SCHEMA_VERSION = len(_SCHEMAS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +98,6 @@ class SinkMark:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationRow:
-    """A generation that went live."""
-
-    plugin: str
-    number: int
-    version: str
-    digest: str
-    key: str
-    path: str
-    kept: str
-    since: str
-    records: int = 0
-    rejected: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """What became of one batch: bytes `start` to `source.checkpoint.offset` were parsed by one generation."""
 
@@ -137,8 +134,9 @@ class Ledger:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        if version < SCHEMA_VERSION:
+            news = "".join(_SCHEMAS[version:])
+            self._db.executescript(f"BEGIN; {news} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         if version > SCHEMA_VERSION:
             raise StateError(
                 str(self.path),
@@ -170,21 +168,51 @@ class Ledger:
         """Write a mark, durable on return."""
         self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", _row(mark))
 
-    def last_generations(self) -> list[GenerationRow]:
-        """Return the last generation of each plugin."""
+    def generations(self, most: int) -> list[Past]:
+        """Return the last `most` generations of each plugin, and the last of each that was proven."""
         rows = self._db.execute(
-            "SELECT g.* FROM generations g JOIN (SELECT plugin, max(number) AS number FROM generations GROUP BY plugin)"
-            " USING (plugin, number)"
+            "SELECT * FROM (SELECT g.*, row_number() OVER (PARTITION BY plugin ORDER BY number DESC) AS nth,"
+            " row_number() OVER (PARTITION BY plugin, permanent ORDER BY number DESC) AS nth_alike FROM generations g)"
+            " WHERE nth <= ? OR (permanent AND nth_alike = 1)",
+            (most,),
         )
-        return [GenerationRow(*row) for row in rows]
+        return [replace(Past(*row[:10]), permanent=bool(row[10])) for row in rows]
 
-    def put_generation(self, row: GenerationRow) -> None:
-        """Write that a generation went live, or live again after a restart."""
+    def put_generation(self, row: Past) -> None:
+        """Write that a generation went live, live again after a restart, or that it was proven."""
         self._db.execute(
-            "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (plugin, number)"
-            " DO UPDATE SET path = excluded.path, kept = excluded.kept, since = excluded.since",
+            "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (plugin, number)"
+            " DO UPDATE SET path = excluded.path, kept = excluded.kept, since = excluded.since,"
+            " permanent = max(permanent, excluded.permanent)",
             _row(row),
         )
+
+    def holds(self) -> list[Hold]:
+        """Return all holds."""
+        return [Hold(*row) for row in self._db.execute("SELECT * FROM holds")]
+
+    def put_hold(self, hold: Hold) -> None:
+        """Write a hold, in place of any other of its plugin."""
+        self._db.execute("INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?, ?, ?)", _row(hold))
+
+    def drop_hold(self, plugin: str) -> None:
+        """Remove a plugin's hold."""
+        self._db.execute("DELETE FROM holds WHERE plugin = ?", (plugin,))
+
+    def recent(self) -> dict[str, str]:
+        """Return the recent input that was kept of each plugin."""
+        return dict(self._db.execute("SELECT plugin, pieces FROM recent").fetchall())
+
+    def put_recent(self, pieces: dict[str, str]) -> None:
+        """Write the recent input of some plugins."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.executemany("INSERT OR REPLACE INTO recent VALUES (?, ?)", pieces.items())
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
     def dead_letters(self) -> dict[str, int]:
         """Return how many dead letters there are, by plugin."""
@@ -261,7 +289,7 @@ class Ledger:
         return ranges
 
 
-def _row(record: Checkpoint | SinkMark | GenerationRow) -> tuple[object, ...]:
+def _row(record: Checkpoint | SinkMark | Past | Hold) -> tuple[object, ...]:
     return tuple(_stored(getattr(record, name)) for name in record.__slots__)
 
 

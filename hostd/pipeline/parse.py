@@ -2,6 +2,7 @@
 
 A batch that loses its worker is tried once more on a fresh one, then cut in halves until the records that kill or
 hang are alone; those are dead letters. When another generation goes live meanwhile, it gets the batch as a whole.
+While the current one is on probation, a batch that it fails goes to the proven one, as a whole too.
 """
 
 import asyncio
@@ -9,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contract.framing import Framing
-from hostd import events
+from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.pipeline.serving import Generation
 from hostd.workers.batch import Batch, DeadLetter, Yield
+from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Pool
 
 SHORTEST_TIME_S = 1.0
@@ -24,6 +26,18 @@ INNOCENT_PAUSE_S = 0.02
 Current = Callable[[], Generation | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """What to do with a batch that fails while its generation is on probation.
+
+    `warm()` is the proven generation that is kept ready, and `on_regression(plugin, generation, batch, reason)` is told
+    of a batch that only that one parses.
+    """
+
+    warm: Current
+    on_regression: Callable[[str, int, Batch, str], None]
+
+
 class NotServedError(Exception):
     """No generation serves the batch as it was cut: it must be cut, or routed, again."""
 
@@ -32,7 +46,9 @@ class _OvertakenError(Exception):
     """Another generation has gone live meanwhile."""
 
 
-async def parse(batch: Batch, framing: Framing, current: Current, pool: Pool) -> tuple[Generation, Yield]:
+async def parse(
+    batch: Batch, framing: Framing, current: Current, pool: Pool, fallback: Fallback | None = None
+) -> tuple[Generation, Yield]:
     """Return what `batch` yields and the one generation that made all of it.
 
     Raises NotServedError, and GenerationBrokenError when its generation can start no worker any more.
@@ -42,8 +58,15 @@ async def parse(batch: Batch, framing: Framing, current: Current, pool: Pool) ->
         try:
             generation, result = await task.attempt(batch)
             if isinstance(result, WorkerLostError):
+                note_loss(generation, result.reason)
                 _say_retried(generation, batch, result.reason)
                 _, result = await task.attempt(batch, generation)
+            elif generation.crew.intensity.succeeded(clock.monotonic()):
+                events.emit(events.GENERATION_RECOVERED, plugin=generation.plugin, generation=generation.number)
+            if fallback is not None and (isinstance(result, WorkerLostError) or result.dead):
+                proven, better = await task.fall_back(batch, generation, result, fallback)
+                if better is not None:
+                    return proven, better
             if isinstance(result, WorkerLostError):
                 result = join(await task.halve(batch, generation, result.reason))
         except _OvertakenError:
@@ -82,6 +105,24 @@ class _Task:
                         return generation, lost
             await asyncio.sleep(INNOCENT_PAUSE_S * losses)  # whatever it was, give it time to pass
 
+    async def fall_back(
+        self, batch: Batch, generation: Generation, result: Yield | WorkerLostError, fallback: Fallback
+    ) -> tuple[Generation, Yield | None]:
+        """Have the proven generation parse what the one on probation failed; None where it is no better at it."""
+        proven = fallback.warm()
+        if proven is None or proven is generation or proven.framing != self.framing:
+            return generation, None
+        try:
+            async with self.pool.slots.take():
+                better = await proven.crew.parse(batch)
+        except (WorkerLostError, GenerationBrokenError):
+            return generation, None  # the failure that counts is the other one, and it is logged
+        if not isinstance(result, WorkerLostError) and len(better.dead) >= len(result.dead):
+            return generation, None
+        reason = result.reason if isinstance(result, WorkerLostError) else result.dead[0].reason
+        fallback.on_regression(generation.plugin, generation.number, batch, reason)
+        return proven, better
+
     async def halve(self, batch: Batch, generation: Generation, reason: str) -> list[Yield]:
         """Parse a batch that loses its worker in ever smaller parts; a record that does so alone is dead."""
         starts = self.framing.starts(batch.data)
@@ -117,6 +158,21 @@ def join(parts: list[Yield]) -> Yield:
         dead=tuple(letter for part in parts for letter in part.dead),
         said=tuple(line for part in parts for line in part.said),
     )
+
+
+def note_loss(generation: Generation, reason: str) -> None:
+    """Count a batch that lost its worker; past what is allowed, the generation is failing."""
+    intensity = generation.crew.intensity
+    retry_s = intensity.lost(clock.monotonic(), reason)
+    if retry_s is not None:
+        events.emit(
+            events.GENERATION_FAILING,
+            plugin=generation.plugin,
+            generation=generation.number,
+            losses=intensity.losses,
+            reason=reason,
+            retry_s=retry_s,
+        )
 
 
 def _say_retried(generation: Generation, batch: Batch, reason: str) -> None:

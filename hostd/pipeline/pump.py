@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hostd import events
+from contract.framing import Framing
+from hostd import clock, events
 from hostd.pipeline.budget import Budget
 from hostd.pipeline.commit import Committer, Entry
 from hostd.pipeline.framing import NOT_YET, Cut, next_cut
 from hostd.pipeline.ledger import Checkpoint, Result, SourceRow
-from hostd.pipeline.parse import NotServedError, parse
+from hostd.pipeline.parse import Fallback, NotServedError, note_loss, parse
 from hostd.pipeline.routing import Route, route
 from hostd.pipeline.serving import Catalog, Generation
 from hostd.pipeline.sources.file import HEAD_BYTES, FileSource
@@ -59,7 +60,11 @@ class _Flow:
 
 
 class Pump:
-    """Moves bytes. `on_rewritten` and `on_ended` tell the owner of the sources what became of one."""
+    """Moves bytes.
+
+    `on_rewritten` tells the owner of the sources what became of one, `on_parsed` gets every batch that was parsed, and
+    `on_regression` every one that only the proven generation parses.
+    """
 
     def __init__(
         self,
@@ -69,6 +74,8 @@ class Pump:
         committer: Committer,
         memory_bytes: int,
         on_rewritten: Callable[[FileSource], None],
+        on_parsed: Callable[[str, Framing, Batch], None],
+        on_regression: Callable[[str, int, Batch, str], None],
         tasks: Tasks,
         final: bool = False,
     ) -> None:
@@ -77,6 +84,8 @@ class Pump:
         self._committer = committer
         self._budget = Budget(memory_bytes)
         self._on_rewritten = on_rewritten
+        self._on_parsed = on_parsed
+        self._on_regression = on_regression
         self._final = final
         self._tasks = tasks
         self._window = 2 * pool.slots.capacity
@@ -176,6 +185,10 @@ class Pump:
             generation = self._generation_for(flow)
             if generation is None:
                 return
+            rest_s = 0.0 if self._final else generation.crew.intensity.rest_s(clock.monotonic())
+            if rest_s:
+                self._wake_later(flow, rest_s)
+                return
             framing, limits = generation.framing, generation.manifest.limits
             final = self._final or source.has_ended()
             if not source.find_header(framing, final=final):
@@ -208,7 +221,13 @@ class Pump:
             return generation, Yield(0, b"", (DeadLetter(cut.start, cut.data, reason, ""),))
         batch = Batch(source.name, cut.start, source.header, cut.data)
         plugin = generation.plugin
-        return await parse(batch, generation.framing, lambda: self._catalog.current.get(plugin), self._pool)
+        fallback = Fallback(lambda: self._catalog.warm.get(plugin), self._on_regression)
+        generation, result = await parse(
+            batch, generation.framing, lambda: self._catalog.current.get(plugin), self._pool, fallback
+        )
+        if result.records:
+            self._on_parsed(plugin, generation.framing, batch)
+        return generation, result
 
     async def _deliver(self, flow: _Flow, pending: deque[_Work]) -> None:
         """Wait for the oldest batch and hand its result on; if it cannot be parsed now, read it again later."""
@@ -222,7 +241,7 @@ class Pump:
             return
         except GenerationBrokenError as error:
             self._abandon(flow, pending)
-            events.emit(events.SOURCE_UNREADABLE, source=flow.source.name, reason=str(error))
+            self._note_broken(flow, work.plugin, str(error))
             await asyncio.sleep(BROKEN_RETRY_S)
             flow.woken = True
             return
@@ -233,6 +252,13 @@ class Pump:
             return
         pending.popleft()
         self._submit(flow.source, work, generation, result)
+
+    def _note_broken(self, flow: _Flow, plugin: str, reason: str) -> None:
+        """A generation that could be started before no longer can: that is a loss like any other."""
+        generation = self._catalog.current.get(plugin)
+        if generation is not None:
+            note_loss(generation, reason)
+        events.emit(events.SOURCE_UNPARSED, source=flow.source.name, plugin=plugin, reason=reason)
 
     def _submit(self, source: FileSource, work: _Work, generation: Generation, result: Yield) -> None:
         who = {"plugin": generation.plugin, "generation": generation.number, "source": source.name}

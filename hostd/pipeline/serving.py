@@ -39,3 +39,8 @@ class Catalog(Protocol):
     def current(self) -> Mapping[str, Generation]:
         """The current generation by plugin name."""
         ...
+
+    @property
+    def warm(self) -> Mapping[str, Generation]:
+        """By plugin name the proven generation that takes what the current one fails, while that is on probation."""
+        ...

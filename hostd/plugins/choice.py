@@ -1,11 +1,12 @@
 """Which artifact should serve each name: pure, so that every case is a test."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hostd.errors import Refusal, Stage
+from hostd.past import ROLLED_BACK, Hold
 from hostd.plugins.artifact import Artifact
 from hostd.plugins.generation import generation_key
 from hostd.plugins.inventory import Known
@@ -13,11 +14,15 @@ from hostd.plugins.inventory import Known
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What should be current for a name: an artifact with options, and when it was first seen (monotonic)."""
+    """What should be current for a name: an artifact with options, and when it was first seen (monotonic).
+
+    `decided` says that an operator, or a probation, has decided it: it is neither tried nor on probation.
+    """
 
     artifact: Artifact
     options: dict[str, Any] | None
     seen_at: float
+    decided: bool = False
 
     @property
     def key(self) -> str:
@@ -27,39 +32,108 @@ class Want:
 
 @dataclass(slots=True)
 class Choice:
-    """The wants by name, and what is set aside: a stand-by, or in conflict with what serves."""
+    """The wants by name; what is set aside, as a stand-by or in conflict with what serves; and holds that ended."""
 
     wants: dict[str, Want] = field(default_factory=dict)
     standby: list[tuple[Artifact, Refusal]] = field(default_factory=list)
     conflicts: list[tuple[Artifact, Refusal]] = field(default_factory=list)
+    released: list[tuple[Hold, str]] = field(default_factory=list)
 
 
-def choose(
-    files: Iterable[Known],
-    in_service: dict[str, Path],
-    options: dict[str, dict[str, Any]],
-    is_refused: Callable[[Want], bool],
-) -> Choice:
-    """Choose for every name among `files`: the highest version that was not refused.
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is chosen from.
 
-    Of two files with one version that at `in_service` stays.
+    `files` is what lies in the folder, `serving` what is in service, by name. `kept(name)` is the artifact of the last
+    generation that was proven, for a name that nothing serves, and `held(hold)` the one that a hold names; None where
+    its bytes are lost. `is_refused(key)` tells what cannot serve.
+    """
+
+    files: Mapping[Path, Known]
+    serving: Mapping[str, Artifact]
+    holds: Mapping[str, Hold]
+    options: Mapping[str, dict[str, Any]]
+    is_refused: Callable[[str], bool]
+    last_paths: Mapping[str, Path]
+    kept: Callable[[str], Artifact | None]
+    held: Callable[[Hold], Artifact | None]
+
+
+def choose(facts: Facts) -> Choice:
+    """Choose for every name the highest version that was not refused, unless a hold says otherwise.
+
+    Of two files with one version the one in service stays. What serves, or did before a restart, goes on while its
+    own file holds something that cannot serve.
     """
     choice = Choice()
-    by_name: dict[str, list[tuple[Artifact, float]]] = {}
-    for known in files:
-        if known.artifact is not None:
-            by_name.setdefault(known.artifact.manifest.name, []).append((known.artifact, known.seen_at))
-    for name, group in by_name.items():
-        present = in_service.get(name)
-        group.sort(key=lambda entry: str(entry[0].path))
-        group.sort(key=lambda entry: (entry[0].manifest.parsed_version, entry[0].path == present), reverse=True)
-        wants = [Want(artifact, options.get(name), seen_at) for artifact, seen_at in group]
-        chosen = next((want for want in wants if not is_refused(want)), None)
+    for name, group in _by_name(facts).items():
+        wants = [Want(artifact, facts.options.get(name), seen_at) for artifact, seen_at in group]
+        hold = facts.holds.get(name)
+        if hold is not None and (why := _why_released(hold, facts.files, wants)):
+            choice.released.append((hold, why))
+            hold = None
+        if hold is not None and (held := facts.held(hold)) is not None:
+            choice.wants[name] = Want(held, facts.options.get(name), 0.0, decided=True)
+            continue
+        chosen = next((want for want in wants if not facts.is_refused(want.key)), None)
         if chosen is not None:
             choice.wants[name] = chosen
         for want in wants[1:]:
             _set_aside(choice, want.artifact, wants[0].artifact)
+    _keep_what_serves(choice, facts)
     return choice
+
+
+def _by_name(facts: Facts) -> dict[str, list[tuple[Artifact, float]]]:
+    """Return the artifacts that lie in the folder by name, the best first; names that are held too."""
+    groups: dict[str, list[tuple[Artifact, float]]] = {name: [] for name in facts.holds}
+    for known in facts.files.values():
+        if known.artifact is not None:
+            groups.setdefault(known.artifact.manifest.name, []).append((known.artifact, known.seen_at))
+    for name, group in groups.items():
+        serving = facts.serving.get(name)
+        present = serving.path if serving else facts.last_paths.get(name)
+        group.sort(key=lambda entry: str(entry[0].path))
+        group.sort(key=lambda entry: (_version(entry[0]), entry[0].path == present), reverse=True)
+    return groups
+
+
+def _why_released(hold: Hold, files: Mapping[Path, Known], wants: list[Want]) -> str | None:
+    """Return why a hold ends, or None while it holds. A file that is broken now is not yet another one."""
+    path = Path(hold.path)
+    known = files.get(path)
+    if known is None:
+        return f"{path.name} was removed"
+    if known.artifact is not None and known.artifact.digest != hold.digest:
+        return f"{path.name} has changed"
+    if hold.kind == ROLLED_BACK and known.artifact is not None:
+        higher = [want.artifact for want in wants if _version(want.artifact) > _version(known.artifact)]
+        if higher:
+            return f"{higher[0].path.name} has a higher version"
+    return None
+
+
+def _version(artifact: Artifact) -> Any:
+    return artifact.manifest.parsed_version
+
+
+def _keep_what_serves(choice: Choice, facts: Facts) -> None:
+    for name, path in {**facts.last_paths, **{name: each.path for name, each in facts.serving.items()}}.items():
+        known = facts.files.get(path)
+        if known is None or not _cannot_serve(name, known, facts):
+            continue
+        serving = facts.serving.get(name)
+        if serving is None and name not in choice.wants:
+            serving = facts.kept(name)
+        if serving is not None and not (name in choice.wants and choice.wants[name].decided):
+            choice.wants[name] = Want(serving, facts.options.get(name), known.seen_at)
+
+
+def _cannot_serve(name: str, known: Known, facts: Facts) -> bool:
+    if known.artifact is None:
+        return True
+    key = generation_key(known.artifact, facts.options.get(name))
+    return known.artifact.manifest.name == name and facts.is_refused(key)
 
 
 def _set_aside(choice: Choice, artifact: Artifact, live: Artifact) -> None:

@@ -13,12 +13,16 @@ from hostd.workers.pool import Crew
 
 
 class State(StrEnum):
-    """Where a generation stands."""
+    """Where a generation stands. In service are `current`, on probation, and `permanent`, proven."""
 
     CHECKED = "checked"
     PREPARED = "prepared"
     STARTED = "started"
+    TRIED = "tried"
     CURRENT = "current"
+    PERMANENT = "permanent"
+    WARM = "warm"
+    ROLLED_BACK = "rolled back"
     DRAINING = "draining"
     RETIRED = "retired"
     REFUSED = "refused"
@@ -27,8 +31,12 @@ class State(StrEnum):
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.CHECKED: frozenset({State.PREPARED, State.REFUSED}),
     State.PREPARED: frozenset({State.STARTED, State.REFUSED}),
-    State.STARTED: frozenset({State.CURRENT, State.REFUSED}),
-    State.CURRENT: frozenset({State.DRAINING}),
+    State.STARTED: frozenset({State.TRIED, State.REFUSED}),
+    State.TRIED: frozenset({State.CURRENT}),
+    State.CURRENT: frozenset({State.PERMANENT, State.ROLLED_BACK, State.DRAINING}),
+    State.PERMANENT: frozenset({State.WARM, State.DRAINING}),
+    State.WARM: frozenset({State.PERMANENT, State.DRAINING}),
+    State.ROLLED_BACK: frozenset({State.DRAINING}),
     State.DRAINING: frozenset({State.RETIRED}),
     State.RETIRED: frozenset(),
     State.REFUSED: frozenset(),
@@ -55,8 +63,10 @@ class Generation:
     framing: Framing
     state: State = State.CHECKED
     since: str = field(default_factory=clock.timestamp)
+    made_at: float = field(default_factory=clock.monotonic)
     records: int = 0
     rejected: int = 0
+    regressions: int = 0
 
     @property
     def manifest(self) -> Manifest:

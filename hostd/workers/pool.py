@@ -13,6 +13,7 @@ from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
 from hostd.workers.batch import Batch, Yield
+from hostd.workers.intensity import Intensity
 from hostd.workers.launch import SHARED, Launched, Place
 from hostd.workers.nursery import Nursery
 from hostd.workers.peer import EXIT_TIMEOUT_S, Worker
@@ -29,6 +30,7 @@ class Crew:
         self, pool: "Pool", nursery: Nursery, place: Place, load: wire.Load, time_s: float, generation: int
     ) -> None:
         self._pool = pool
+        self.intensity = Intensity(pool.losses, pool.losses_window_s)
         self._nursery = nursery
         self._place = place
         self._load = load
@@ -251,15 +253,29 @@ class Crew:
 
 
 class Pool:
-    """All workers of the daemon, by the place that they are in; `launched` is the shared place's zygote, if it runs."""
+    """All workers of the daemon, by the place that they are in; `launched` is the shared place's zygote, if it runs.
 
-    def __init__(self, busy: int, idle_s: float, launched: Launched | None = None, *, handoff_s: float = 0.25) -> None:
+    A generation that loses its worker with more than `losses` batches within `losses_window_s` is failing.
+    """
+
+    def __init__(
+        self,
+        busy: int,
+        idle_s: float,
+        launched: Launched | None = None,
+        *,
+        handoff_s: float = 0.25,
+        losses: int = 5,
+        losses_window_s: float = 60.0,
+    ) -> None:
         # Each worker that parses has the next batch in its other inbox.
         self.slots = Slots(busy * wire.DEPTH, handoff_s)
         self.busy_limit = busy
         self.busy = 0
         self.handoff_s = handoff_s
         self.idle_s = idle_s
+        self.losses = losses
+        self.losses_window_s = losses_window_s
         self._nurseries = {SHARED: Nursery(SHARED, launched)}
         self._crews: Counter[Place] = Counter()
 

@@ -12,16 +12,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from hostd.control.client import ask
-from hostd.control.server import ControlServer, short_name
+from hostd.control.server import Arguments, ControlServer, short_name
 from hostd.errors import HostdError
 
 
-async def answer() -> Any:
+async def answer(_: Arguments) -> Any:
     """Answer like a daemon."""
     return {"name": "é", "list": [1, None]}
 
 
-async def fail() -> Any:
+async def fail(_: Arguments) -> Any:
     """Fail like a handler with an operating system error."""
     raise OSError("disk is gone")
 

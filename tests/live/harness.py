@@ -125,11 +125,14 @@ class Home:
         kept.pop("HOSTD_CONFIG", None)
         return {**kept, "TMPDIR": str(self._temporary)}
 
-    def configure(self, more: str = "", *, paths: Iterable[str] = ("logs/**/*",), level: str = "debug") -> None:
-        """Write hostd.toml, in one step."""
+    def configure(
+        self, more: str = "", *, paths: Iterable[str] = ("logs/**/*",), level: str = "debug", probation_s: float = 0
+    ) -> None:
+        """Write hostd.toml, in one step. Without probation what was taken over from is retired at once."""
         globs = ", ".join(f'"{path}"' for path in paths)
         text = (
-            f'[plugins]\nfolder = "plugins.d"\n\n[[sources]]\npaths = [{globs}]\n\n'
+            f'[plugins]\nfolder = "plugins.d"\nprobation = {{ length_s = {probation_s:g} }}\n\n'
+            f"[[sources]]\npaths = [{globs}]\n\n"
             '[[sinks]]\nkind = "ndjson"\nfolder = "out"\n\n[state]\nfolder = "state"\n\n'
             f'[log]\nformat = "json"\nlevel = "{level}"\n\n{more}'
         )

@@ -247,7 +247,7 @@ def test_status_shows_what_serves_what_is_read_and_what_is_refused(serving: Daem
     rows = [line.split() for line in lines]
     assert rows[2] == ["PLUGIN", "VERSION", "GENERATION", "STATE", "SINCE", "RECORDS", "REJECTED", "WORKERS", "DIGEST"]
     lines_row = next(row for row in rows if row[:1] == ["lines"])
-    assert lines_row[:4] == ["lines", "1.0.0", "1", "current"]
+    assert lines_row[:4] == ["lines", "1.0.0", "1", "permanent"]
     assert lines_row[5:8] == ["1", "0", "1"]
     assert ["logs/a.log", "lines", "2", "2"] in rows
     assert ["logs/b.unknown", "-", "0", "6"] in rows
@@ -269,7 +269,7 @@ def test_status_json_has_stable_keys(serving: Daemon) -> None:
     (served,) = status["plugins"]
     keys = {"name", "version", "generation", "digest", "state", "since", "records", "rejected", "workers"}
     assert keys <= served.keys()
-    assert (served["name"], served["generation"], served["state"]) == ("lines", 1, "current")
+    assert (served["name"], served["generation"], served["state"]) == ("lines", 1, "permanent")
     assert len(served["digest"]) == 64
     parsed, waiting = status["sources"]
     assert {"name", "plugin", "offset", "size"} <= parsed.keys()

@@ -170,7 +170,7 @@ def test_going_back_to_the_bytes_in_service_is_no_swap(serving: Daemon) -> None:
     serving.wait("nothing is refused", lambda: not serving.rescan() and not serving.status()["refused"])
     status = serving.plugin("lines")
     assert status is not None
-    assert (status["generation"], status["state"]) == (1, "current")
+    assert (status["generation"], status["state"]) == (1, "permanent")
 
 
 def test_the_misbehaving_examples_are_refused_each_by_what_is_wrong(home: Home) -> None:

@@ -1,9 +1,11 @@
 """Unloading is real: a hundred swaps leave no process, descriptor, thread, file or memory behind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+
+from hostd.plugins.history import KEPT_GENERATIONS
 
 from .harness import Daemon, Home, plugin, wheel
 
@@ -74,9 +76,9 @@ def swap_again_and_again(home: Home, count: int) -> None:
     assert [record["by"] for record in records] == [f"{number}.0.0" for number in range(1, count + 1)]
 
 
-def settled(daemon: Daemon) -> Held:
-    """Return what is held once the retired generation's copy is gone and one worker is left."""
-    daemon.wait("one private copy", lambda: held(daemon).artifacts == 1)
+def settled(daemon: Daemon, copies: int = KEPT_GENERATIONS) -> Held:
+    """Return what is held once one worker is left, and copies of only the generations that can be gone back to."""
+    daemon.wait(f"{copies} private copies", lambda: held(daemon).artifacts == copies)
     daemon.wait("daemon, zygote, one worker", lambda: held(daemon).processes == 3 and held(daemon).children == 1)
     daemon.wait("the next worker is forked ahead", lambda: len(daemon.home.spares()) == 1)
     return held(daemon)
@@ -99,30 +101,30 @@ def test_refused_candidates_leave_nothing_behind(home: Home) -> None:
     home.append("a.log", "1")
     daemon = home.start()
     daemon.wait_records("lines", 1)
-    before = settled(daemon)
+    before = settled(daemon, copies=1)
     for number in range(40):
         code = f"raise RuntimeError('{number}')\n" if number % 2 else f"def broken_{number}(:\n"
         home.drop("lines.py", plugin(code=code))
         daemon.wait_event("artifact.refused", count=number + 1)
     home.drop("lines.py", plugin())
     daemon.wait("nothing is refused", lambda: not daemon.rescan() and not daemon.status()["refused"])
-    assert settled(daemon) == before
+    assert settled(daemon, copies=1) == before
 
 
 def test_wheels_leave_nothing_behind(home: Home) -> None:
-    """Twenty wheels, one after the other in place of the last: one unpacked copy is left."""
+    """Twenty wheels, one after the other in place of the last: copies are left of those that can be gone back to."""
     name, content = wheel()
     home.drop(name, content)
     home.append("a.log", "1")
     daemon = home.start()
     daemon.wait_records("lines", 1)
-    before = settled(daemon)
+    before = settled(daemon, copies=1)
     for number in range(2, 21):
         (home.plugins / name).unlink()
         name, content = wheel(version=f"{number}.0.0")
         home.drop(name, content)
         daemon.wait_event("generation.retired", plugin="lines", generation=number - 1)
-    assert settled(daemon) == before
+    assert settled(daemon) == replace(before, artifacts=KEPT_GENERATIONS)
 
 
 def test_idle_workers_end(home: Home) -> None:
@@ -135,7 +137,7 @@ def test_idle_workers_end(home: Home) -> None:
     daemon.wait("no worker is left", lambda: not daemon.workers())
     status = daemon.plugin("lines")
     assert status is not None
-    assert (status["state"], status["workers"]) == ("current", 0)
+    assert (status["state"], status["workers"]) == ("permanent", 0)
     home.append("a.log", "2")
     daemon.wait_records("lines", 2)
     assert not daemon.seen("worker.exited")

@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostd.errors import StateError
-from hostd.pipeline.ledger import MAX_DEAD_BYTES, SCHEMA_VERSION, GenerationRow, Ledger, Result, SinkMark
+from hostd.past import Hold, Past
+from hostd.pipeline.ledger import (
+    _SCHEMAS,
+    MAX_DEAD_BYTES,
+    SCHEMA_VERSION,
+    Ledger,
+    Result,
+    SinkMark,
+)
 from hostd.workers.batch import DeadLetter
 from tests.pipeline.build import result, row
 
@@ -116,7 +124,7 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     first = Ledger(path)
     mark = SinkMark("out", "demo", 7, 1, 2**40)
-    generation = GenerationRow("demo", 2, "1.0", "abc", "abc:{}", "demo.py", "kept", "now")
+    generation = Past("demo", 2, "1.0", "abc", "abc:{}", "demo.py", "kept", "now")
     first.put_generation(replace(generation, number=1))
     first.put_generation(generation)
     first.commit([result(0, 5, generation=2, lines=b"{}\n{}\n", dead=(DeadLetter(3, b"x", "why", ""),))], [mark])
@@ -126,10 +134,57 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     assert second.sink_mark("out", "demo") == mark
     assert second.sink_mark("out", "other") is None
     assert second.sink_processors("out") == ["demo"]
-    assert second.last_generations() == [replace(generation, records=2, rejected=1)]
-    second.put_generation(replace(generation, since="later"))
-    assert second.last_generations() == [replace(generation, records=2, rejected=1, since="later")]
+    counted = replace(generation, records=2, rejected=1)
+    assert second.generations(1) == [counted]
+    second.put_generation(replace(generation, since="later", permanent=True))
+    assert second.generations(1) == [replace(counted, since="later", permanent=True)]
+    second.put_generation(replace(generation, since="now"))
+    assert second.generations(1) == [replace(counted, permanent=True)], "what was proven stays so"
     second.close()
+
+
+def test_the_last_generations_and_the_last_proven_one_are_remembered(ledger: Ledger) -> None:
+    """The rest of a long history is not needed to go back, or to start."""
+    for number in range(1, 10):
+        ledger.put_generation(
+            Past("demo", number, "1", "abc", "abc:{}", "demo.py", "kept", "now", permanent=number in (2, 3))
+        )
+    ledger.put_generation(Past("other", 1, "1", "abc", "abc:{}", "other.py", "kept", "now"))
+    found = sorted((row.plugin, row.number) for row in ledger.generations(2))
+    assert found == [("demo", 3), ("demo", 8), ("demo", 9), ("other", 1)]
+
+
+def test_holds_and_recent_input_survive(tmp_path: Path) -> None:
+    """One of each for a plugin; the last counts."""
+    path = tmp_path / "ledger.db"
+    first = Ledger(path)
+    hold = Hold("demo", "pinned", "demo.py", "abc", 2, "why")
+    first.put_hold(replace(hold, plugin="other"))
+    first.put_hold(hold)
+    first.put_hold(replace(hold, generation=3))
+    first.drop_hold("other")
+    first.put_recent({"demo": "[1]", "other": "[2]"})
+    first.put_recent({"demo": "[3]"})
+    first.close()
+    second = Ledger(path)
+    assert second.holds() == [replace(hold, generation=3)]
+    assert second.recent() == {"demo": "[3]", "other": "[2]"}
+    second.close()
+
+
+def test_a_ledger_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """What it holds stays; its generations count as proven."""
+    path = tmp_path / "ledger.db"
+    with sqlite3.connect(path) as db:
+        db.executescript(f"{_SCHEMAS[0]} PRAGMA user_version = 1;")
+        db.execute("INSERT INTO generations VALUES ('demo', 4, '1', 'abc', 'abc:{}', 'demo.py', 'kept', 'now', 7, 1)")
+    db.close()
+    ledger = Ledger(path)
+    assert ledger.generations(1) == [
+        Past("demo", 4, "1", "abc", "abc:{}", "demo.py", "kept", "now", 7, 1, permanent=True)
+    ]
+    assert ledger.holds() == []
+    ledger.close()
 
 
 def test_a_huge_dead_letter_is_kept_in_part_with_its_length(ledger: Ledger) -> None:

@@ -13,31 +13,69 @@ from hostd.workers.pool import Pool
 from tests.build import artifact, manifest
 
 
-def started(tmp_path: Path, number: int) -> Generation:
-    """Return a generation that has proven itself."""
+def tried(tmp_path: Path, number: int) -> Generation:
+    """Return a generation that may be switched to."""
 
     async def build() -> Generation:
         return make(number, artifact(tmp_path), None, "", Pool(1, 1.0))
 
     generation = asyncio.run(build())
-    generation.state = State.STARTED
+    generation.state = State.TRIED
     return generation
 
 
-def test_switch_moves_the_pointer_and_drains_what_it_takes_over_from(tmp_path: Path) -> None:
-    """Listeners are told after the change, once for each."""
-    catalog, first, second = Catalog(), started(tmp_path, 1), started(tmp_path, 2)
+def proven(tmp_path: Path, catalog: Catalog, number: int) -> Generation:
+    """Return a generation that is in service and permanent."""
+    generation = tried(tmp_path, number)
+    catalog.switch(generation)
+    catalog.confirm("demo")
+    return generation
+
+
+def test_switch_moves_the_pointer_and_keeps_the_proven_one_warm(tmp_path: Path) -> None:
+    """Listeners are told after the change, once for each; confirming changes no pointer."""
+    catalog, first, second = Catalog(), tried(tmp_path, 1), tried(tmp_path, 2)
     told: list[tuple[int, int]] = []
     catalog.on_change(lambda: told.append((catalog.epoch, catalog.current["demo"].number)))
     assert catalog.switch(first) is None
-    assert catalog.switch(second) is first
-    assert (first.state, second.state) == (State.DRAINING, State.CURRENT)
+    assert catalog.confirm("demo") is None
+    assert catalog.switch(second) is None
+    assert (first.state, second.state) == (State.WARM, State.CURRENT)
+    assert catalog.warm == {"demo": first}
     assert told == [(1, 1), (2, 2)]
+    assert catalog.confirm("demo") is first
+    assert (first.state, second.state) == (State.DRAINING, State.PERMANENT)
+    assert catalog.warm == {}
+    assert told == [(1, 1), (2, 2)]
+
+
+def test_a_third_takes_over_from_one_on_probation_and_the_proven_one_stays_warm(tmp_path: Path) -> None:
+    """What never proved itself is not what to go back to."""
+    catalog = Catalog()
+    first = proven(tmp_path, catalog, 1)
+    second, third = tried(tmp_path, 2), tried(tmp_path, 3)
+    catalog.switch(second)
+    assert catalog.switch(third) is second
+    assert (first.state, second.state, third.state) == (State.WARM, State.DRAINING, State.CURRENT)
+    assert catalog.warm == {"demo": first}
+
+
+def test_going_back_makes_the_warm_one_permanent_again(tmp_path: Path) -> None:
+    """Nothing has to be started, and the one that failed leaves."""
+    catalog = Catalog()
+    first = proven(tmp_path, catalog, 1)
+    second = tried(tmp_path, 2)
+    catalog.switch(second)
+    epoch = catalog.epoch
+    assert catalog.go_back("demo") is second
+    assert (first.state, second.state) == (State.PERMANENT, State.ROLLED_BACK)
+    assert (catalog.current, catalog.warm) == ({"demo": first}, {})
+    assert catalog.epoch == epoch + 1
 
 
 def test_switch_to_what_has_not_proven_itself_changes_nothing(tmp_path: Path) -> None:
     """A candidate that was refused cannot displace what serves."""
-    catalog, first, second = Catalog(), started(tmp_path, 1), started(tmp_path, 2)
+    catalog, first, second = Catalog(), tried(tmp_path, 1), tried(tmp_path, 2)
     catalog.switch(first)
     second.state = State.REFUSED
     with pytest.raises(TransitionError):
@@ -49,13 +87,23 @@ def test_switch_to_what_has_not_proven_itself_changes_nothing(tmp_path: Path) ->
 
 def test_withdraw_takes_out_of_service_once(tmp_path: Path) -> None:
     """A second call finds nothing and tells nobody."""
-    catalog, first = Catalog(), started(tmp_path, 1)
+    catalog, first = Catalog(), tried(tmp_path, 1)
     catalog.switch(first)
-    assert catalog.withdraw("demo") is first
+    assert catalog.withdraw("demo") == [first]
     assert first.state is State.DRAINING
-    assert catalog.withdraw("demo") is None
+    assert catalog.withdraw("demo") == []
     assert catalog.current == {}
     assert catalog.epoch == 2
+
+
+def test_withdraw_takes_the_warm_one_too(tmp_path: Path) -> None:
+    """Nothing of the plugin serves afterwards."""
+    catalog = Catalog()
+    first = proven(tmp_path, catalog, 1)
+    second = tried(tmp_path, 2)
+    catalog.switch(second)
+    assert catalog.withdraw("demo") == [second, first]
+    assert (catalog.current, catalog.warm) == ({}, {})
 
 
 def test_what_is_expected_is_no_longer_once_it_serves_or_will_not_come(tmp_path: Path) -> None:
@@ -65,7 +113,7 @@ def test_what_is_expected_is_no_longer_once_it_serves_or_will_not_come(tmp_path:
     catalog.expect(manifest("other"))
     assert set(catalog.coming) == {"demo", "other"}
     assert catalog.epoch == 0
-    catalog.switch(started(tmp_path, 1))
+    catalog.switch(tried(tmp_path, 1))
     assert set(catalog.coming) == {"other"}
     catalog.unexpect("other")
     assert catalog.coming == {}

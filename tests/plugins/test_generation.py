@@ -16,9 +16,17 @@ ALLOWED = {
     ("checked", "refused"),
     ("prepared", "started"),
     ("prepared", "refused"),
-    ("started", "current"),
+    ("started", "tried"),
     ("started", "refused"),
+    ("tried", "current"),
+    ("current", "permanent"),
+    ("current", "rolled back"),
     ("current", "draining"),
+    ("permanent", "warm"),
+    ("permanent", "draining"),
+    ("warm", "permanent"),
+    ("warm", "draining"),
+    ("rolled back", "draining"),
     ("draining", "retired"),
 }
 

@@ -1,0 +1,26 @@
+"""Keep the generation of a plugin that serves now, whatever else arrives, until its own file changes."""
+
+import argparse
+from urllib.parse import quote
+
+from hostd import config
+from hostd.control import client
+from hostd.state import StateFolder
+
+EPILOG = """examples:
+  hostd pin csv
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("name", metavar="NAME", help="the plugin's name")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Ask, wait, print."""
+    settings = config.load(config.find(options.config))
+    answer = client.ask(StateFolder(settings.state.folder).socket, "POST", f"/pin?name={quote(options.name)}")
+    for change in answer["changes"]:
+        print(change)  # noqa: T201
+    return 0

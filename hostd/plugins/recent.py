@@ -1,0 +1,89 @@
+"""The recent real input of each plugin, bounded: what a new version is tried with before it goes live.
+
+Pieces are whole records' bytes as they were handed to a worker, small enough to be parsed again in no time.
+"""
+
+import base64
+import json
+from collections import deque
+from dataclasses import replace
+
+from contract.framing import Framing
+from hostd import clock
+from hostd.workers.batch import Batch
+
+PIECE_BYTES = 8 << 10
+MAX_PIECES = 64
+EVERY_S = 0.25
+"""A plugin under load has a piece taken this often: what is recent, not what is all."""
+
+
+class Recent:
+    """Up to `keep_bytes` of input for each plugin."""
+
+    def __init__(self, keep_bytes: int) -> None:
+        self.keep_bytes = keep_bytes
+        self._pieces: dict[str, deque[Batch]] = {}
+        self._taken_at: dict[str, float] = {}
+        self._changed: set[str] = set()
+
+    def note(self, plugin: str, framing: Framing, batch: Batch) -> None:
+        """Take note of a batch that was parsed."""
+        if not self.keep_bytes:
+            return
+        whole = len(batch.data) <= min(PIECE_BYTES, self.keep_bytes)
+        now = clock.monotonic()
+        if not whole:
+            if framing.kind == "whole" and len(batch.data) > self.keep_bytes:
+                return
+            if now - self._taken_at.get(plugin, 0.0) < EVERY_S:
+                return
+            self._taken_at[plugin] = now
+            if framing.kind != "whole":
+                batch = replace(batch, data=batch.data[: framing.boundary(batch.data[:PIECE_BYTES])])
+        if not batch.data:
+            return
+        pieces = self._pieces.setdefault(plugin, deque())
+        last = pieces[-1] if pieces and framing.kind != "whole" else None
+        if last is not None and _goes_on(last, batch):
+            pieces[-1] = replace(last, data=last.data + batch.data)
+        else:
+            pieces.append(batch)
+        while len(pieces) > MAX_PIECES or sum(len(piece.data) for piece in pieces) > self.keep_bytes:
+            pieces.popleft()
+        self._changed.add(plugin)
+
+    def pieces(self, plugin: str) -> list[Batch]:
+        """Return what is kept of a plugin's input, oldest first."""
+        return list(self._pieces.get(plugin, ()))
+
+    def take_changed(self) -> dict[str, str]:
+        """Return what changed since the last call, by plugin, as text that `restore` takes."""
+        changed, self._changed = self._changed, set()
+        return {plugin: _as_text(self._pieces[plugin]) for plugin in changed}
+
+    def restore(self, saved: dict[str, str]) -> None:
+        """Take over what an earlier daemon kept."""
+        for plugin, text in saved.items():
+            self._pieces[plugin] = deque(
+                Batch(source, offset, base64.b64decode(header), base64.b64decode(data))
+                for source, offset, header, data in json.loads(text)
+            )
+
+
+def _goes_on(last: Batch, batch: Batch) -> bool:
+    return (
+        last.source == batch.source
+        and last.header == batch.header
+        and last.offset + len(last.data) == batch.offset
+        and len(last.data) + len(batch.data) <= PIECE_BYTES
+    )
+
+
+def _as_text(pieces: deque[Batch]) -> str:
+    return json.dumps(
+        [
+            [piece.source, piece.offset, base64.b64encode(piece.header).decode(), base64.b64encode(piece.data).decode()]
+            for piece in pieces
+        ]
+    )

@@ -1,0 +1,145 @@
+"""What must survive of the plugins' lives: which generations served, what was decided of them, their recent input.
+
+In memory, and written to the ledger behind the same names.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from contract.framing import Framing
+from hostd import events
+from hostd.errors import Refusal
+from hostd.past import Hold, Past
+from hostd.plugins import artifact as artifacts
+from hostd.plugins.artifact import Artifact, BeingWrittenError
+from hostd.plugins.choice import Want
+from hostd.plugins.generation import Generation, State
+from hostd.plugins.history import KEPT_GENERATIONS, History
+from hostd.plugins.recent import Recent
+from hostd.tasks import Tasks
+from hostd.workers.batch import Batch
+
+
+class Book(Protocol):
+    """Where it is written; all calls block."""
+
+    def generations(self, most: int) -> list[Past]: ...
+    def put_generation(self, past: Past) -> None: ...
+    def holds(self) -> list[Hold]: ...
+    def put_hold(self, hold: Hold) -> None: ...
+    def drop_hold(self, plugin: str) -> None: ...
+    def recent(self) -> dict[str, str]: ...
+    def put_recent(self, pieces: dict[str, str]) -> None: ...
+
+
+class Clerk(Protocol):
+    """Who may call the book: `in_thread` once, `until_done` again and again until the disk takes it."""
+
+    async def in_thread(self, function: Callable[..., Any], *args: object) -> Any: ...
+    async def until_done(self, function: Callable[..., None], *args: object) -> None: ...
+
+
+class Register:
+    """The plugins' past, up to now. `recall` comes first.
+
+    `rescuable` has, of what served before a restart, the generation that was proven, for a name whose file is broken
+    now.
+    """
+
+    def __init__(self, store: Path, book: Book, clerk: Clerk, tasks: Tasks, keep_bytes: int) -> None:
+        self.history = History()
+        self.holds: dict[str, Hold] = {}
+        self.rescuable: dict[str, Past] = {}
+        self._resumable: dict[str, Past] = {}
+        self._recent = Recent(keep_bytes)
+        self._store = store
+        self._book = book
+        self._clerk = clerk
+        self._tasks = tasks
+
+    async def recall(self) -> None:
+        """Read what an earlier daemon wrote."""
+        self.history = History(await self._clerk.in_thread(self._book.generations, KEPT_GENERATIONS))
+        for name in self.history.plugins():
+            last = self.history.last(name)
+            assert last is not None
+            self._resumable[name] = last
+            self.rescuable[name] = self.history.proven(name) or last
+        self.holds = {hold.plugin: hold for hold in await self._clerk.in_thread(self._book.holds)}
+        self._recent.restore(await self._clerk.in_thread(self._book.recent))
+
+    def next_number(self, plugin: str) -> int:
+        """Return the number of a plugin's next generation."""
+        last = self.history.last(plugin)
+        return last.number + 1 if last else 1
+
+    def same_as_before(self, want: Want) -> Past | None:
+        """Return the generation that a want is: the same bytes and options after a restart, or gone back to."""
+        name = want.artifact.manifest.name
+        hold = self.holds.get(name)
+        past = self.history.get(name, hold.generation) if hold and want.decided else self._resumable.get(name)
+        return past if past is not None and past.key == want.key else None
+
+    def serves(self, plugin: str) -> None:
+        """Take note that a plugin serves: what did before the restart is no longer to be gone on with."""
+        self.rescuable.pop(plugin, None)
+        self._resumable.pop(plugin, None)
+
+    async def record(self, generation: Generation) -> None:
+        """Make durable that a generation is current, and whether it is proven."""
+        artifact = generation.artifact
+        past = Past(
+            generation.plugin,
+            generation.number,
+            generation.version,
+            artifact.digest,
+            generation.key,
+            str(artifact.path),
+            str(self._store / artifact.digest / artifact.path.name),
+            generation.since,
+            permanent=generation.state is State.PERMANENT,
+        )
+        self.history.add(past)
+        await self._clerk.until_done(self._book.put_generation, past)
+
+    def restore(self, past: Past) -> Artifact | None:
+        """Return what served once from its private copy, None when that is lost."""
+        try:
+            return artifacts.read(Path(past.kept), self._store, path=Path(past.path))
+        except (Refusal, BeingWrittenError, FileNotFoundError):
+            return None  # only a rescue: why the folder's own file does not serve has been logged
+
+    def note(self, plugin: str, framing: Framing, batch: Batch) -> None:
+        """Take note of a batch that was parsed: it is what the next version is tried with."""
+        self._recent.note(plugin, framing, batch)
+
+    def pieces(self, plugin: str) -> list[Batch]:
+        """Return what is kept of a plugin's recent input."""
+        return self._recent.pieces(plugin)
+
+    async def save_recent(self) -> None:
+        """Write the recent input that has changed."""
+        if changed := self._recent.take_changed():
+            await self._clerk.until_done(self._book.put_recent, changed)
+
+    async def hold(self, hold: Hold) -> None:
+        """Write a decision, which holds at once."""
+        self.holds[hold.plugin] = hold
+        await self._clerk.until_done(self._book.put_hold, hold)
+        events.emit(events.PLUGIN_HELD, **_who(hold), reason=hold.reason)
+
+    def release(self, hold: Hold, why: str) -> None:
+        """End a decision."""
+        if self.holds.pop(hold.plugin, None) is not None:
+            events.emit(events.PLUGIN_RELEASED, **_who(hold), reason=why)
+            drop = self._clerk.until_done(self._book.drop_hold, hold.plugin)
+            self._tasks.start(_awaited(drop), f"release {hold.plugin}")
+
+
+async def _awaited(awaitable: Awaitable[None]) -> None:
+    await awaitable
+
+
+def _who(hold: Hold) -> dict[str, Any]:
+    return {"plugin": hold.plugin, "generation": hold.generation, "kind": hold.kind, "path": hold.path}

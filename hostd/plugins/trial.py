@@ -1,0 +1,204 @@
+"""A candidate and the version in service parse the same recent input, aside, and what comes of it is compared.
+
+A record that the version in service parses and the candidate does not is a regression; one that has other keys is
+only a change. Pieces that come out alike cost one parse each; only those that differ are cut down to the records.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from contract.framing import Framing
+from hostd import clock, events
+from hostd.config import Trial
+from hostd.errors import Refusal, Stage, WorkerLostError
+from hostd.plugins.generation import Generation, State
+from hostd.workers.batch import Batch, Yield
+from hostd.workers.pool import Crew
+
+SHOWN = 3
+SHOWN_BYTES = 160
+MAX_COMPARED_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One record that the candidate does not parse, or parses otherwise."""
+
+    source: str
+    offset: int
+    raw: bytes
+    what: str
+
+    def __str__(self) -> str:
+        text = self.raw[:SHOWN_BYTES].decode("utf-8", "backslashreplace").rstrip("\r\n")
+        return f"{self.source} at {self.offset}: {text!r} {self.what}"
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a trial found. `records` is how many the version in service makes of the input.
+
+    `lost` says that the candidate lost its worker, which ends a trial: each further loss could take as long as a batch
+    may.
+    """
+
+    records: int = 0
+    lost: bool = False
+    regressions: list[Difference] = field(default_factory=list)
+    changes: list[Difference] = field(default_factory=list)
+
+    def describe(self, differences: Sequence[Difference]) -> str:
+        """Say what the first few differences are."""
+        shown = "; ".join(map(str, differences[:SHOWN]))
+        return f"{shown}; and more" if len(differences) > SHOWN else shown
+
+
+async def judge(generation: Generation, present: Generation, pieces: Sequence[Batch], settings: Trial) -> None:
+    """Compare a candidate with what is in service, and say so. Raises Refusal, and the candidate is refused then."""
+    began = clock.monotonic()
+    if generation.framing != present.framing:
+        return  # other records, so there is nothing to compare
+    verdict = await compare(generation.crew, present.crew, generation.framing, pieces, settings.regressions)
+    if verdict is None:
+        return
+    who = {"plugin": generation.plugin, "generation": generation.number, "compared_with": present.number}
+    events.emit(
+        events.GENERATION_TRIED,
+        **who,
+        records=verdict.records,
+        regressions=len(verdict.regressions),
+        changes=len(verdict.changes),
+        ms=clock.milliseconds_since(began),
+    )
+    failed = verdict.lost or len(verdict.regressions) > settings.regressions
+    if failed and settings.mode == "refuse":
+        generation.advance(State.REFUSED)
+        await generation.crew.kill()
+        raise Refusal(
+            Stage.TRIED,
+            generation.artifact.display,
+            f"no longer parses what generation {present.number} ({present.version}) does:"
+            f" {verdict.describe(verdict.regressions)}",
+            'mend it; or allow it: [plugins.trial] regressions, or mode = "warn"',
+        )
+    differences = verdict.regressions if failed else verdict.changes
+    if differences:
+        events.emit(events.TRIAL_DIFFERED, **who, differences=verdict.describe(differences))
+
+
+async def compare(
+    candidate: Crew, present: Crew, framing: Framing, pieces: Sequence[Batch], most: int
+) -> Verdict | None:
+    """Have both parse `pieces`; stop after more than `most` regressions, but show a few.
+
+    Returns None when what is in service cannot tell: it was lost itself. Neither crew waits for a slot of the pool:
+    a swap must not queue behind the data.
+    """
+    trial = _Trial(candidate, present, framing, max(most + 1, SHOWN + 1))
+    try:
+        for piece in pieces:
+            if trial.is_decided:
+                break
+            await trial.compare(piece)
+    except _PresentLostError:
+        return None
+    return trial.verdict
+
+
+class _PresentLostError(Exception):
+    """The version in service could not parse what it has parsed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    candidate: Crew
+    present: Crew
+    framing: Framing
+    enough: int
+    verdict: Verdict = field(default_factory=Verdict)
+
+    @property
+    def is_decided(self) -> bool:
+        return self.verdict.lost or len(self.verdict.regressions) >= self.enough
+
+    async def compare(self, piece: Batch) -> None:
+        expected, found = await self._both(piece)
+        self.verdict.records += expected.records
+        if isinstance(found, WorkerLostError):
+            self._lose(piece, found)
+        elif _is_worse(expected, found):
+            await self._cut_down(piece, expected, found)
+        else:
+            self._note_changes(piece, expected, found)
+
+    async def _both(self, piece: Batch) -> tuple[Yield, Yield | WorkerLostError]:
+        expected, found = await asyncio.gather(
+            self.present.parse(piece), self.candidate.parse(piece), return_exceptions=True
+        )
+        for outcome in (expected, found):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, WorkerLostError):
+                raise outcome
+        if isinstance(expected, BaseException):
+            raise _PresentLostError from expected
+        assert not isinstance(found, BaseException) or isinstance(found, WorkerLostError)
+        return expected, found
+
+    async def _cut_down(self, piece: Batch, expected: Yield, found: Yield) -> None:
+        """Find the records of `piece` that the candidate is worse at."""
+        starts = self.framing.starts(piece.data)
+        if len(starts) <= 1:
+            reason = found.dead[0].reason if found.dead else "yields no record"
+            self._regress(piece, f"is not parsed: {reason}" if found.dead else reason)
+            return
+        middle = starts[len(starts) // 2]
+        for start, end in ((0, middle), (middle, len(piece.data))):
+            if self.is_decided:
+                return
+            part = replace(piece, offset=piece.offset + start, data=piece.data[start:end])
+            expected, outcome = await self._both(part)
+            if isinstance(outcome, WorkerLostError):
+                self._lose(part, outcome)
+            elif _is_worse(expected, outcome):
+                await self._cut_down(part, expected, outcome)
+
+    def _lose(self, piece: Batch, lost: WorkerLostError) -> None:
+        self.verdict.lost = True
+        self._regress(piece, f"loses its worker: {lost.reason}")
+
+    def _regress(self, piece: Batch, what: str) -> None:
+        self.verdict.regressions.append(Difference(piece.source, piece.offset, piece.data, what))
+
+    def _note_changes(self, piece: Batch, expected: Yield, found: Yield) -> None:
+        if len(self.verdict.changes) > SHOWN or max(len(expected.lines), len(found.lines)) > MAX_COMPARED_BYTES:
+            return
+        if expected.lines == found.lines:
+            return
+        for before, after in zip(bytes(expected.lines).splitlines(), bytes(found.lines).splitlines(), strict=False):
+            if before != after and (what := _other_keys(before, after)):
+                self.verdict.changes.append(Difference(piece.source, piece.offset, before, what))
+                if len(self.verdict.changes) > SHOWN:
+                    return
+
+
+def _is_worse(expected: Yield, found: Yield) -> bool:
+    known = {(letter.offset, len(letter.raw)) for letter in expected.dead}
+    news = [letter for letter in found.dead if (letter.offset, len(letter.raw)) not in known]
+    return bool(news) or found.records < expected.records
+
+
+def _other_keys(before: bytes, after: bytes) -> str:
+    """Say how the keys of two records differ; nothing where they do not."""
+    old, new = _keys(before), _keys(after)
+    parts = [f"no longer has {', '.join(sorted(old - new))}"] if old - new else []
+    parts += [f"also has {', '.join(sorted(new - old))}"] if new - old else []
+    return " and ".join(parts)
+
+
+def _keys(line: bytes) -> set[str]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):  # a plugin made it: anything is possible
+        return set()
+    return set(record) if isinstance(record, dict) else set()
