@@ -124,6 +124,7 @@ class Daemon:
             tasks=self._tasks,
         )
         self._swapper.options = settings.plugins.options
+        self._swapper.trust = settings.plugins.trust
         stack.push_async_callback(self._swapper.close)
         self._pump = Pump(
             catalog=self._catalog,

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from hostd import clock, events
+from hostd.config import Trust
 from hostd.errors import Refusal
 from hostd.plugins import artifact as artifacts
-from hostd.plugins import proof
+from hostd.plugins import proof, trust
 from hostd.plugins.artifact import Artifact, BeingWrittenError
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.choice import Want, choose
 from hostd.plugins.folder import Folder
 from hostd.plugins.generation import Generation, State, generation_key
-from hostd.plugins.inventory import SETTLE_S, Inventory
+from hostd.plugins.inventory import SETTLE_S, Inventory, Known
 from hostd.tasks import Tasks
 from hostd.watch import Watcher
 from hostd.workers.pool import Pool
@@ -60,6 +61,7 @@ class Swapper:
         tasks: Tasks,
     ) -> None:
         self.options: dict[str, dict[str, Any]] = {}
+        self.trust = Trust()
         self._store = store
         self._catalog = catalog
         self._pool = pool
@@ -99,12 +101,17 @@ class Swapper:
         async with self._passing:
             self._again.clear()
             seen_at, self._hinted_at = self._hinted_at or clock.monotonic(), None
-            if not await self._inventory.look(seen_at):
+            policy = trust.policy(self.trust)
+            await asyncio.gather(*(self._judge(each, policy) for each in self._catalog.current.values()))
+            if not await self._inventory.look(seen_at, policy):
+                for name in [name for name, generation in self._catalog.current.items() if generation.distrusted]:
+                    self._want(name, None)
                 return
-            for path in [path for path in self._catalog.refused if path not in self._inventory.files]:
+            there = {*self._inventory.files, self._inventory.refused_folder}
+            for path in [path for path in self._catalog.refused if path not in there]:
                 del self._catalog.refused[path]
             self._forget_refused_keys()
-            wants = self._choose()
+            wants = self._choose(await self._rescue(policy))
             for name in {*wants, *self._catalog.current, *self._wants}:
                 self._want(name, wants.get(name))
             self._remove_unused()
@@ -160,7 +167,22 @@ class Swapper:
             digests |= {served.kept.parent.name for served in self._last_served.values()}
             self._refused_keys = {key for key in self._refused_keys if key.partition(":")[0] in digests}
 
-    def _choose(self) -> dict[str, Want]:
+    async def _judge(self, generation: Generation, policy: trust.Policy) -> None:
+        """Judge what serves anew if what is trusted has changed: the bytes that run, whatever lies in the folder."""
+        artifact = generation.artifact
+        if artifact.policy == policy:
+            return
+        kept = self._store / artifact.digest / artifact.path.name
+        try:
+            generation.artifact = await asyncio.to_thread(artifacts.read, kept, self._store, policy, path=artifact.path)
+            generation.distrusted = None
+        except Refusal as refusal:
+            if not refusal.transient:  # what cannot be told now is told at another look
+                generation.distrusted = str(refusal)
+        except (BeingWrittenError, FileNotFoundError):
+            generation.distrusted = f"{artifact.display}: its private copy is gone, and what is trusted has changed"
+
+    def _choose(self, rescued: dict[str, Want]) -> dict[str, Want]:
         files = self._inventory.files
         in_service = {name: served.path for name, served in self._last_served.items()}
         in_service |= {name: generation.artifact.path for name, generation in self._catalog.current.items()}
@@ -179,18 +201,17 @@ class Swapper:
                 self._refuse(artifact.path, artifact.manifest.name, artifact.digest, refusal)
         for name, generation in self._catalog.current.items():
             if (want := choice.wants.get(name)) and want.key == generation.key:
-                generation.artifact = want.artifact  # its file may have another name by now
+                generation.artifact = want.artifact  # its file may have another name by now, or another signature
+                generation.distrusted = None
                 self._catalog.refused.pop(want.artifact.path, None)
             # What serves goes on serving while its own file holds something that was refused.
             known = files.get(generation.artifact.path)
-            if known is not None and (known.artifact is None or self._all_refused(name, known.artifact)):
+            if known is not None and not generation.distrusted and self._is_refused(name, known):
                 choice.wants[name] = Want(generation.artifact, self.options.get(name), known.seen_at)
-        for name, served in self._last_served.items():
-            known = files.get(served.path)
-            broken = known is not None and (known.artifact is None or self._all_refused(name, known.artifact))
-            if known is not None and broken and name not in choice.wants and (kept := self._restore(served)):
-                choice.wants[name] = Want(kept, self.options.get(name), known.seen_at)
-        return choice.wants
+        return rescued | choice.wants
+
+    def _is_refused(self, name: str, known: Known) -> bool:
+        return known.artifact is None or self._all_refused(name, known.artifact)
 
     def _all_refused(self, name: str, artifact: Artifact) -> bool:
         return artifact.manifest.name == name and generation_key(artifact, self.options.get(name)) in self._refused_keys
@@ -203,12 +224,19 @@ class Swapper:
         self._catalog.refuse(artifact.path, artifact.manifest.name, artifact.digest, refusal)
         return True
 
-    def _restore(self, served: LastServed) -> Artifact | None:
-        """Return what served last from its private copy, for a name whose file is broken at start."""
-        try:
-            return artifacts.read(served.kept, self._store, path=served.path)
-        except (Refusal, BeingWrittenError, FileNotFoundError):
-            return None  # only a rescue: why the folder's own file is refused has been logged
+    async def _rescue(self, policy: trust.Policy) -> dict[str, Want]:
+        """Return what served last from its private copy, for each name whose file is broken at start."""
+        rescued = {}
+        for name, served in list(self._last_served.items()):
+            known = self._inventory.files.get(served.path)
+            if known is None or not self._is_refused(name, known):
+                continue
+            try:
+                kept = await asyncio.to_thread(artifacts.read, served.kept, self._store, policy, path=served.path)
+            except (Refusal, BeingWrittenError, FileNotFoundError):
+                continue  # only a rescue: why the folder's own file is refused has been logged
+            rescued[name] = Want(kept, self.options.get(name), known.seen_at)
+        return rescued
 
     def _want(self, name: str, want: Want | None) -> None:
         self._wants[name] = want
@@ -233,7 +261,7 @@ class Swapper:
                     continue  # a look meanwhile wants something else, and left it to us
                 if want is None:
                     assert current is not None
-                    await self._withdraw(name, f"{current.artifact.display} was removed")
+                    await self._withdraw(name, _why_withdrawn(current))
                 else:
                     await self._swap(name, want)
         finally:
@@ -314,6 +342,8 @@ class Swapper:
     def _refuse(self, path: Path, name: str | None, digest: str | None, refusal: Refusal) -> None:
         self._catalog.refuse(path, name, digest, refusal)
         serving = self._catalog.current.get(name) if name else None
+        if serving is not None and serving.distrusted:
+            serving = None
         events.emit(
             events.ARTIFACT_REFUSED,
             path=f"{path.parent.name}/{path.name}",
@@ -337,6 +367,10 @@ class Swapper:
             self.look_again()
 
         asyncio.get_running_loop().call_later(retry_delay_s(tries), again)
+
+
+def _why_withdrawn(generation: Generation) -> str:
+    return generation.distrusted or f"{generation.artifact.display} was removed"
 
 
 def retry_delay_s(tries: int) -> float:

@@ -92,6 +92,8 @@ def _settings_tables(name: str, field: FieldInfo) -> Iterator[tuple[str, type[Ba
         kind = model.model_fields.get("kind")
         heading = f'[[{name}]] kind = "{kind.default}"' if kind else f"[{name}]"
         yield heading, model
+        for inner, inner_field in model.model_fields.items():
+            yield from _settings_tables(f"{name}.{inner}", inner_field)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -90,6 +90,7 @@ class _Parse:
                 tasks=tasks,
             )
             swapper.options = self._settings.plugins.options
+            swapper.trust = self._settings.plugins.trust
             stack.push_async_callback(swapper.close)
             await swapper.look()
             await swapper.settle()

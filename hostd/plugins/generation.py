@@ -46,7 +46,10 @@ class TransitionError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Generation:
-    """One artifact of one plugin, with the options it runs with. `number` counts from 1 per plugin."""
+    """One artifact of one plugin, with the options it runs with. `number` counts from 1 per plugin.
+
+    `distrusted` says why it may not serve any longer.
+    """
 
     number: int
     artifact: Artifact
@@ -57,6 +60,7 @@ class Generation:
     since: str = field(default_factory=clock.timestamp)
     records: int = 0
     rejected: int = 0
+    distrusted: str | None = None
 
     @property
     def manifest(self) -> Manifest:
