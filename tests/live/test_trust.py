@@ -68,7 +68,7 @@ def test_a_folder_that_others_may_write_is_refused_once_until_it_is_mended(home:
     daemon = home.start()
     daemon.wait_records("lines", 1)
     home.plugins.chmod(0o777)
-    refused = daemon.wait_event("artifact.refused")
+    refused = daemon.wait_event("artifact.refused", deadline_s=5)
     reason = (
         f"{home.plugins}: is writable by everyone (mode 0777), so others could change what runs; "
         f"chmod go-w {home.plugins}"
