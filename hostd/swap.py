@@ -62,6 +62,7 @@ class Swapper:
     ) -> None:
         self.options: dict[str, dict[str, Any]] = {}
         self.trust = Trust()
+        self._policy = trust.DEFAULT
         self._store = store
         self._catalog = catalog
         self._pool = pool
@@ -101,8 +102,8 @@ class Swapper:
         async with self._passing:
             self._again.clear()
             seen_at, self._hinted_at = self._hinted_at or clock.monotonic(), None
-            policy = trust.policy(self.trust)
-            await asyncio.gather(*(self._judge(each, policy) for each in self._catalog.current.values()))
+            policy = self._policy_now()
+            await asyncio.gather(*(self._judge(each, policy) for each in self._stale(policy)))
             if not await self._inventory.look(seen_at, policy):
                 for name in [name for name, generation in self._catalog.current.items() if generation.distrusted]:
                     self._want(name, None)
@@ -167,11 +168,20 @@ class Swapper:
             digests |= {served.kept.parent.name for served in self._last_served.values()}
             self._refused_keys = {key for key in self._refused_keys if key.partition(":")[0] in digests}
 
+    def _policy_now(self) -> trust.Policy:
+        policy = trust.policy(self.trust)
+        if policy != self._policy:
+            self._policy = policy  # else the one that is there: comparing it with itself costs nothing
+        return self._policy
+
+    def _stale(self, policy: trust.Policy) -> list[Generation]:
+        """Return what serves and was judged by another policy."""
+        current = self._catalog.current.values()
+        return [each for each in current if each.artifact.policy is not policy and each.artifact.policy != policy]
+
     async def _judge(self, generation: Generation, policy: trust.Policy) -> None:
-        """Judge what serves anew if what is trusted has changed: the bytes that run, whatever lies in the folder."""
+        """Judge what serves by another policy: the bytes that run, whatever lies in the folder by now."""
         artifact = generation.artifact
-        if artifact.policy == policy:
-            return
         kept = self._store / artifact.digest / artifact.path.name
         try:
             generation.artifact = await asyncio.to_thread(artifacts.read, kept, self._store, policy, path=artifact.path)

@@ -71,8 +71,7 @@ class Inventory:
         found = self._folder.scan()
         if found is None:
             return False
-        if policy != self._policy:
-            self._policy = policy  # else the one that is there: it is compared with itself, once a file
+        self._policy = policy
         evidence = {path: self._evidence(path, signature) for path, signature in found.items()}
         news = [path for path in found if path not in self.files or self.files[path].evidence != evidence[path]]
         if self._is_folder_trusted():

@@ -140,7 +140,7 @@ def _check_owner(status: os.stat_result, where: str, mend: str, *, transient: bo
         Stage.CHECKED,
         where,
         f"belongs to {owner}, not to {expected}, so {owner} could change what runs",
-        f"{mend}, or run hostd as {owner}",
+        f"run hostd as {owner}, or {mend}",
         transient=transient,
     )
 

@@ -134,14 +134,14 @@ STATES = [
         "another's file",
         lambda site: os.chown(site / "srv/plugins.d/demo.py", NOBODY, -1),
         "plugins.d/demo.py: belongs to {nobody}, not to {mine}, so {nobody} could change what runs; "
-        "chown {me} {site}/srv/plugins.d/demo.py, or run hostd as {nobody}",
+        "run hostd as {nobody}, or chown {me} {site}/srv/plugins.d/demo.py",
         needs_root=True,
     ),
     Refused(
         "another's folder",
         lambda site: os.chown(site / "srv/plugins.d", NOBODY, -1),
         "{site}/srv/plugins.d: belongs to {nobody}, not to {mine}, so {nobody} could change what runs; "
-        "chown {me} {site}/srv/plugins.d, or run hostd as {nobody}",
+        "run hostd as {nobody}, or chown {me} {site}/srv/plugins.d",
         is_transient=True,
         needs_root=True,
     ),
@@ -149,7 +149,7 @@ STATES = [
         "another's folder above",
         lambda site: os.chown(site / "srv", NOBODY, -1),
         "{site}/srv: belongs to {nobody}, not to {mine}, so {nobody} could change what runs; "
-        "chown {me} {site}/srv, or run hostd as {nobody}",
+        "run hostd as {nobody}, or chown {me} {site}/srv",
         is_transient=True,
         needs_root=True,
     ),
@@ -157,7 +157,7 @@ STATES = [
         "another's file in a sticky folder",
         lambda site: ((site / "srv").chmod(0o1777), os.chown(site / "srv/plugins.d", NOBODY, -1)),
         "{site}/srv/plugins.d: belongs to {nobody}, not to {mine}, so {nobody} could change what runs; "
-        "chown {me} {site}/srv/plugins.d, or run hostd as {nobody}",
+        "run hostd as {nobody}, or chown {me} {site}/srv/plugins.d",
         is_transient=True,
         needs_root=True,
     ),
@@ -169,7 +169,7 @@ STATES = [
             os.lchown(site / "srv/plugins.d", NOBODY, -1),
         ),
         "{site}/srv/plugins.d: belongs to {nobody}, not to {mine}, so {nobody} could change what runs; "
-        "chown -h {me} {site}/srv/plugins.d, or run hostd as {nobody}",
+        "run hostd as {nobody}, or chown -h {me} {site}/srv/plugins.d",
         is_transient=True,
         needs_root=True,
     ),
