@@ -2,11 +2,12 @@
 
 import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from contract.manifest import line_of
 from hostd.errors import ConfigError
@@ -37,6 +38,30 @@ class Probation(_Table):
     )
 
 
+def _digest(text: str) -> str:
+    if re.fullmatch("[0-9a-fA-F]{64}", text) is None:
+        raise ValueError("is not a SHA-256, 64 hexadecimal digits as sha256sum prints them")
+    return text.lower()
+
+
+class Trust(_Table):
+    """Which artifacts may run here. Whatever is set must hold, all of it."""
+
+    ownership: bool = Field(
+        default=True,
+        description="The folder, those above it, and each artifact belong to root or the daemon's user, and nobody "
+        "else may write them; a sticky folder above, like `/tmp`, passes.",
+    )
+    sha256: tuple[Annotated[str, AfterValidator(_digest)], ...] = Field(
+        (), description="Only artifacts with one of these SHA-256 digests are taken; empty for any."
+    )
+    allowed_signers: Path | None = Field(
+        None,
+        description="An OpenSSH `allowed_signers` file: only artifacts with a signature beside them (`csv.py.sig`, as "
+        "`ssh-keygen -Y sign -n hostd` makes it) by a key in it are taken.",
+    )
+
+
 class Plugins(_Table):
     """Where plugins are dropped, and what the operator sets for them."""
 
@@ -46,6 +71,7 @@ class Plugins(_Table):
     )
     trial: Trial = Field(Trial(), description="What a new version must parse before it goes live.")
     probation: Probation = Field(Probation(), description="How long a new version can still be rolled back by itself.")
+    trust: Trust = Field(Trust(), description="`[plugins.trust]`: which artifacts may run here.")
 
 
 class FileSource(_Table):
@@ -173,9 +199,12 @@ def _absolute(config: Config, base: Path) -> Config:
     def join(path: Path | str) -> Path:
         return Path(os.path.normpath(base / path))
 
+    trust = config.plugins.trust
+    if trust.allowed_signers is not None:
+        trust = trust.model_copy(update={"allowed_signers": join(trust.allowed_signers)})
     return config.model_copy(
         update={
-            "plugins": config.plugins.model_copy(update={"folder": join(config.plugins.folder)}),
+            "plugins": config.plugins.model_copy(update={"folder": join(config.plugins.folder), "trust": trust}),
             "state": config.state.model_copy(update={"folder": join(config.state.folder)}),
             "sources": tuple(
                 source.model_copy(update={"paths": tuple(str(join(glob)) for glob in source.paths)})

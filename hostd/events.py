@@ -74,7 +74,7 @@ ARTIFACT_REFUSED = _event(
     "artifact.refused",
     "error",
     "path plugin stage reason digest serving",
-    "A plugin file does not go into service; `serving` names what goes on serving.",
+    "A plugin file, or the whole folder, does not go into service; `serving` names what goes on serving.",
 )
 ARTIFACT_STANDBY = _event(
     "artifact.standby",

@@ -11,18 +11,19 @@ from pathlib import Path
 from hostd import clock, events
 from hostd.config import Plugins
 from hostd.errors import Refusal
-from hostd.past import Hold, Past
+from hostd.past import Past
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger import Ledger
 from hostd.plugins import artifact as artifacts
 from hostd.plugins import proof, trial
 from hostd.plugins.artifact import Artifact
 from hostd.plugins.catalog import Catalog, retire
-from hostd.plugins.choice import Choice, Facts, Want, choose
+from hostd.plugins.choice import Choice, Facts, Want, cannot_serve, choose
 from hostd.plugins.decisions import Decisions
 from hostd.plugins.folder import Folder
 from hostd.plugins.generation import Generation, State
 from hostd.plugins.inventory import SETTLE_S, Inventory
+from hostd.plugins.judge import Judge
 from hostd.plugins.probation import Probation
 from hostd.plugins.refusals import Refusals
 from hostd.plugins.register import Register
@@ -52,7 +53,8 @@ class Swapper:
     ) -> None:
         self.settings = settings
         self.register = Register(store, ledger, committer, tasks, settings.trial.keep_kib << 10)
-        self.decisions = Decisions(catalog, self.register, self.rescan)
+        self._judge = Judge(store, lambda: self.settings.trust)
+        self.decisions = Decisions(catalog, self.register, lambda: self._judge.policy, self.rescan)
         self._store = store
         self._catalog = catalog
         self._pool = pool
@@ -89,12 +91,16 @@ class Swapper:
         async with self._passing:
             self._again.clear()
             seen_at, self._hinted_at = self._hinted_at or clock.monotonic(), None
-            if not await self._inventory.look(seen_at):
+            await self._judge_again()
+            if not await self._inventory.look(seen_at, self._judge.policy):
+                for name in [name for name, generation in self._catalog.current.items() if generation.distrusted]:
+                    self._want(name, None)
                 return
-            for path in [path for path in self._catalog.refused if path not in self._inventory.files]:
+            there = {*self._inventory.files, self._inventory.refused_folder}
+            for path in [path for path in self._catalog.refused if path not in there]:
                 del self._catalog.refused[path]
             self._refusals.keep_only(self._digests_at_hand)
-            wants = self._choose()
+            wants = self._choose(await self._rescued(), await self._held())
             for name in {*wants, *self._catalog.current, *self._wants}:
                 self._want(name, wants.get(name))
             self._remove_unused()
@@ -135,26 +141,54 @@ class Swapper:
         generations = [*self._catalog.current.values(), *self._catalog.warm.values(), *self._catalog.moving]
         await asyncio.gather(*(generation.crew.kill() for generation in generations))
 
-    def _choose(self) -> dict[str, Want]:
-        register, files = self.register, self._inventory.files
+    async def _judge_again(self) -> None:
+        catalog = self._catalog
+        await self._judge.look([*catalog.current.values(), *catalog.warm.values()])
+        for name in [name for name, warm in catalog.warm.items() if warm.distrusted]:
+            await self.probation.confirm(catalog.current[name])  # there is nothing to go back to any more
+
+    async def _rescued(self) -> dict[str, Artifact]:
+        """Return what served before a restart from its private copy, for each name whose file is broken now."""
+        rescued = {}
+        for name, past in list(self.register.rescuable.items()):
+            known = self._inventory.files.get(Path(past.path))
+            if known is not None and cannot_serve(name, known, self.settings.options, self._refusals.has):
+                rescued[name] = await self.register.restore(past, self._judge.policy)
+        return {name: artifact for name, artifact in rescued.items() if artifact is not None}
+
+    async def _held(self) -> dict[str, Artifact]:
+        """Return the artifacts that holds name, from wherever their bytes are at hand."""
+        held = {}
+        for name, hold in list(self.register.holds.items()):
+            current = self._catalog.current.get(name)
+            past = self.register.history.get(name, hold.generation)
+            if current is not None and current.number == hold.generation:
+                held[name] = None if current.distrusted else current.artifact
+            elif past is not None:
+                held[name] = await self.register.restore(past, self._judge.policy)
+        return {name: artifact for name, artifact in held.items() if artifact is not None}
+
+    def _choose(self, rescued: dict[str, Artifact], held: dict[str, Artifact]) -> dict[str, Want]:
+        register, files, current = self.register, self._inventory.files, self._catalog.current
         choice = choose(
             Facts(
                 files=files,
-                serving={name: generation.artifact for name, generation in self._catalog.current.items()},
+                serving={name: each.artifact for name, each in current.items() if not each.distrusted},
                 holds=register.holds,
                 options=self.settings.options,
                 is_refused=self._refusals.has,
                 last_paths={name: Path(past.path) for name, past in register.rescuable.items()},
-                kept=lambda name: register.restore(register.rescuable[name]),
-                held=self._held,
+                kept=rescued,
+                held=held,
             )
         )
         self._report(choice)
         for hold, why in choice.released:
             register.release(hold, why)
-        for name, generation in self._catalog.current.items():
+        for name, generation in current.items():
             if (want := choice.wants.get(name)) and want.key == generation.key:
-                generation.artifact = want.artifact  # its file may have another name by now
+                generation.artifact = want.artifact  # its file may have another name by now, or another signature
+                generation.distrusted = None
                 known = files.get(want.artifact.path)
                 if known and known.artifact and known.artifact.digest == want.artifact.digest:
                     self._catalog.refused.pop(want.artifact.path, None)
@@ -173,14 +207,6 @@ class Swapper:
         for artifact, refusal in choice.conflicts:
             if self._refusals.note(artifact, refusal):
                 self._refusals.report(artifact.path, artifact.manifest.name, artifact.digest, refusal)
-
-    def _held(self, hold: Hold) -> Artifact | None:
-        """Return the artifact that a hold names, from wherever its bytes are at hand."""
-        past = self.register.history.get(hold.plugin, hold.generation)
-        current = self._catalog.current.get(hold.plugin)
-        if current is not None and (current.number == hold.generation or past is None):
-            return current.artifact
-        return self.register.restore(past) if past is not None else None
 
     def _want(self, name: str, want: Want | None) -> None:
         self._wants[name] = want
@@ -221,7 +247,7 @@ class Swapper:
                 warm = self._catalog.warm.get(name)
                 if want is None:
                     assert current is not None
-                    await self._withdraw(name, f"{current.artifact.display} was removed")
+                    await self._withdraw(name, current.distrusted or f"{current.artifact.display} was removed")
                 elif warm is not None and warm.key == want.key:
                     warm.artifact = want.artifact
                     await self.probation.leave(self.probation.go_back(name, f"{want.artifact.display} is back"))
@@ -274,7 +300,7 @@ class Swapper:
 
     async def _try_against(self, generation: Generation, past: Past) -> None:
         """Compare a candidate with what served before a restart, which is started for that alone."""
-        kept = self.register.restore(past)
+        kept = await self.register.restore(past, self._judge.policy)
         if kept is None:
             return
         options = self.settings.options.get(past.plugin)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from watchdog.events import (
+    DirAttribEvent,
     DirCreatedEvent,
     DirDeletedEvent,
     DirMovedEvent,
@@ -38,6 +39,7 @@ _EVENTS: list[type[FileSystemEvent]] = [
     FileDeletedEvent,
     FileClosedEvent,
     FileAttribEvent,
+    DirAttribEvent,
     DirCreatedEvent,
     DirMovedEvent,
     DirDeletedEvent,

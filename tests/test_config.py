@@ -54,6 +54,18 @@ def test_plugin_options_are_kept_as_they_are(tmp_path: Path) -> None:
     assert settings.plugins.options == {"csv": {"delimiter": ";", "nested": {"a": [1, 2]}}}
 
 
+def test_what_is_trusted_by_default_and_as_set(tmp_path: Path) -> None:
+    """Owners are checked unless that is switched off; digests may be in capitals; the path counts from the file."""
+    assert load(tmp_path, "").plugins.trust == config.Trust(ownership=True, sha256=(), allowed_signers=None)
+    settings = load(
+        tmp_path,
+        f'[plugins.trust]\nownership = false\nsha256 = ["{"AB" * 32}"]\nallowed_signers = "keys/allowed_signers"\n',
+    )
+    assert settings.plugins.trust == config.Trust(
+        ownership=False, sha256=("ab" * 32,), allowed_signers=tmp_path / "keys" / "allowed_signers"
+    )
+
+
 @pytest.mark.parametrize(("busy", "expected"), [(3, 3), (0, 2)])
 def test_busy_workers_are_the_cores_unless_set(busy: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """0 asks the kernel which cores this daemon may use."""
@@ -105,6 +117,18 @@ def test_busy_workers_are_the_cores_unless_set(busy: int, expected: int, monkeyp
             "correct that",
         ),
         ("[log]\nlevel = 'loud'\n", 2, "setting 'log.level' = 'loud': Input should be 'debug', 'info'", "correct that"),
+        (
+            "[plugins.trust]\nownership = true\nsha256 = ['abc']\n",
+            3,
+            "setting 'plugins.trust.sha256.0' = 'abc': is not a SHA-256, 64 hexadecimal digits as sha256sum prints",
+            "correct that value",
+        ),
+        (
+            "[plugins]\n[plugins.trust]\nalowed_signers = 'x'\n",
+            3,
+            "setting 'plugins.trust.alowed_signers' is not known",
+            "did you mean 'allowed_signers'?",
+        ),
         ("log = 3\n", 1, "setting 'log' = 3: Input should be a valid dictionary", "correct that value"),
     ],
 )

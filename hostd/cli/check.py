@@ -12,7 +12,7 @@ from hostd import config, events
 from hostd.config import Config
 from hostd.errors import Refusal, Stage
 from hostd.plugins import artifact as artifacts
-from hostd.plugins import proof
+from hostd.plugins import proof, trust
 from hostd.plugins.folder import is_plugin_name
 from hostd.workers.launch import launch
 from hostd.workers.pool import Pool
@@ -63,7 +63,7 @@ async def _check(file: Path, store: Path, settings: Config, pool: Pool) -> dict[
     try:
         if not is_plugin_name(file.name):
             raise Refusal(Stage.FOUND, str(file), "is not a plugin by its name", "call it NAME.py, or build a wheel")
-        artifact = await asyncio.to_thread(artifacts.read, file.absolute(), store)
+        artifact = await asyncio.to_thread(artifacts.read, file.absolute(), store, trust.policy(settings.plugins.trust))
         report |= {"name": artifact.manifest.name, "version": artifact.manifest.version}
         options = settings.plugins.options.get(artifact.manifest.name)
         generation = proof.make(1, artifact, options, settings.pipeline.source_field, pool)

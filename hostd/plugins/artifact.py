@@ -12,7 +12,7 @@ import signal
 import stat
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from contract.manifest import Manifest, ManifestError, read_script
 from contract.version import CONTRACT_VERSION
 from hostd.errors import Refusal, Stage
+from hostd.plugins import ownership, trust
 
 MAX_BYTES = {".py": 4 << 20, ".whl": 256 << 20}
 
@@ -35,7 +36,7 @@ class Artifact:
     """One plugin file's bytes, checked.
 
     `path` is where the user dropped it and `display` how messages call it; `private` is the copy that runs: a
-    file for `py`, a folder for `wheel`. `module` and `attribute` are the factory's.
+    file for `py`, a folder for `wheel`. `module` and `attribute` are the factory's. `policy` is what it was judged by.
     """
 
     path: Path
@@ -48,21 +49,31 @@ class Artifact:
     module: str
     attribute: str
     requirements: tuple[Requirement, ...]
+    policy: trust.Policy = trust.DEFAULT
 
 
-def read(file: Path, store: Path, *, path: Path | None = None) -> Artifact:
-    """Read and check a plugin file; blocks on the disk. `path` is where it counts as lying, if not at `file`.
+def read(file: Path, store: Path, policy: trust.Policy = trust.DEFAULT, *, path: Path | None = None) -> Artifact:
+    """Read and check a plugin file; blocks on the disk, and on ssh-keygen where signatures are wanted.
+
+    `path` is where it counts as lying when `file` is its private copy. That one is judged by its digest and by the
+    signature that was kept with it, so that a revoked key holds for it too; the store's mode keeps others out.
 
     Raises Refusal, BeingWrittenError, or FileNotFoundError when it is gone again.
     """
+    owned = policy.settings.ownership and path is None
     path = path or file
     display = f"{path.parent.name}/{path.name}"
     digest = None
     try:
-        content = _read_once(file, display)
+        content = _read_once(file, display, MAX_BYTES[path.suffix], owned=owned)
         digest = hashlib.sha256(content).hexdigest()
+        trust.check_digest(digest, display, policy)
+        if policy.wants_signature:
+            signature = _read_signature(file, display)
+            trust.check_signature(content, signature, display, policy)
+            _keep(signature, trust.signature_path(path).name, digest, store)
         check = _check_wheel if path.suffix == ".whl" else _check_script
-        return check(path, display, content, digest, store)
+        return replace(check(path, display, content, digest, store), policy=policy)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -78,10 +89,25 @@ def read(file: Path, store: Path, *, path: Path | None = None) -> Artifact:
         raise
 
 
-def _read_once(path: Path, display: str) -> bytes:
+def _read_signature(file: Path, display: str) -> bytes:
+    """Return the signature beside a file. Whose it is does not matter: what it says is verified."""
+    try:
+        path, shown = trust.signature_path(file), display + trust.SIGNATURE_SUFFIX
+        return _read_once(path, shown, trust.MAX_SIGNATURE_BYTES, owned=False)
+    except FileNotFoundError as error:
+        raise Refusal(
+            Stage.CHECKED,
+            display,
+            f"has no signature {path.name} beside it",
+            f"sign it (ssh-keygen -Y sign -n {trust.NAMESPACE} -f KEY {file.name}) and drop that in too",
+        ) from error
+
+
+def _read_once(path: Path, display: str, limit: int, *, owned: bool) -> bytes:
     try:
         # Not blocking: a FIFO named like a plugin must not hang us.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        fd = ownership.open_owned(path, display) if owned else os.open(path, flags)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -97,7 +123,6 @@ def _read_once(path: Path, display: str) -> bytes:
         raise Refusal(Stage.FOUND, display, "is not a regular file", "drop a file")
     with os.fdopen(fd, "rb") as file:
         before = os.fstat(fd)
-        limit = MAX_BYTES[path.suffix]
         if before.st_size > limit:
             raise Refusal(Stage.CHECKED, display, f"has {before.st_size} bytes, more than {limit}", "make it smaller")
         _refuse_writers(fd)

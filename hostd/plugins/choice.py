@@ -44,9 +44,9 @@ class Choice:
 class Facts:
     """What is chosen from.
 
-    `files` is what lies in the folder, `serving` what is in service, by name. `kept(name)` is the artifact of the last
-    generation that was proven, for a name that nothing serves, and `held(hold)` the one that a hold names; None where
-    its bytes are lost. `is_refused(key)` tells what cannot serve.
+    `files` is what lies in the folder, `serving` what is in service, by name. `kept` has the artifacts of what served
+    before a restart, from `last_paths`, and `held` those that `holds` name, as far as their bytes are not lost.
+    `is_refused(key)` tells what cannot serve.
     """
 
     files: Mapping[Path, Known]
@@ -55,8 +55,8 @@ class Facts:
     options: Mapping[str, dict[str, Any]]
     is_refused: Callable[[str], bool]
     last_paths: Mapping[str, Path]
-    kept: Callable[[str], Artifact | None]
-    held: Callable[[Hold], Artifact | None]
+    kept: Mapping[str, Artifact]
+    held: Mapping[str, Artifact]
 
 
 def choose(facts: Facts) -> Choice:
@@ -72,7 +72,7 @@ def choose(facts: Facts) -> Choice:
         if hold is not None and (why := _why_released(hold, facts.files, wants)):
             choice.released.append((hold, why))
             hold = None
-        if hold is not None and (held := facts.held(hold)) is not None:
+        if hold is not None and (held := facts.held.get(name)) is not None:
             choice.wants[name] = Want(held, facts.options.get(name), 0.0, decided=True)
             continue
         chosen = next((want for want in wants if not facts.is_refused(want.key)), None)
@@ -120,20 +120,22 @@ def _version(artifact: Artifact) -> Any:
 def _keep_what_serves(choice: Choice, facts: Facts) -> None:
     for name, path in {**facts.last_paths, **{name: each.path for name, each in facts.serving.items()}}.items():
         known = facts.files.get(path)
-        if known is None or not _cannot_serve(name, known, facts):
+        if known is None or not cannot_serve(name, known, facts.options, facts.is_refused):
             continue
         serving = facts.serving.get(name)
         if serving is None and name not in choice.wants:
-            serving = facts.kept(name)
+            serving = facts.kept.get(name)
         if serving is not None and not (name in choice.wants and choice.wants[name].decided):
             choice.wants[name] = Want(serving, facts.options.get(name), known.seen_at)
 
 
-def _cannot_serve(name: str, known: Known, facts: Facts) -> bool:
+def cannot_serve(
+    name: str, known: Known, options: Mapping[str, dict[str, Any]], is_refused: Callable[[str], bool]
+) -> bool:
+    """Tell whether a file holds nothing that could serve `name`."""
     if known.artifact is None:
         return True
-    key = generation_key(known.artifact, facts.options.get(name))
-    return known.artifact.manifest.name == name and facts.is_refused(key)
+    return known.artifact.manifest.name == name and is_refused(generation_key(known.artifact, options.get(name)))
 
 
 def _set_aside(choice: Choice, artifact: Artifact, live: Artifact) -> None:

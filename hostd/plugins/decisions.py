@@ -7,13 +7,21 @@ from hostd.past import PINNED, ROLLED_BACK, Hold, Past
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.generation import Generation
 from hostd.plugins.register import Register
+from hostd.plugins.trust import Policy
 
 
 class Decisions:
     """`apply` compares the folder with the catalog, and returns what changed in words; so does each method here."""
 
-    def __init__(self, catalog: Catalog, register: Register, apply: Callable[[], Awaitable[list[str]]]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        register: Register,
+        policy: Callable[[], Policy],
+        apply: Callable[[], Awaitable[list[str]]],
+    ) -> None:
         self._catalog = catalog
+        self._policy = policy
         self._register = register
         self._apply = apply
 
@@ -21,7 +29,8 @@ class Decisions:
         """Go back to an earlier generation. Raises HostdError when there is none, or its bytes are not kept."""
         current, history = self._serving(name), self._register.history
         target = history.get(name, number) if number is not None else self._before(current)
-        if target is None or target.number == current.number or self._register.restore(target) is None:
+        lost = target is None or await self._register.restore(target, self._policy()) is None
+        if target is None or target.number == current.number or lost:
             kept = ", ".join(str(each) for each in history.numbers(name) if each != current.number) or "none"
             which = f"generation {number}" if number is not None else "earlier generation"
             raise HostdError(name, f"there is no {which} to go back to", f"kept beside the current one: {kept}")

@@ -54,7 +54,10 @@ class TransitionError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Generation:
-    """One artifact of one plugin, with the options it runs with. `number` counts from 1 per plugin."""
+    """One artifact of one plugin, with the options it runs with. `number` counts from 1 per plugin.
+
+    `distrusted` says why it may not serve any longer.
+    """
 
     number: int
     artifact: Artifact
@@ -67,6 +70,7 @@ class Generation:
     records: int = 0
     rejected: int = 0
     regressions: int = 0
+    distrusted: str | None = None
 
     @property
     def manifest(self) -> Manifest:

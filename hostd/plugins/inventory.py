@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hostd import clock, events
 from hostd.errors import Refusal
 from hostd.plugins import artifact as artifacts
+from hostd.plugins import ownership, trust
 from hostd.plugins.artifact import Artifact, BeingWrittenError
 from hostd.plugins.folder import Folder, Signature
 
@@ -17,17 +18,27 @@ SETTLE_S = 0.25
 WRITING_S = 0.02
 
 
+Evidence = tuple[Signature, trust.Policy, trust.Stamp | None]
+"""What a file was judged by: when any of it changes it is judged again. The last is its SSH signature's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a file was when it was last read; no artifact when it was refused. `seen_at` is monotonic."""
+    """What a file was when it was last read; no artifact when it was refused. `seen_at` is monotonic.
 
-    signature: Signature
+    Without evidence it is read at the next look: that is to be done again, or others could write the folder.
+    """
+
+    evidence: Evidence | None
     artifact: Artifact | None
     seen_at: float
 
 
 class Inventory:
-    """Reads what is new in the folder. Refusals go to `on_refusal(path, refusal)`, once per contents."""
+    """Reads what is new in the folder. Refusals go to `on_refusal(path, refusal)`, once per contents.
+
+    A folder that others may write is refused itself, once: nothing new is read from it until that is mended.
+    """
 
     def __init__(
         self,
@@ -42,45 +53,76 @@ class Inventory:
         self._look_again = look_again
         self._on_refusal = on_refusal
         self._missing_since: dict[Path, float] = {}
+        self._policy = trust.DEFAULT
+        self._folder_refused: str | None = None
+
+    @property
+    def refused_folder(self) -> Path | None:
+        """The folder, while it is refused."""
+        return self._folder.path if self._folder_refused else None
 
     @property
     def settled(self) -> bool:
         """Tell whether no file is missing that may come back in a moment."""
         return not self._missing_since
 
-    async def look(self, seen_at: float) -> bool:
+    async def look(self, seen_at: float, policy: trust.Policy = trust.DEFAULT) -> bool:
         """Bring `files` up to date; False when the folder cannot be read, and nothing changed then."""
         found = self._folder.scan()
         if found is None:
             return False
-        news = [
-            (path, signature)
-            for path, signature in found.items()
-            if path not in self.files or self.files[path].signature != signature
-        ]
-        await asyncio.gather(*(self._read(path, signature, seen_at) for path, signature in news))
+        self._policy = policy
+        evidence = {path: self._evidence(path, signature) for path, signature in found.items()}
+        news = [path for path in found if path not in self.files or self.files[path].evidence != evidence[path]]
+        if self._is_folder_trusted():
+            await asyncio.gather(*(self._read(path, evidence[path], seen_at) for path in news))
+        else:
+            self.files.update((path, Known(None, None, seen_at)) for path in news)
         self._forget_missing(found)
         return True
 
     def forget_refusals(self) -> None:
         """Read files that were refused again at the next look."""
-        for path in [path for path, known in self.files.items() if known.artifact is None]:
+        self._folder_refused = None
+        for path in list(self.files):
             self.forget(path)
 
     def forget(self, path: Path) -> None:
         """Read a file that was refused again at the next look."""
         known = self.files.get(path)
-        if known is not None and known.artifact is None:
+        if known is None or known.artifact is not None:
+            return
+        if self._missing_since.pop(path, None) is not None:
             del self.files[path]
-            self._missing_since.pop(path, None)
+        else:
+            self.files[path] = replace(known, evidence=None)  # still there: whatever it is, it was not removed
 
-    async def _read(self, path: Path, signature: Signature, seen_at: float) -> None:
+    def _evidence(self, path: Path, signature: Signature) -> Evidence:
+        policy = self._policy
+        return signature, policy, trust.stamp(trust.signature_path(path)) if policy.wants_signature else None
+
+    def _is_folder_trusted(self) -> bool:
         try:
-            if path.suffix == ".py":
+            if self._policy.settings.ownership:
+                ownership.check_folder(self._folder.path)
+        except Refusal as refusal:
+            if self._folder_refused != str(refusal):
+                self._folder_refused = str(refusal)
+                self._on_refusal(self._folder.path, refusal)
+            return False
+        except OSError:
+            return False  # gone since it was listed: the next look says so
+        self._folder_refused = None
+        return True
+
+    async def _read(self, path: Path, evidence: Evidence, seen_at: float) -> None:
+        policy = evidence[1]
+        try:
+            if path.suffix == ".py" and not policy.wants_signature:
                 # A few KiB, read and checked in less time than a thread takes to be woken under load.
-                artifact = artifacts.read(path, self._store)
+                artifact = artifacts.read(path, self._store, policy)
             else:
-                artifact = await asyncio.to_thread(artifacts.read, path, self._store)
+                artifact = await asyncio.to_thread(artifacts.read, path, self._store, policy)
         except BeingWrittenError:
             # Closing it is an event, but not every file system and every writer gives one.
             asyncio.get_running_loop().call_later(WRITING_S, self._look_again)
@@ -88,10 +130,10 @@ class Inventory:
         except FileNotFoundError:
             return
         except Refusal as refusal:
-            self.files[path] = Known(signature, None, seen_at)
+            self.files[path] = Known(evidence, None, seen_at)
             self._on_refusal(path, refusal)
             return
-        self.files[path] = Known(signature, artifact, seen_at)
+        self.files[path] = Known(evidence, artifact, seen_at)
         events.emit(events.ARTIFACT_FOUND, path=artifact.display, digest=artifact.digest[:12], size=artifact.size)
 
     def _forget_missing(self, found: dict[Path, Signature]) -> None:

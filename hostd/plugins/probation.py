@@ -47,7 +47,7 @@ class Probation:
 
         def end() -> None:
             if generation.state is State.CURRENT:
-                self._tasks.start(self._confirm(generation), f"confirm {generation.plugin}")
+                self._tasks.start(self.confirm(generation), f"confirm {generation.plugin}")
 
         asyncio.get_running_loop().call_later(length_s, end)
         return True
@@ -115,7 +115,8 @@ class Probation:
         self._refusals.report(path, hold.plugin, hold.digest, refusal)
         await self.leave(failed)
 
-    async def _confirm(self, generation: Generation) -> None:
+    async def confirm(self, generation: Generation) -> None:
+        """End a generation's probation: it is proven. Does nothing when that is no longer the question."""
         if generation.state is not State.CURRENT:
             return
         warm = self._catalog.confirm(generation.plugin)

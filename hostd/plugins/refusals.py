@@ -61,6 +61,8 @@ class Refusals:
         """Say that a file does not go into service, and show it in the status."""
         self._catalog.refuse(path, name, digest, refusal)
         serving = self._catalog.current.get(name) if name else None
+        if serving is not None and serving.distrusted:
+            serving = None
         events.emit(
             events.ARTIFACT_REFUSED,
             path=f"{path.parent.name}/{path.name}",

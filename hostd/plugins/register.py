@@ -3,6 +3,7 @@
 In memory, and written to the ledger behind the same names.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from hostd.plugins.choice import Want
 from hostd.plugins.generation import Generation, State
 from hostd.plugins.history import KEPT_GENERATIONS, History
 from hostd.plugins.recent import Recent
+from hostd.plugins.trust import Policy
 from hostd.tasks import Tasks
 from hostd.workers.batch import Batch
 
@@ -103,10 +105,10 @@ class Register:
         self.history.add(past)
         await self._clerk.until_done(self._book.put_generation, past)
 
-    def restore(self, past: Past) -> Artifact | None:
-        """Return what served once from its private copy, None when that is lost."""
+    async def restore(self, past: Past, policy: Policy) -> Artifact | None:
+        """Return what served once from its private copy, None when that is lost, or not trusted any more."""
         try:
-            return artifacts.read(Path(past.kept), self._store, path=Path(past.path))
+            return await asyncio.to_thread(artifacts.read, Path(past.kept), self._store, policy, path=Path(past.path))
         except (Refusal, BeingWrittenError, FileNotFoundError):
             return None  # only a rescue: why the folder's own file does not serve has been logged
 

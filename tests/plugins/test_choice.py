@@ -38,8 +38,8 @@ def decide(files: dict[Path, Known], in_service: dict[str, Artifact] | None = No
         "options": {},
         "is_refused": lambda _: False,
         "last_paths": {},
-        "kept": lambda _: None,
-        "held": lambda _: None,
+        "kept": {},
+        "held": {},
     }
     return choose(Facts(files=files, serving=in_service or {}, **{**facts, **more}))
 
@@ -143,7 +143,7 @@ def test_what_serves_goes_on_while_its_file_is_broken(old: Artifact, new: Artifa
 
 def test_a_restart_finds_the_last_proven_one_for_a_broken_file(old: Artifact, new: Artifact) -> None:
     """From its private copy; but a good file of that name comes first, and another file is no reason."""
-    kept = {"last_paths": {"demo": new.path}, "kept": lambda _: new}
+    kept = {"last_paths": {"demo": new.path}, "kept": {"demo": new}}
     assert decide(known(new.path), **kept).wants["demo"].artifact is new
     assert decide(known(new.path, old), **kept).wants["demo"].artifact is old
     assert decide(known(old.path), **kept).wants == {}
@@ -159,7 +159,7 @@ def test_a_hold_decides_until_its_file_changes(
     tmp_path: Path, old: Artifact, new: Artifact, twin: Artifact, kind: str
 ) -> None:
     """Other bytes in that file, or none, release it; a file that is broken now is not yet another."""
-    held: dict[str, Any] = {"holds": {"demo": hold(kind, new)}, "held": lambda _: old}
+    held: dict[str, Any] = {"holds": {"demo": hold(kind, new)}, "held": {"demo": old}}
     for files in (known(new), known(new.path), known(new, twin)):
         choice = decide(files, serving(old), **held)
         assert choice.wants["demo"].artifact is old
@@ -178,7 +178,7 @@ def test_a_higher_version_ends_a_roll_back_but_not_a_pin(old: Artifact, new: Art
     """Who drops in the mended one under another name expects it to serve; who pinned does not."""
     higher = artifact(tmp_path, file="d.py", version="2.0")
     for kind, expected in (("rolled back", higher), ("pinned", old)):
-        held: dict[str, Any] = {"holds": {"demo": hold(kind, new)}, "held": lambda _: old}
+        held: dict[str, Any] = {"holds": {"demo": hold(kind, new)}, "held": {"demo": old}}
         assert decide(known(new, higher), serving(old), **held).wants["demo"].artifact is expected
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from hostd.config import Trust
 from hostd.errors import Refusal
-from hostd.plugins import inventory
+from hostd.plugins import inventory, trust
 from hostd.plugins.folder import Folder
 from hostd.plugins.inventory import Inventory
 from tests.build import plugin
@@ -142,5 +143,69 @@ def test_refusal_is_handed_on_whole(tmp_path: Path) -> None:
         (looked.path / "bad.py").write_bytes(b"\xff")
         await looked.inventory.look(1.0)
         assert str(seen[0]) == "plugins.d/bad.py:1: is not UTF-8; save it as UTF-8"
+
+    asyncio.run(scenario())
+
+
+def test_a_folder_that_others_may_write_is_refused_once(tmp_path: Path) -> None:
+    """Not once for each file, nor for each look. What was read before stays; what is new waits until it is mended."""
+
+    async def scenario() -> None:
+        looked = Looked(tmp_path)
+        (looked.path / "before.py").write_text(plugin())
+        await looked.inventory.look(1.0)
+        looked.path.chmod(0o777)
+        (looked.path / "new.py").write_text(plugin(name="new"))
+        (looked.path / "bad.py").write_text("nothing")
+        for _ in range(2):
+            await looked.inventory.look(2.0)
+            assert looked.names() == {"before.py": "1.0.0", "new.py": None, "bad.py": None}
+            assert looked.refused == [
+                ("plugins.d", "is writable by everyone (mode 0777), so others could change what runs")
+            ]
+            assert looked.inventory.refused_folder == looked.path
+        looked.inventory.forget_refusals()
+        await looked.inventory.look(3.0)
+        assert len(looked.refused) == 2, "who asks for everything again is told again"
+        looked.path.chmod(0o755)
+        await looked.inventory.look(4.0)
+        assert looked.names() == {"before.py": "1.0.0", "new.py": "1.0.0", "bad.py": None}
+        assert looked.refused[2:] == [("bad.py", "has no PEP 723 block")]
+        assert looked.inventory.refused_folder is None
+
+    asyncio.run(scenario())
+
+
+def test_a_refusal_that_is_forgotten_is_no_file_that_was_removed(tmp_path: Path) -> None:
+    """Until it is read again it is still there: what serves in its place must not end."""
+
+    async def scenario() -> None:
+        looked = Looked(tmp_path)
+        bad = looked.path / "bad.py"
+        bad.write_text("nothing")
+        await looked.inventory.look(1.0)
+        looked.inventory.forget(bad)
+        assert looked.names() == {"bad.py": None}
+        await looked.inventory.look(2.0)
+        assert len(looked.refused) == 2
+
+    asyncio.run(scenario())
+
+
+def test_everything_is_judged_again_by_another_policy(tmp_path: Path) -> None:
+    """What is the same is not read again; what is trusted no more is refused, and taken again when it is."""
+
+    async def scenario() -> None:
+        looked = Looked(tmp_path)
+        (looked.path / "a.py").write_text(plugin())
+        await looked.inventory.look(1.0)
+        first = looked.inventory.files[looked.path / "a.py"]
+        await looked.inventory.look(2.0, trust.policy(Trust()))
+        assert looked.inventory.files[looked.path / "a.py"] is first
+        await looked.inventory.look(3.0, trust.policy(Trust(sha256=("0" * 64,))))
+        assert looked.names() == {"a.py": None}
+        await looked.inventory.look(4.0, trust.policy(Trust()))
+        assert looked.names() == {"a.py": "1.0.0"}
+        assert [name for name, _ in looked.refused] == ["a.py"]
 
     asyncio.run(scenario())
