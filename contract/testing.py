@@ -104,12 +104,8 @@ def conformance_of(manifest: Manifest, new_processor: Any, options: Any = None) 
     framing = manifest.compiled_framing()
     for number, sample in enumerate(manifest.samples):
         where = f"sample {number}"
-        data = sample.content()
+        header, data = sample.cut(framing)
         expected = [dict(record) for record in sample.records]
-        header = sample.header.encode()
-        if framing.has_header and not header:
-            cut = framing.header_end(data, final=True) or 0
-            header, data = data[:cut], data[cut:]
         processor = new_processor()
         assert hasattr(processor, "parse"), "new_processor() returns an object without a method parse(data, ctx)"
         whole = run(processor, data, header=header, options=options, source=sample.name)

@@ -7,7 +7,6 @@ import fnmatch
 import importlib
 import io
 import json
-import re
 import runpy
 import struct
 import time
@@ -22,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.manifest import Accepts, Manifest, ManifestError, read_plugin_toml, read_script
+from contract.pattern import Pattern
 from contract.testing import Outcome, conformance, conformance_of, load, run
 
 ROOT = Path(__file__).parent.parent
@@ -59,7 +59,7 @@ def winner(source: str, head: bytes, manifests: Iterable[Manifest]) -> str | Non
         if accepts.names:
             criteria.append(any(fnmatch.fnmatch(source, glob) for glob in accepts.names))
         if accepts.head is not None:
-            criteria.append(re.search(accepts.head.encode(), head[:4096], re.MULTILINE) is not None)
+            criteria.append(Pattern(accepts.head).search(head[:4096]))
         if criteria and all(criteria):
             rank = (accepts.priority, len(criteria))
             assert rank not in ranked, f"{manifest.name} and {ranked[rank]} tie for {source}"
