@@ -27,7 +27,7 @@ from pydantic import (
 
 from contract.framing import Framing
 from contract.pattern import Pattern
-from contract.version import CONTRACT_VERSION
+from contract.version import CONTRACT_VERSION, mismatch, negotiate
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 """The reference expression of PEP 723, "Inline script metadata"."""
@@ -141,7 +141,7 @@ class Manifest(_Table):
 
     name: str = Field(pattern=NAME_PATTERN, description="The processor's name: lower case, digits, underscore.")
     version: str = Field(description="PEP 440 version.")
-    contract: str = Field(description="PEP 440 specifier of the contract versions it works with.")
+    contract: str = Field(description="PEP 440 specifier of the contract versions it works with; the highest counts.")
     summary: str = Field("", max_length=200, description="One line for people.")
     accepts: Accepts = Field(Accepts(), description="Which sources it takes by itself.")
     framing: FramingTable = Field(FramingTable(kind="lines"), description="How its input is cut into records.")
@@ -192,10 +192,6 @@ class Manifest(_Table):
     def parsed_version(self) -> Version:
         """The version, comparable."""
         return Version(self.version)
-
-    def speaks(self, host: str = CONTRACT_VERSION) -> bool:
-        """Tell whether the plugin works with the host's contract version."""
-        return SpecifierSet(self.contract).contains(host, prereleases=True)
 
     def compiled_framing(self) -> Framing:
         """Return the framing that the manifest declares, ready to cut."""
@@ -280,6 +276,9 @@ def _validate(
     try:
         return model.model_validate(table)
     except ValidationError as error:
+        if model is Manifest and (asked := _unspoken(table)) is not None:
+            # A manifest of another contract: what it says otherwise may be right there.
+            raise ManifestError(*mismatch(asked), line_of(toml, (*prefix, "contract"), first_line)) from error
         errors = error.errors(include_url=False)
         # A misspelled field is missing too; its name is the better hint.
         first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
@@ -287,6 +286,15 @@ def _validate(
         field = ".".join(str(part) for part in path)
         line = line_of(toml, (*prefix, *path), first_line)
         raise _explain(model, field, path, first, line) from error
+
+
+def _unspoken(table: dict[str, Any]) -> str | None:
+    """Return the contract that a manifest asks for if no supported version meets it."""
+    asked = table.get("contract")
+    try:
+        return asked if isinstance(asked, str) and negotiate(asked) is None else None
+    except InvalidSpecifier:
+        return None
 
 
 def _explain(model: type[BaseModel], field: str, path: tuple[int | str, ...], error: Any, line: int) -> ManifestError:

@@ -41,6 +41,7 @@ def _plugin(generation: Generation) -> dict[str, Any]:
     return {
         "name": generation.plugin,
         "version": generation.version,
+        "contract": generation.artifact.contract,
         "generation": generation.number,
         "digest": generation.artifact.digest,
         "path": str(generation.artifact.path),

@@ -64,6 +64,7 @@ async def prove(generation: Generation) -> None:
         plugin=generation.plugin,
         generation=generation.number,
         version=generation.version,
+        contract=artifact.contract,
         digest=artifact.digest[:12],
         path=artifact.display,
         pid=pid,
@@ -82,6 +83,7 @@ def load_message(artifact: Artifact, options: dict[str, Any] | None, source_fiel
         module=artifact.module,
         attribute=artifact.attribute,
         name=manifest.name,
+        contract=artifact.contract,
         options=options,
         framing=[manifest.framing.kind, manifest.framing.start, manifest.framing.quote or ""],
         samples=[

@@ -166,12 +166,12 @@ def test_compiled_framing_is_what_the_manifest_declares() -> None:
     assert read_script(plugin(table=quoted))[0].compiled_framing() == Framing(quote=b'"', header_lines=2)
 
 
-@pytest.mark.parametrize(
-    ("specifier", "speaks"), [(">=1.0,<2", True), ("==1.*", True), (">=1.1", False), (">=2", False), ("<1", False)]
-)
-def test_speaks_compares_the_specifier_with_the_host(specifier: str, speaks: bool) -> None:
-    """The contract's own version decides."""
-    assert read_script(plugin().replace(">=1.0,<2", specifier))[0].speaks("1.0") is speaks
+def test_a_manifest_of_another_contract_is_judged_by_its_contract_first() -> None:
+    """A field that a later contract has is no misspelling: what is missing is the contract."""
+    error = problem_of(plugin(table="framing = 'stream'\nwindow_s = 3", contract=">=1.1,<2"))
+    assert error.problem == "asks for contract '>=1.1,<2', and this hostd speaks 1.0 and 0.1"
+    assert error.line == HEAD_LINES
+    assert "'window_s' is not known" in problem_of(plugin(table="window_s = 3")).problem
 
 
 def test_sample_content_is_bytes() -> None:
