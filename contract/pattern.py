@@ -4,8 +4,6 @@ The daemon matches it in its event loop, where Python's `re` would let one patte
 plugin. Bytes against bytes; `^` and `$` are a line's. Two patterns with the same text are equal.
 """
 
-import re
-import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,14 +62,4 @@ def _compile(text: str) -> Any:
             f"is too large a regular expression: {compiled.programsize} steps, more than {MAX_STEPS}",
             "repeat less in it: a{100} is a hundred steps",
         )
-    try:
-        # A worker, which may have no RE2, cuts a failing batch with `re`: both must read the pattern alike.
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            re.compile(text.encode(), re.MULTILINE)
-    except (re.error, Warning) as error:
-        raise PatternError(
-            f"is a regular expression of RE2 alone: {error}",
-            "write what Python's re reads too, [a-z] for [[:lower:]] or [^\\W\\d_] for \\pL",
-        ) from error
     return compiled

@@ -5,21 +5,22 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from contract.pattern import MAX_STEPS, Pattern, PatternError
-from hostd.workers.worker import framing_from
+from hostd.workers.worker import start_pattern
 
 ATOMS = st.sampled_from(
     [
-        *("a", "b", "é", "7", " ", "-", ".", "^", "$", r"\.", r"\n", r"\t", r"\xe9", r"\d", r"\s", r"\S", r"\w", r"\b"),
-        *(r"\A", "[ab]", r"[^a\s]", r"[\d-]", r"[^\n]", "[é]", "(?s:.)"),
+        *("a", "b", "é", "7", " ", "-", ".", r"\.", r"\n", r"\t", r"\xe9", r"\d", r"\s", r"\S", r"\w"),
+        *("[ab]", r"[^a\s]", r"[\d-]", r"[^\n]", "[é]", "(?s:.)"),
     ]
 )
+PLACES = st.sampled_from(["^", "$", r"\b", r"\A"])
 QUANTIFIERS = st.sampled_from(["", "*", "+", "?", "*?", "+?", "{2}", "{1,2}", "{0,3}?"])
 PATTERNS = st.recursive(
-    st.tuples(ATOMS, QUANTIFIERS).map("".join),
+    st.tuples(ATOMS, QUANTIFIERS).map("".join) | PLACES,
     lambda inner: st.one_of(
         st.lists(inner, min_size=1, max_size=3).map("".join),
         st.lists(inner, min_size=2, max_size=3).map("|".join),
@@ -44,11 +45,9 @@ def test_time_grows_with_the_input_alone() -> None:
 def test_daemon_and_worker_read_a_pattern_alike(pattern: str, line: bytes, end: bytes) -> None:
     """So that both cut a batch at the same places. A vertical tab, {,n} and (?i) beyond ASCII are known to differ."""
     try:
-        daemons = Pattern(pattern)
-    except PatternError:
-        assume(False)
-    workers = framing_from(["multiline", pattern, ""]).start
-    assert workers is not None
+        daemons, workers = Pattern(pattern), start_pattern(pattern)
+    except (PatternError, re.error, Warning):
+        reject()  # refused, by one or the other
     assert bool(workers.match(line + end)) == daemons.match(line + end)
 
 
@@ -83,8 +82,6 @@ def test_a_pattern_is_of_bytes_and_lines(text: str, data: bytes, found: bool) ->
         ("a{1001}", r"RE2: invalid repetition size: \{1001\}", "RE2"),
         ("a{600}", rf"is too large a regular expression: 6\d\d steps, more than {MAX_STEPS}", "repeat less"),
         (r"(\w{1,90}.{90}){11}" * 99, "RE2: pattern too large", "RE2"),
-        (r"\pL", r"is a regular expression of RE2 alone: bad escape \\p", "Python's re reads too"),
-        ("[[:alpha:]]", "RE2 alone: Possible nested set", "Python's re reads too"),
     ],
 )
 def test_what_is_no_pattern_is_refused_with_a_way_out(text: str, problem: str, remedy: str) -> None:
@@ -113,7 +110,7 @@ def test_a_worker_needs_no_re2() -> None:
     code = (
         "import sys\nsys.modules['re2'] = sys.modules['pydantic'] = None\n"
         "import hostd.workers.worker as worker\n"
-        "print(worker.framing_from(['multiline', '^a', '']).starts(b'a\\nb\\na\\n'))"
+        "print(worker.start_pattern('^a').match(b'ab') is not None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[0, 4]\n"
+    assert done.stdout == "True\n"

@@ -227,6 +227,25 @@ BROKEN: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [(r"^\pL", r"bad escape \p at position 1"), ("^[[:lower:]]", "Possible nested set at position 2")],
+)
+def test_a_start_that_only_the_daemon_can_read_keeps_a_generation_out_of_service(
+    runner: asyncio.Runner, crew: MakeCrew, start: str, reason: str
+) -> None:
+    """The worker would cut a failing batch elsewhere than the daemon; nothing of the plugin has run yet."""
+
+    async def scenario() -> None:
+        demo = crew("raise SystemExit", table=f"framing = {{ kind = 'multiline', start = '{start}' }}")
+        with pytest.raises(GenerationBrokenError) as caught:
+            await demo.start()
+        where = f"plugins.d/demo.py: field 'framing.start' = {start!r}"
+        assert str(caught.value).startswith(f"{where}: is a regular expression of RE2 alone: {reason}; write")
+
+    runner.run(scenario())
+
+
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_generation_that_cannot_load_says_where_and_why(runner: asyncio.Runner, crew: MakeCrew, case: str) -> None:
     """File, line, what was raised, and what to do; nothing of it is left running."""
