@@ -26,7 +26,8 @@ from pydantic import (
 )
 
 from contract.framing import Framing
-from contract.version import CONTRACT_VERSION
+from contract.pattern import Pattern
+from contract.version import CONTRACT_VERSION, mismatch, negotiate
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 """The reference expression of PEP 723, "Inline script metadata"."""
@@ -46,10 +47,7 @@ class ManifestError(ValueError):
 
 
 def _regex(pattern: str) -> str:
-    try:
-        re.compile(pattern.encode(), re.MULTILINE)
-    except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from error
+    Pattern(pattern)
     return pattern
 
 
@@ -66,7 +64,7 @@ class Accepts(_Table):
     names: tuple[str, ...] = Field((), description="Globs on the source's file name, for example `*.csv`.")
     head: Regex | None = Field(
         None,
-        description="A regular expression that must match somewhere in the first 4 KiB; `^` is a line's start.",
+        description="A regular expression (RE2) found somewhere in the first 4 KiB; `^` is a line's start.",
     )
     media_types: tuple[str, ...] = Field((), description="Media types, for sources that declare one; files do not.")
     priority: int = Field(0, ge=-1000, le=1000, description="The higher wins when several plugins accept a source.")
@@ -76,7 +74,7 @@ class FramingTable(_Table):
     """How the input is cut into records."""
 
     kind: Literal["lines", "multiline", "whole"] = Field(description="`lines`, `multiline` or `whole`.")
-    start: Regex | None = Field(None, description="`multiline`: a line that this matches starts a record.")
+    start: Regex | None = Field(None, description="`multiline`: a line that this (RE2) matches starts a record.")
     quote: str | None = Field(
         None,
         pattern=r"^[\x21-\x7e]$",
@@ -120,6 +118,14 @@ class Sample(_Table):
         """Return the input as bytes."""
         return base64.b64decode(self.input, validate=True) if self.encoding == "base64" else self.input.encode()
 
+    def cut(self, framing: Framing) -> tuple[bytes, bytes]:
+        """Return what `ctx.header` holds, and the rest of the input."""
+        data, header = self.content(), self.header.encode()
+        if header:
+            return header, data
+        end = framing.header_end(data, final=True) or 0
+        return data[:end], data[end:]
+
 
 class Limits(_Table):
     """What a worker may use."""
@@ -135,13 +141,13 @@ class Manifest(_Table):
 
     name: str = Field(pattern=NAME_PATTERN, description="The processor's name: lower case, digits, underscore.")
     version: str = Field(description="PEP 440 version.")
-    contract: str = Field(description="PEP 440 specifier of the contract versions it works with.")
+    contract: str = Field(description="PEP 440 specifier of the contract versions it works with; the highest counts.")
     summary: str = Field("", max_length=200, description="One line for people.")
     accepts: Accepts = Field(Accepts(), description="Which sources it takes by itself.")
     framing: FramingTable = Field(FramingTable(kind="lines"), description="How its input is cut into records.")
     header: int | str | None = Field(
         None,
-        description="The leading lines handed to every batch: how many, or a regular expression they match.",
+        description="The leading lines handed to every batch: how many, or a regular expression (RE2) they match.",
     )
     samples: tuple[Sample, ...] = Field((), description="Inputs with the records expected.")
     limits: Limits = Field(Limits(), description="What a worker may use.")
@@ -187,19 +193,15 @@ class Manifest(_Table):
         """The version, comparable."""
         return Version(self.version)
 
-    def speaks(self, host: str = CONTRACT_VERSION) -> bool:
-        """Tell whether the plugin works with the host's contract version."""
-        return SpecifierSet(self.contract).contains(host, prereleases=True)
-
     def compiled_framing(self) -> Framing:
         """Return the framing that the manifest declares, ready to cut."""
         table = self.framing
         return Framing(
             kind=table.kind,
-            start=re.compile(table.start.encode(), re.MULTILINE) if table.start is not None else None,
+            start=Pattern(table.start) if table.start is not None else None,
             quote=(table.quote or "").encode(),
             header_lines=self.header if isinstance(self.header, int) else 0,
-            header_pattern=re.compile(self.header.encode(), re.MULTILINE) if isinstance(self.header, str) else None,
+            header_pattern=Pattern(self.header) if isinstance(self.header, str) else None,
         )
 
 
@@ -274,6 +276,9 @@ def _validate(
     try:
         return model.model_validate(table)
     except ValidationError as error:
+        if model is Manifest and (asked := _unspoken(table)) is not None:
+            # A manifest of another contract: what it says otherwise may be right there.
+            raise ManifestError(*mismatch(asked), line_of(toml, (*prefix, "contract"), first_line)) from error
         errors = error.errors(include_url=False)
         # A misspelled field is missing too; its name is the better hint.
         first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
@@ -281,6 +286,15 @@ def _validate(
         field = ".".join(str(part) for part in path)
         line = line_of(toml, (*prefix, *path), first_line)
         raise _explain(model, field, path, first, line) from error
+
+
+def _unspoken(table: dict[str, Any]) -> str | None:
+    """Return the contract that a manifest asks for if no supported version meets it."""
+    asked = table.get("contract")
+    try:
+        return asked if isinstance(asked, str) and negotiate(asked) is None else None
+    except InvalidSpecifier:
+        return None
 
 
 def _explain(model: type[BaseModel], field: str, path: tuple[int | str, ...], error: Any, line: int) -> ManifestError:
@@ -293,7 +307,8 @@ def _explain(model: type[BaseModel], field: str, path: tuple[int | str, ...], er
         remedy = f"did you mean {close[0]!r}?" if close else f"remove it; known are {', '.join(known)}"
         return ManifestError(f"field {field!r} is not known", remedy, line)
     message = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
-    return ManifestError(f"field {field!r} = {error['input']!r}: {message}", "correct that value", line)
+    remedy = getattr(error.get("ctx", {}).get("error"), "remedy", "correct that value")
+    return ManifestError(f"field {field!r} = {error['input']!r}: {message}", remedy, line)
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

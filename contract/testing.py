@@ -9,17 +9,19 @@ def test_conformance() -> None:
 import importlib.util
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from contract.adapter import MisfitError, as_processor
 from contract.context import Context
 from contract.manifest import Manifest, read_script
 from contract.processor import Processor
 from contract.record import JsonValue
+from contract.version import mismatch, negotiate
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,19 @@ def load(path: str | Path) -> tuple[Manifest, ModuleType]:
     return manifest, module
 
 
+def make_processor(manifest: Manifest, new_processor: Callable[[], Any]) -> Processor:
+    """Return the processor that a worker would make of a factory, through the adapter of the plugin's contract.
+
+    Raises AssertionError when there is none: for a contract that is not spoken here, for what is no processor of it.
+    """
+    version = negotiate(manifest.contract)
+    assert version is not None, "; ".join(mismatch(manifest.contract))
+    try:
+        return as_processor(new_processor(), version, manifest.name)
+    except MisfitError as error:
+        raise AssertionError(f"new_processor() {error}") from error
+
+
 def conformance(path: str | Path, options: Any = None) -> None:
     """Check that a `.py` plugin keeps the contract's rules, with the samples of its manifest.
 
@@ -97,21 +112,15 @@ def conformance(path: str | Path, options: Any = None) -> None:
     conformance_of(manifest, module.new_processor, options)
 
 
-def conformance_of(manifest: Manifest, new_processor: Any, options: Any = None) -> None:
+def conformance_of(manifest: Manifest, new_processor: Callable[[], Any], options: Any = None) -> None:
     """Check a factory against a manifest, as `conformance` does for a file."""
-    assert manifest.speaks(), f"contract {manifest.contract!r} excludes this contract's version"
     assert manifest.samples, "the manifest carries no samples; add one input with the records you expect"
     framing = manifest.compiled_framing()
     for number, sample in enumerate(manifest.samples):
         where = f"sample {number}"
-        data = sample.content()
+        header, data = sample.cut(framing)
         expected = [dict(record) for record in sample.records]
-        header = sample.header.encode()
-        if framing.has_header and not header:
-            cut = framing.header_end(data, final=True) or 0
-            header, data = data[:cut], data[cut:]
-        processor = new_processor()
-        assert hasattr(processor, "parse"), "new_processor() returns an object without a method parse(data, ctx)"
+        processor = make_processor(manifest, new_processor)
         whole = run(processor, data, header=header, options=options, source=sample.name)
         assert whole.records == expected, f"{where}: expected {expected!r}, got {whole.records!r}"
         assert len(whole.rejected) == sample.rejected, f"{where}: rejected {whole.rejected!r}"
@@ -120,13 +129,15 @@ def conformance_of(manifest: Manifest, new_processor: Any, options: Any = None) 
         pieces: list[dict[str, JsonValue]] = []
         starts = [*framing.starts(data), len(data)]
         for start, end in pairwise(starts):
-            part = run(new_processor(), data[start:end], header=header, options=options, offset=start)
+            part = run(
+                make_processor(manifest, new_processor), data[start:end], header=header, options=options, offset=start
+            )
             pieces.extend(part.records)
         assert pieces == expected, (
             f"{where}: record by record it yields {pieces!r} instead: records depend on each other"
         )
     for hostile in (b"\n", b"\x00\xff\xfe\n", b"{" * 1000 + b"\n", b'"\n', b"\xe2\x82\n"):
         try:
-            run(new_processor(), hostile, options=options)
+            run(make_processor(manifest, new_processor), hostile, options=options)
         except Exception:  # noqa: BLE001, S112 - an exception is a fair answer to hostile input; it becomes a dead letter
             continue

@@ -85,8 +85,9 @@ ARTIFACT_STANDBY = _event(
 GENERATION_STARTED = _event(
     "generation.started",
     "info",
-    "plugin generation version digest path pid ms",
-    "A worker of the new generation imported it, made its processor and passed its samples.",
+    "plugin generation version contract digest path pid ms",
+    "A worker of the new generation imported it, made its processor and passed its samples; `contract` is the version "
+    "that was negotiated.",
 )
 GENERATION_SWITCHED = _event(
     "generation.switched",

@@ -331,6 +331,7 @@ class Swapper:
         self._note_change(f"{name} {version} is live as generation {number}{took_over}")
 
     async def _withdraw(self, name: str, reason: str) -> None:
+        self.register.forget_pieces(name)
         for generation in self._catalog.withdraw(name):
             self._note_change(f"{name} {generation.version} is retired: {reason}")
             await self._retire(generation, reason)

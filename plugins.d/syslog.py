@@ -10,15 +10,14 @@
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = '''(?x)
-#   ^(\xef\xbb\xbf)?
-#   ( <\d{1,3}>1[ ](-|\d{4}-)
-#   | (<\d{1,3}>)?
-#     ( (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[ ][ \d]\d([ ]\d{4})?[ ]\d\d:\d\d:\d\d(\.\d+)?
-#     | \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)
-#     )
-#     [ ]\S+[ ][^\s:\[]+(\[[^\]\n]*\])?:
-#   )'''
+# head = """\
+#   ^(\\xef\\xbb\\xbf)?\
+#   (<\\d{1,3}>1 (-|\\d{4}-)\
+#   |(<\\d{1,3}>)?\
+#     ((Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \\d]\\d( \\d{4})? \\d\\d:\\d\\d:\\d\\d(\\.\\d+)?\
+#     |\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?(Z|[+-]\\d\\d:\\d\\d)\
+#     ) \\S+ [^\\s:\\[]+(\\[[^\\]\\n]*\\])?:\
+#   )"""
 # priority = -30
 #
 # [[tool.hostd.samples]]

@@ -27,7 +27,13 @@ def new_processor():
 
 
 def plugin(
-    code: str = PARSE_LINES, *, name: str = "demo", version: str = "1.0.0", table: str = "", top: str = ""
+    code: str = PARSE_LINES,
+    *,
+    name: str = "demo",
+    version: str = "1.0.0",
+    contract: str = ">=1.0,<2",
+    table: str = "",
+    top: str = "",
 ) -> str:
     """Return the source of a plugin; `table` is more of its [tool.hostd], `top` what precedes that."""
     lines = [
@@ -35,7 +41,7 @@ def plugin(
         "[tool.hostd]",
         f'name = "{name}"',
         f'version = "{version}"',
-        'contract = ">=1.0,<2"',
+        f'contract = "{contract}"',
         *table.splitlines(),
     ]
     block = "".join(f"# {line}\n" if line else "#\n" for line in lines)

@@ -7,7 +7,6 @@ import fnmatch
 import importlib
 import io
 import json
-import re
 import runpy
 import struct
 import time
@@ -22,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.manifest import Accepts, Manifest, ManifestError, read_plugin_toml, read_script
-from contract.testing import Outcome, conformance, conformance_of, load, run
+from contract.pattern import Pattern
+from contract.testing import Outcome, conformance, conformance_of, load, make_processor, run
 
 ROOT = Path(__file__).parent.parent
 LOGS = ROOT / "examples" / "logs"
@@ -39,7 +39,8 @@ MODULES = {path.stem: _load(path.stem) for path in (*SHIPPED, *EXAMPLES)}
 
 
 def parse(name: str, data: bytes, **circumstances: Any) -> Outcome:
-    return run(MODULES[name][1].new_processor(), data, **circumstances)
+    manifest, module = MODULES[name]
+    return run(make_processor(manifest, module.new_processor), data, **circumstances)
 
 
 def parse_file(name: str, path: Path, options: Any = None) -> Outcome:
@@ -59,7 +60,7 @@ def winner(source: str, head: bytes, manifests: Iterable[Manifest]) -> str | Non
         if accepts.names:
             criteria.append(any(fnmatch.fnmatch(source, glob) for glob in accepts.names))
         if accepts.head is not None:
-            criteria.append(re.search(accepts.head.encode(), head[:4096], re.MULTILINE) is not None)
+            criteria.append(Pattern(accepts.head).search(head[:4096]))
         if criteria and all(criteria):
             rank = (accepts.priority, len(criteria))
             assert rank not in ranked, f"{manifest.name} and {ranked[rank]} tie for {source}"
@@ -100,12 +101,11 @@ def test_a_file_is_named_like_its_plugin(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*SHIPPED, *EXAMPLES], ids=lambda path: path.stem)
 def test_whatever_the_bytes_are_a_plugin_answers_soon(path: Path) -> None:
-    manifest, module = MODULES[path.stem]
-    header = b"a,b\n" if manifest.header else b""
+    header = b"a,b\n" if MODULES[path.stem][0].header else b""
     for unit in HOSTILE:
         started = time.process_time()
         with contextlib.suppress(ValueError):  # a dead letter is an answer
-            run(module.new_processor(), unit * (65536 // len(unit)), header=header)
+            parse(path.stem, unit * (65536 // len(unit)), header=header)
         assert time.process_time() - started < 5, f"{unit!r}, again and again, takes too long"
 
 
@@ -120,6 +120,7 @@ def test_whatever_the_bytes_are_a_plugin_answers_soon(path: Path) -> None:
         ("events.xml", None),
         ("telemetry.tlm", None),
         ("world.hello", None),
+        ("wisdom.fortunes", None),
         ("app.kv", None),
     ],
 )
@@ -133,6 +134,7 @@ def test_each_example_log_goes_to_one_processor_that_ships_or_waits(file: str, p
         ("events.xml", "xml_events"),
         ("telemetry.tlm", "telemetry"),
         ("world.hello", "hello"),
+        ("wisdom.fortunes", "fortunes"),
         ("access.log", "access"),
     ],
 )
@@ -152,6 +154,7 @@ def test_an_example_plugin_takes_its_own_log_and_no_other(file: str, plugin: str
         ("events.xml", "xml_events", 12, 0),
         ("telemetry.tlm", "telemetry", 59, 1),
         ("world.hello", "hello", 3, 0),
+        ("wisdom.fortunes", "fortunes", 3, 0),
     ],
 )
 def test_the_example_logs_hold_what_the_documentation_counts(

@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 import contract  # noqa: E402 - this checkout's, whatever is installed
 import contract.testing  # noqa: E402
+import contract.version  # noqa: E402
 from contract import manifest as manifests  # noqa: E402
 from hostd import cli, config, events  # noqa: E402
 
@@ -206,11 +207,14 @@ def contract_page() -> str:
         f"{NOTE}# The contract\n",
         (
             f"What a plugin imports. This is version {contract.CONTRACT_VERSION}; a plugin declares the versions that "
-            "it works with as `contract` in its [manifest](manifest.md).\n"
+            "it works with as `contract` in its [manifest](manifest.md), and is served by the highest of them that "
+            f"this hostd speaks: {', '.join(contract.version.SUPPORTED)}.\n"
         ),
         "## `contract`\n",
         f"{inspect.getdoc(contract)}\n",
         *(_entry("contract", name) for name in sorted(contract.__all__, key=str.lower)),
+        "## Contract 0\n",
+        _entry("contract.adapter", "ProcessorZero"),
         "## `contract.testing`\n",
         f"{_indent_examples(inspect.getdoc(contract.testing) or '')}\n",
         *(_entry("contract.testing", name) for name in public_names(contract.testing)),

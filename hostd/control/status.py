@@ -48,6 +48,7 @@ def _plugin(generation: Generation, warm: Generation | None, hold: Hold | None) 
     return {
         "name": generation.plugin,
         "version": generation.version,
+        "contract": generation.artifact.contract,
         "generation": generation.number,
         "digest": generation.artifact.digest,
         "path": str(generation.artifact.path),

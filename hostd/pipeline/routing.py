@@ -1,6 +1,5 @@
 """Source to plugin: by configuration, else by what the manifests accept. Pure."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -8,6 +7,7 @@ from functools import lru_cache
 from pathlib import PurePath
 
 from contract.manifest import Accepts, Manifest
+from contract.pattern import Pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +66,5 @@ def _rank(accepts: Accepts, name: str, head: bytes) -> tuple[int, int, int] | No
 
 
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> re.Pattern[bytes]:
-    return re.compile(pattern.encode(), re.MULTILINE)
+def _compiled(pattern: str) -> Pattern:
+    return Pattern(pattern)

@@ -20,7 +20,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from contract.manifest import Manifest, ManifestError, read_script
-from contract.version import CONTRACT_VERSION
+from contract.version import mismatch, negotiate
 from hostd.errors import Refusal, Stage
 from hostd.plugins import ownership, trust
 
@@ -36,7 +36,8 @@ class Artifact:
     """One plugin file's bytes, checked.
 
     `path` is where the user dropped it and `display` how messages call it; `private` is the copy that runs: a
-    file for `py`, a folder for `wheel`. `module` and `attribute` are the factory's. `policy` is what it was judged by.
+    file for `py`, a folder for `wheel`. `contract` is the version of it that the plugin is served by. `module` and
+    `attribute` are the factory's. `policy` is what it was judged by.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Artifact:
     digest: str
     size: int
     manifest: Manifest
+    contract: str
     private: Path
     module: str
     attribute: str
@@ -163,7 +165,7 @@ def _check_script(path: Path, display: str, content: bytes, digest: str, store: 
     except ManifestError as error:
         where = f"{display}:{error.line}" if error.line else display
         raise Refusal(Stage.CHECKED, where, error.problem, error.remedy) from error
-    _check_contract(manifest, display)
+    version = _negotiated(manifest, display)
     _check_python(metadata.requires_python, display)
     return Artifact(
         path=path,
@@ -172,6 +174,7 @@ def _check_script(path: Path, display: str, content: bytes, digest: str, store: 
         digest=digest,
         size=len(content),
         manifest=manifest,
+        contract=version,
         private=_keep(content, path.name, digest, store),
         module=f"hostd_plugin_{manifest.name}_{digest[:12]}",
         attribute="new_processor",
@@ -183,7 +186,7 @@ def _check_wheel(path: Path, display: str, content: bytes, digest: str, store: P
     from hostd.plugins import wheel
 
     contents = wheel.read(path.name, display, content)
-    _check_contract(contents.manifest, display)
+    version = _negotiated(contents.manifest, display)
     _check_python(contents.requires_python, display)
     kept = _keep(content, path.name, digest, store)
     private = kept.parent / "unpacked"
@@ -205,6 +208,7 @@ def _check_wheel(path: Path, display: str, content: bytes, digest: str, store: P
         digest=digest,
         size=len(content),
         manifest=contents.manifest,
+        contract=version,
         private=private,
         module=contents.module,
         attribute=contents.attribute,
@@ -212,16 +216,14 @@ def _check_wheel(path: Path, display: str, content: bytes, digest: str, store: P
     )
 
 
-def _check_contract(manifest: Manifest, display: str) -> None:
-    if not manifest.speaks():
-        refusal = Refusal(
-            Stage.CHECKED,
-            display,
-            f"asks for contract {manifest.contract!r}, and this hostd speaks {CONTRACT_VERSION}",
-            f'write contract = ">={CONTRACT_VERSION},<2" if it works with that, or upgrade hostd',
-        )
+def _negotiated(manifest: Manifest, display: str) -> str:
+    """Return the version of the contract that the plugin is served by. Raises Refusal when there is none."""
+    version = negotiate(manifest.contract)
+    if version is None:
+        refusal = Refusal(Stage.CHECKED, display, *mismatch(manifest.contract))
         refusal.plugin = manifest.name
         raise refusal
+    return version
 
 
 def _check_python(requires_python: str | None, display: str) -> None:

@@ -44,6 +44,7 @@ async def prove(generation: Generation) -> None:
         plugin=generation.plugin,
         generation=generation.number,
         version=generation.version,
+        contract=artifact.contract,
         digest=artifact.digest[:12],
         path=artifact.display,
         pid=pid,
@@ -79,8 +80,7 @@ async def _start(generation: Generation) -> int:
 
 def load_message(artifact: Artifact, options: dict[str, Any] | None, source_field: str) -> wire.Load:
     """Return what a worker needs to become a worker of this artifact."""
-    manifest, framing = artifact.manifest, artifact.manifest.framing
-    header = manifest.header
+    manifest, framing = artifact.manifest, artifact.manifest.compiled_framing()
     return wire.Load(
         kind=artifact.kind,
         path=str(artifact.private),
@@ -89,16 +89,11 @@ def load_message(artifact: Artifact, options: dict[str, Any] | None, source_fiel
         module=artifact.module,
         attribute=artifact.attribute,
         name=manifest.name,
+        contract=artifact.contract,
         options=options,
-        framing=[
-            framing.kind,
-            framing.start,
-            framing.quote or "",
-            header if isinstance(header, int) else 0,
-            header if isinstance(header, str) else None,
-        ],
+        framing=[manifest.framing.kind, manifest.framing.start, manifest.framing.quote or ""],
         samples=[
-            [sample.content().hex(), sample.header, sample.name, list(sample.records), sample.rejected]
+            [*(part.hex() for part in sample.cut(framing)), sample.name, list(sample.records), sample.rejected]
             for sample in manifest.samples
         ],
         memory_mib=manifest.limits.memory_mib,

@@ -6,6 +6,7 @@ Pieces are whole records' bytes as they were handed to a worker, small enough to
 import base64
 import json
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 
 from contract.framing import Framing
@@ -57,10 +58,15 @@ class Recent:
         """Return what is kept of a plugin's input, oldest first."""
         return list(self._pieces.get(plugin, ()))
 
+    def forget(self, plugin: str) -> None:
+        """Drop what is kept of a plugin's input."""
+        if self._pieces.pop(plugin, None) is not None:
+            self._changed.add(plugin)
+
     def take_changed(self) -> dict[str, str]:
         """Return what changed since the last call, by plugin, as text that `restore` takes."""
         changed, self._changed = self._changed, set()
-        return {plugin: _as_text(self._pieces[plugin]) for plugin in changed}
+        return {plugin: _as_text(self._pieces.get(plugin, ())) for plugin in changed}
 
     def restore(self, saved: dict[str, str]) -> None:
         """Take over what an earlier daemon kept."""
@@ -80,7 +86,7 @@ def _goes_on(last: Batch, batch: Batch) -> bool:
     )
 
 
-def _as_text(pieces: deque[Batch]) -> str:
+def _as_text(pieces: Iterable[Batch]) -> str:
     return json.dumps(
         [
             [piece.source, piece.offset, base64.b64encode(piece.header).decode(), base64.b64encode(piece.data).decode()]

@@ -120,6 +120,10 @@ class Register:
         """Return what is kept of a plugin's recent input."""
         return self._recent.pieces(plugin)
 
+    def forget_pieces(self, plugin: str) -> None:
+        """Drop a plugin's recent input: nothing serves that a next version could be compared with."""
+        self._recent.forget(plugin)
+
     async def save_recent(self) -> None:
         """Write the recent input that has changed."""
         if changed := self._recent.take_changed():

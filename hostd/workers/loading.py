@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from contract.adapter import MisfitError, as_processor
 from contract.processor import Processor, describe
 from hostd.workers import wire
 
@@ -122,7 +123,7 @@ def make_default_options(module: ModuleType, options: Any) -> Any:
 
 
 def make_processor(module: ModuleType, load: wire.Load) -> Processor:
-    """Call the module's factory. Raises BrokenPluginError."""
+    """Call the module's factory, and adapt what it made to today's contract. Raises BrokenPluginError."""
     factory: Any = module
     for part in load.attribute.split("."):
         factory = getattr(factory, part, None)
@@ -133,18 +134,12 @@ def make_processor(module: ModuleType, load: wire.Load) -> Processor:
             f"define one that returns the processor: def {load.attribute}(): …",
         )
     try:
-        processor = factory()
+        return as_processor(factory(), load.contract, load.name)
+    except MisfitError as error:
+        raise BrokenPluginError(load.display, f"{load.attribute}() {error.problem}", error.remedy) from error
     except BaseException as error:
         where, text = blame(error, load)
         raise BrokenPluginError(where, f"{load.attribute}() raises {text}", "mend that line", error) from error
-    if not callable(getattr(processor, "parse", None)):
-        raise BrokenPluginError(
-            load.display,
-            f"{load.attribute}() returns {type(processor).__name__} without a method parse(data, ctx)",
-            "return an object that has one, or contract.each_line(function)",
-        )
-    made: Processor = processor
-    return made
 
 
 def blame(error: BaseException, load: wire.Load) -> tuple[str, str]:

@@ -40,6 +40,7 @@ class Load(NamedTuple):
     module: str
     attribute: str
     name: str
+    contract: str
     options: dict[str, Any] | None
     framing: list[Any]
     samples: list[Any]
@@ -94,7 +95,7 @@ Message = Load | Loaded | Broken | Parse | Parsed | Alive
 _KINDS: tuple[type[Any], ...] = (Load, Loaded, Broken, Parse, Parsed, Alive)
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
-    Load: (str, str, str, str, str, str, str, (dict, type(None)), list, list, int, str),
+    Load: (str, str, str, str, str, str, str, str, (dict, type(None)), list, list, int, str),
     Loaded: ((int, float),),
     Broken: (str, str, str, str),
     Parse: (str, int, int, (int, float)),

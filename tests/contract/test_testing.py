@@ -57,7 +57,11 @@ def test_a_processor_that_keeps_the_rules_passes(tmp_path: Path) -> None:
             SAMPLE,
             "sample 0: record by record it yields [] instead: records depend on each other",
         ),
-        ("def new_processor():\n    return 1\n", SAMPLE, "new_processor() returns an object without a method parse"),
+        (
+            "def new_processor():\n    return 1\n",
+            SAMPLE,
+            "new_processor() returns int without a method parse(data, ctx); return",
+        ),
     ],
     ids=["no samples", "wrong records", "unexpected rejection", "state", "dependence", "no parse"],
 )
@@ -68,12 +72,50 @@ def test_a_broken_rule_is_named(tmp_path: Path, code: str, table: str, message: 
     assert message in str(caught.value)
 
 
+ZERO = """
+class P:
+    name = "demo"
+    def parse(self, data):
+        return [line for line in data.decode().splitlines() if line]
+
+def new_processor():
+    return P()
+"""
+ZERO_SAMPLE = 'samples = [{ input = "a\\nb\\n", records = [{ message = "a" }, { message = "b" }] }]'
+
+
+def test_a_plugin_of_contract_0_is_held_to_the_same_rules(tmp_path: Path) -> None:
+    """Through the adapter: what keeps the rules passes, and what breaks one is named."""
+    path = tmp_path / "subject.py"
+    good = plugin(ZERO, contract=">=0.1,<1", table=ZERO_SAMPLE)
+    path.write_text(good)
+    conformance(path)
+    for old, new, message in [
+        ("if line]", "if line][:1]", "sample 0: expected "),
+        (
+            'name = "demo"\n    def',
+            'name = "other"\n    def',
+            "name is 'other', and its manifest says 'demo'; make them",
+        ),
+        ("def parse", "def parse_", "new_processor() returns P without a method parse(data); return an object"),
+        (">=0.1,<1", ">=0.2,<1", "asks for contract '>=0.2,<1', and this hostd speaks 1.0 and 0.1"),
+    ]:
+        assert old in good
+        path.write_text(good.replace(old, new))
+        with pytest.raises(AssertionError) as caught:
+            conformance(path)
+        assert message in str(caught.value)
+    path.write_text(good.replace("return [", "return tuple([").replace("if line]", "if line])"))
+    with pytest.raises(TypeError, match="plugin 'demo' speaks contract 0, where"):
+        conformance(path)
+
+
 def test_another_contract_is_named(tmp_path: Path) -> None:
     """A plugin for another contract is not run at all."""
     path = tmp_path / "subject.py"
     path.write_text(plugin("raise SystemExit", table=SAMPLE).replace(">=1.0,<2", ">=7"))
     path.write_text(path.read_text().replace("raise SystemExit", processor(GOOD)))
-    with pytest.raises(AssertionError, match=r"contract '>=7' excludes this contract's version"):
+    with pytest.raises(AssertionError, match=r"asks for contract '>=7', and this hostd speaks 1\.0 and 0\.1; write"):
         conformance(path)
 
 

@@ -49,6 +49,37 @@ def numbered(count: int, **bad: int) -> list[str]:
     return lines
 
 
+TRAP = "a" * 60 + "!"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "written", "parsed"),
+    [
+        ("accepts = { head = '^(a+)+$' }", [TRAP, "aaa", "b"], [TRAP, "aaa", "b"]),
+        ("framing = { kind = 'multiline', start = '^(a+)+$' }", ["aaa", TRAP, "b"], ["aaa", TRAP, "b"]),
+        ("header = '^(a+)+$'", ["aaa", TRAP, "b"], [TRAP, "b"]),
+    ],
+    ids=["head", "start", "header"],
+)
+def test_a_pattern_that_backtracks_without_end_delays_nobody(
+    home: Home, manifest: str, written: list[str], parsed: list[str]
+) -> None:
+    """The daemon matches it, and goes on reading, parsing and answering; the plugin that brought it serves too."""
+    trap = plugin("trap", glob="*.trap", manifest=manifest)
+    if manifest.startswith("accepts"):
+        trap = trap.replace('# accepts = { names = ["*.trap"] }\n', "")
+    home.drop("trap.py", trap)
+    home.drop("lines.py", plugin())
+    daemon = home.start()
+    daemon.wait_event("generation.switched", plugin="trap")
+    daemon.wait_event("generation.switched", plugin="lines")
+    home.append("a.trap", *written)
+    home.append("b.log", *numbered(10))
+    daemon.wait_records("lines", 10)
+    daemon.wait_records("trap", len(parsed))
+    assert home.lines("trap") == parsed
+
+
 def test_a_line_that_hangs_is_set_aside_and_the_others_come_out(home: Home) -> None:
     """The worker is killed at its deadline, the batch tried again, then cut; another plugin goes on meanwhile."""
     home.drop("hangs.py", hangs())

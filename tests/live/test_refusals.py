@@ -89,8 +89,8 @@ BAD = [
         "wrong contract",
         GOOD.replace(">=1.0,<2", ">=9"),
         "checked",
-        "plugins.d/lines.py: asks for contract '>=9', and this hostd speaks 1.0; "
-        'write contract = ">=1.0,<2" if it works with that, or upgrade hostd',
+        "plugins.d/lines.py: asks for contract '>=9', and this hostd speaks 1.0 and 0.1; "
+        'write contract = ">=1.0,<2" or ">=0.1,<1" if it works with that, or upgrade hostd',
     ),
     Bad(
         "wrong Python",
@@ -181,7 +181,7 @@ def test_the_misbehaving_examples_are_refused_each_by_what_is_wrong(home: Home) 
         "broken_syntax": ":17: SyntaxError: expected ':'",
         "no_manifest": ":1: has no PEP 723 block",
         "raises_on_import": ":19: importing it raises RuntimeError: the licence server does not answer",
-        "wrong_contract": "asks for contract '>=9', and this hostd speaks 1.0",
+        "wrong_contract": "asks for contract '>=9', and this hostd speaks 1.0 and 0.1",
     }
     for name in expected:
         shutil.copy(folder / f"{name}.py", home.plugins)

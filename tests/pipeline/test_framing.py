@@ -1,7 +1,6 @@
 """Cutting a file that grows: the cuts are the file."""
 
 import os
-import re
 import tempfile
 from pathlib import Path
 
@@ -10,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.framing import Framing
+from contract.pattern import Pattern
 from hostd.pipeline.framing import NOT_YET, SCAN_BYTES, SCANS_A_TURN, Cut, next_cut
 from hostd.pipeline.sources.file import FileSource
 from tests.pipeline.build import open_source
 
 LINES = Framing()
 QUOTED = Framing(quote=b'"')
-MULTILINE = Framing(kind="multiline", start=re.compile(rb"^\S", re.MULTILINE))
+MULTILINE = Framing(kind="multiline", start=Pattern(r"^\S"))
 WHOLE = Framing(kind="whole")
 
 chunks = st.lists(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from contract.version import CONTRACT_VERSION
 from hostd.errors import Refusal, Stage
 from hostd.plugins import artifact as artifacts
 from hostd.plugins import environment
@@ -186,8 +185,17 @@ def test_manifest_error_names_file_and_line(tmp_path: Path) -> None:
 def test_wrong_contract_names_both_versions(tmp_path: Path) -> None:
     """What it asks for, and what this hostd speaks."""
     error = refusal(tmp_path, plugin().replace(">=1.0,<2", ">=2,<3"))
-    assert error.problem == f"asks for contract '>=2,<3', and this hostd speaks {CONTRACT_VERSION}"
-    assert error.remedy == f'write contract = ">={CONTRACT_VERSION},<2" if it works with that, or upgrade hostd'
+    assert error.problem == "asks for contract '>=2,<3', and this hostd speaks 1.0 and 0.1"
+    assert error.remedy == 'write contract = ">=1.0,<2" or ">=0.1,<1" if it works with that, or upgrade hostd'
+    assert (error.stage, error.plugin) == (Stage.CHECKED, "demo")
+
+
+@pytest.mark.parametrize(("asked", "served"), [(">=1.0,<2", "1.0"), (">=0.1,<1", "0.1"), (">=0.1,<2", "1.0")])
+def test_contract_is_negotiated_before_anything_runs(tmp_path: Path, asked: str, served: str) -> None:
+    """The artifact says which version serves it; the highest that both sides speak."""
+    path = tmp_path / "demo.py"
+    path.write_text(plugin("raise SystemExit", contract=asked))
+    assert artifacts.read(path, tmp_path / "store").contract == served
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,61 @@ def test_what_a_parser_does_to_its_process_is_a_lost_worker(runner: asyncio.Runn
     runner.run(scenario())
 
 
+ZERO = """
+class P:
+    name = "demo"
+    def parse(self, data):
+        lines = data.decode().splitlines()
+        return {"list": lines, "tuple": tuple(lines), "bytes": [data]}[lines[0]]
+
+def new_processor():
+    return P()
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"), [("tuple", "returned tuple"), ("bytes", "returned a list whose item 0 is bytes")]
+)
+def test_contract_0_yields_messages_and_nothing_else(
+    runner: asyncio.Runner, crew: MakeCrew, first: str, reason: str
+) -> None:
+    """Strings become records; what is not a list of them is a dead letter that names the plugin and the rule."""
+
+    async def scenario() -> None:
+        demo = crew(ZERO, contract=">=0.1,<1")
+        good = await demo.parse(batch(b"list\nb\n"), 20.0)
+        assert [json.loads(line) for line in good.lines.splitlines()] == [
+            {"message": "list", "@source": "a.log"},
+            {"message": "b", "@source": "a.log"},
+        ]
+        bad = await demo.parse(batch(f"{first}\n".encode()), 20.0)
+        assert bad.records == 0
+        rule = "plugin 'demo' speaks contract 0, where parse(data) returns a list of str; it"
+        assert [letter.reason for letter in bad.dead] == [f"TypeError: {rule} {reason} (plugins.d/demo.py)"]
+
+    runner.run(scenario())
+
+
+def test_contract_0_needs_the_name_that_its_manifest_says(runner: asyncio.Runner, crew: MakeCrew) -> None:
+    """The two names are the contract's whole identity check; a property that raises is the plugin's own line."""
+
+    async def scenario() -> None:
+        for name, message in [
+            ("name = 'other'", "plugins.d/demo.py: new_processor() returns a processor whose name is 'other', and its"),
+            (
+                "pass",
+                "plugins.d/demo.py: new_processor() returns a processor whose name is None, and its manifest says",
+            ),
+            ("name = property(lambda self: 1 / 0)", "plugins.d/demo.py:9: new_processor() raises ZeroDivisionError"),
+        ]:
+            demo = crew(ZERO.replace('name = "demo"', name), contract=">=0.1,<1")
+            with pytest.raises(GenerationBrokenError) as caught:
+                await demo.start()
+            assert str(caught.value).startswith(message)
+
+    runner.run(scenario())
+
+
 BROKEN: dict[str, tuple[str, str]] = {
     "syntax": ("def new_processor(:\n", "plugins.d/demo.py:7: SyntaxError: invalid syntax; mend line 7"),
     "raises at import": ("1 / 0\n", "plugins.d/demo.py:7: importing it raises ZeroDivisionError: division by zero;"),
@@ -170,6 +225,25 @@ BROKEN: dict[str, tuple[str, str]] = {
         "plugins.d/demo.py: new_processor() returns int without a method parse(data, ctx); return an object that has",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [(r"^\pL", r"bad escape \p at position 1"), ("^[[:lower:]]", "Possible nested set at position 2")],
+)
+def test_a_start_that_only_the_daemon_can_read_keeps_a_generation_out_of_service(
+    runner: asyncio.Runner, crew: MakeCrew, start: str, reason: str
+) -> None:
+    """The worker would cut a failing batch elsewhere than the daemon; nothing of the plugin has run yet."""
+
+    async def scenario() -> None:
+        demo = crew("raise SystemExit", table=f"framing = {{ kind = 'multiline', start = '{start}' }}")
+        with pytest.raises(GenerationBrokenError) as caught:
+            await demo.start()
+        where = f"plugins.d/demo.py: field 'framing.start' = {start!r}"
+        assert str(caught.value).startswith(f"{where}: is a regular expression of RE2 alone: {reason}; write")
+
+    runner.run(scenario())
 
 
 @pytest.mark.parametrize("case", BROKEN)

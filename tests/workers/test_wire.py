@@ -19,7 +19,7 @@ json_values = st.none() | numbers | text | st.lists(text, max_size=2) | st.dicti
 messages = st.one_of(
     st.builds(
         wire.Load,
-        *[text] * 7,
+        *[text] * 8,
         st.none() | st.dictionaries(text, json_values, max_size=2),
         st.lists(json_values, max_size=3),
         st.lists(json_values, max_size=3),

@@ -1,7 +1,6 @@
 """One file as it grows: known by what was read of it, whatever it is called."""
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contract.framing import Framing
+from contract.pattern import Pattern
 from hostd.pipeline.ledger import Checkpoint
 from hostd.pipeline.sources.file import ENDED_S, FINGERPRINT_BYTES, MARKER_BYTES, FileSource, is_continued_by
 from tests.pipeline.build import open_source
@@ -113,7 +113,7 @@ def test_header_is_read_once_and_skipped(source: FileSource) -> None:
     assert source.find_header(HEADED, final=False)
     assert (source.header, source.offset) == (b"head\n", 5)
     read_to(source, 9)
-    assert source.find_header(Framing(header_pattern=re.compile(b"h")), final=True)
+    assert source.find_header(Framing(header_pattern=Pattern("h")), final=True)
     assert (source.header, source.offset) == (b"head\n", 9), "what was read is not read again"
     assert source.find_header(LINES, final=False)
     assert source.header == b""
