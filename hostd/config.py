@@ -22,6 +22,9 @@ class Plugins(_Table):
     """Where plugins are dropped, and what the operator sets for them."""
 
     folder: Path = Field(Path("plugins.d"), description="The folder that is watched for plugins.")
+    find_links: tuple[Path, ...] = Field(
+        (), description="Folders of wheels that plugins may depend on, beside the indexes that uv knows."
+    )
     options: dict[str, dict[str, Any]] = Field(
         {}, description="`[plugins.options.NAME]`: handed to that processor, validated by its `Options`."
     )
@@ -150,7 +153,12 @@ def _absolute(config: Config, base: Path) -> Config:
 
     return config.model_copy(
         update={
-            "plugins": config.plugins.model_copy(update={"folder": join(config.plugins.folder)}),
+            "plugins": config.plugins.model_copy(
+                update={
+                    "folder": join(config.plugins.folder),
+                    "find_links": tuple(join(folder) for folder in config.plugins.find_links),
+                }
+            ),
             "state": config.state.model_copy(update={"folder": join(config.state.folder)}),
             "sources": tuple(
                 source.model_copy(update={"paths": tuple(str(join(glob)) for glob in source.paths)})

@@ -19,6 +19,7 @@ from hostd.pipeline.pump import Pump
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.plugins.catalog import Catalog
+from hostd.plugins.environment import Environments
 from hostd.plugins.generation import Generation
 from hostd.reload import Reloader, make_sinks
 from hostd.state import StateFolder
@@ -116,6 +117,7 @@ class Daemon:
             folder=settings.plugins.folder,
             watcher=watcher,
             store=state.artifacts,
+            environments=Environments(state.environments, settings.plugins.find_links),
             catalog=self._catalog,
             pool=pool,
             source_field=settings.pipeline.source_field,

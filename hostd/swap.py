@@ -17,6 +17,7 @@ from hostd.plugins import proof
 from hostd.plugins.artifact import Artifact, BeingWrittenError
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.choice import Want, choose
+from hostd.plugins.environment import Environments
 from hostd.plugins.folder import Folder
 from hostd.plugins.generation import Generation, State, generation_key
 from hostd.plugins.inventory import SETTLE_S, Inventory
@@ -52,6 +53,7 @@ class Swapper:
         folder: Path,
         watcher: Watcher | None,
         store: Path,
+        environments: Environments,
         catalog: Catalog,
         pool: Pool,
         source_field: str,
@@ -60,6 +62,7 @@ class Swapper:
         tasks: Tasks,
     ) -> None:
         self.options: dict[str, dict[str, Any]] = {}
+        self.environments = environments
         self._store = store
         self._catalog = catalog
         self._pool = pool
@@ -143,6 +146,7 @@ class Swapper:
         for folder in self._store.iterdir():
             if folder.name not in digests:
                 artifacts.discard(folder.name, self._store)
+        self.environments.remove_unused(in_use)
 
     async def close(self) -> None:
         """Stop changing anything, and end the processes of all generations."""
@@ -243,10 +247,10 @@ class Swapper:
         served = self._last_served.get(name)
         # The same bytes and options after a restart are the same generation.
         number = served.number if served and served.key == want.key else self._numbers.get(name, 0) + 1
-        generation = proof.make(number, want.artifact, want.options, self._source_field, self._pool)
+        generation = proof.make(number, want.artifact, want.options, self._source_field, self._pool, self.environments)
         self._moving.add(generation)
         try:
-            await proof.prove(generation)
+            await proof.prove(generation, self.environments)
         except Refusal as refusal:
             self._refused_keys.add(want.key)
             self._refuse(want.artifact.path, name, want.artifact.digest, refusal)
