@@ -110,5 +110,5 @@ def _reason(said: str) -> str:
     for line in filter(None, lines[next(starts, len(lines)) :]):
         joint = _JOINT.match(line)
         words = line[joint.end() :] if joint else line
-        text = f"{text.rstrip('.')}: {words}" if joint and joint["cause"] else f"{text} {words}"
+        text = f"{text.rstrip('.:')}: {words}" if joint and joint["cause"] else f"{text} {words}"
     return text.strip().rstrip(".")[:MAX_REASON]
