@@ -15,6 +15,8 @@ SETTLE_S = 0.25
 """How long a file must be gone before it counts as removed: editors move the old one away first."""
 
 WRITING_S = 0.02
+SMALL_BYTES = 64 << 10
+"""Up to which size a wheel is read like a `.py` file; a larger one, in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Inventory:
 
     async def _read(self, path: Path, signature: Signature, seen_at: float) -> None:
         try:
-            if path.suffix == ".py":
+            if path.suffix == ".py" or signature[2] <= SMALL_BYTES:
                 # A few KiB, read and checked in less time than a thread takes to be woken under load.
                 artifact = artifacts.read(path, self._store)
             else:

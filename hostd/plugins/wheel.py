@@ -6,6 +6,7 @@ A wheel is foreign input: every name, size and hash is checked before a byte of 
 import base64
 import configparser
 import csv
+import functools
 import hashlib
 import io
 import lzma
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from packaging.metadata import parse_email
-from packaging.tags import sys_tags
+from packaging.tags import Tag, sys_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from contract.manifest import Manifest, ManifestError, read_plugin_toml
@@ -64,7 +65,7 @@ def read(filename: str, display: str, content: bytes) -> Contents:
         raise _refusal(
             display, f"is not named like a wheel: {error}", "keep the name that the build gave it"
         ) from error
-    if tags.isdisjoint(sys_tags()):
+    if tags.isdisjoint(_supported_tags()):
         found = ", ".join(sorted(map(str, tags)))
         raise _refusal(display, f"is built for {found}", f"build it for this machine, for example {next(sys_tags())}")
     try:
@@ -74,6 +75,11 @@ def read(filename: str, display: str, content: bytes) -> Contents:
             return _read_metadata(archive, names, display)
     except _DAMAGE as error:
         raise _refusal(display, f"is not a whole zip archive: {error}", "build and copy it again") from error
+
+
+@functools.cache
+def _supported_tags() -> frozenset[Tag]:
+    return frozenset(sys_tags())
 
 
 def unpack(content: bytes, folder: Path) -> None:
