@@ -235,8 +235,6 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
 
     async def _look_now_and_then(self) -> None:
-        await self._swapper.settle()
-        await self._swapper.tidy()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._swapper.look_again()

@@ -5,6 +5,7 @@ delays no other. Nothing about the current generation changes before its success
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from hostd.workers.pool import Pool
 
 RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)
 """After how long an artifact is tried again whose refusal may pass by itself."""
+RESCAN_WAIT_S = 60.0
+"""How long a rescan waits: what is slow, as installing what a plugin depends on may be, goes on after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +126,17 @@ class Swapper:
         while not self._inventory.settled:
             await asyncio.sleep(SETTLE_S)
             await self.look()
-        await self.settle()
+        await self.settle(RESCAN_WAIT_S)
+        changes += [f"{name} is still being prepared" for name, task in self._tasks.items() if not task.done()]
         self._journals = [journal for journal in self._journals if journal is not changes]
         return changes
 
-    async def settle(self) -> None:
-        """Wait until every name has what it should have, as of the last look."""
-        while tasks := [task for task in self._tasks.values() if not task.done()]:
-            await asyncio.wait(tasks)
+    async def settle(self, timeout_s: float | None = None) -> None:
+        """Wait until every name has what it should have, as of the last look, or `timeout_s` have passed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while tasks := [task for task in self._tasks.values() if not task.done()]:
+                    await asyncio.wait(tasks)
 
     async def tidy(self) -> None:
         """Remove private copies that nothing refers to: of refused, skipped and retired artifacts."""
