@@ -82,6 +82,7 @@ class Swapper:
         self._tries: dict[str, int] = {}
         # On their way into service or out of it: what they run from stays.
         self._moving: set[Generation] = set()
+        self._proving: dict[str, tuple[Generation, asyncio.Future[None]]] = {}
         self._hinted_at: float | None = None
         self._again = asyncio.Event()
         self._passing = asyncio.Lock()
@@ -224,12 +225,22 @@ class Swapper:
         self._wants[name] = want
         task = self._tasks.get(name)
         if task is not None and not task.done():
+            self._give_up(name, want)
             return  # it looks at _wants again before it ends
         current = self._catalog.current.get(name)
         if (current and current.key) != (want and want.key):
             if want is not None:
                 self._catalog.expect(want.artifact.manifest)
             self._tasks[name] = self._background.start(self._serve(name), f"serve {name}")
+
+    def _give_up(self, name: str, want: Want | None) -> None:
+        """Stop installing what only an overtaken want depends on: that may take minutes."""
+        generation, proving = self._proving.get(name, (None, None))
+        if generation is None or proving is None or generation.state is not State.CHECKED:
+            return
+        packages = self.environments.packages
+        if want is None or packages(want.artifact) != packages(generation.artifact):
+            proving.cancel()
 
     async def _serve(self, name: str) -> None:
         """Bring up what is wanted for `name` until that is what serves; a want that was overtaken is skipped."""
@@ -255,8 +266,15 @@ class Swapper:
         number = served.number if served and served.key == want.key else self._numbers.get(name, 0) + 1
         generation = proof.make(number, want.artifact, want.options, self._source_field, self._pool, self.environments)
         self._moving.add(generation)
+        proving = asyncio.ensure_future(proof.prove(generation, self.environments))
+        self._proving[name] = generation, proving
         try:
-            await proof.prove(generation, self.environments)
+            await proving
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return  # given up
         except Refusal as refusal:
             self._refused_keys.add(want.key)
             self._refuse(want.artifact.path, name, want.artifact.digest, refusal)
@@ -265,6 +283,7 @@ class Swapper:
             self.look_again()  # a stand-by, or what served before, may step in
             return
         finally:
+            del self._proving[name]
             self._moving.discard(generation)
         if served is not None and served.number == number:
             generation.records, generation.rejected = served.records, served.rejected
