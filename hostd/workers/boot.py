@@ -19,7 +19,7 @@ def main() -> None:
         # msgspec and what it imports: the encoder has it, and the plugin gets its own or none.
         if name.partition(".")[0] not in {*sys.stdlib_module_names, "__main__", "hostd", "contract"}:
             del sys.modules[name]
-    zygote.main(zygote.PRELOAD_STANDARD, packages)
+    zygote.main(packages)
 
 
 if __name__ == "__main__":

@@ -93,11 +93,11 @@ def make_options(module: ModuleType, load: wire.Load) -> Any:
             raise BrokenPluginError(table, f"plugin {load.name!r} takes no options", f"remove {table} from hostd.toml")
         return None
     if not callable(getattr(model, "model_validate", None)):
-        found = getattr(sys.modules.get("pydantic"), "VERSION", None)
-        has = f"its environment has pydantic {found}" if found else "it does not import pydantic"
+        found = str(getattr(sys.modules.get("pydantic"), "VERSION", ""))
+        has = f", and its environment has pydantic {found}" if found and not found.startswith("2.") else ""
         raise BrokenPluginError(
             load.display,
-            f"Options is no model of pydantic 2, and {has}",
+            f"Options is no model of pydantic 2{has}",
             "define Options as a pydantic.BaseModel, and depend on pydantic>=2",
         )
     try:

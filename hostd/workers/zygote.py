@@ -18,7 +18,6 @@ import selectors
 import signal
 import socket
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import hostd.workers.worker as worker
@@ -27,19 +26,18 @@ from hostd.workers import wire
 PR_SET_PDEATHSIG = 1
 MAX_OWN_FD = 64
 """The zygote's own descriptors are below, a worker's above."""
-PRELOAD_STANDARD = ("csv", "datetime", "decimal", "struct", "xml.etree.ElementTree", "zlib")
-PRELOAD = ("pydantic", *PRELOAD_STANDARD)
+PRELOAD = ("pydantic", "csv", "datetime", "decimal", "struct", "xml.etree.ElementTree", "zlib")
 """What plugins commonly import: loaded once here, shared by every worker."""
 
 
-def main(preload: Sequence[str] = PRELOAD, packages: str = "") -> None:
+def main(packages: str = "") -> None:
     """Serve fork requests until the daemon hangs up. Workers can import from the folder `packages`, if there is one."""
     control = socket.socket(fileno=int(sys.argv[1]))
     daemon_pid = int(sys.argv[2])
     die_with_parent(daemon_pid)
     worker.show_as("hostd-zygote")
-    for name in preload:
-        with contextlib.suppress(ImportError):  # a Python built without it
+    for name in PRELOAD:
+        with contextlib.suppress(ImportError):  # an environment of a plugin's own may lack it
             __import__(name)
     if packages:
         sys.path.append(packages)  # after the last import: what lies there is foreign, and must not run here
