@@ -172,6 +172,19 @@ def test_same_set_is_shared_outlives_a_restart_and_goes_with_the_last(home: Home
     daemon.wait("its zygote is gone", lambda: len(zygotes(home)) == 1)
 
 
+def test_what_served_last_keeps_its_environment(home: Home, links: Path) -> None:
+    """A restart with a broken file in the folder, and nothing to install from, comes up on the last good one."""
+    home.drop("lines.py", needing("tinylib<2"))
+    daemon = home.start()
+    record(daemon, "lines", "x")
+    assert daemon.term() == 0
+    home.drop("lines.py", "def broken(:\n")
+    use_links(home, find_links="")
+    daemon = home.start()
+    assert record(daemon, "lines", "y")["needed"] == "1.0"
+    assert not daemon.seen("environment.removed")
+
+
 def test_unsatisfiable_is_refused_with_uvs_reason_and_the_old_one_serves(home: Home, links: Path) -> None:
     """As any other refusal."""
     home.drop("lines.py", needing("tinylib<2"))
