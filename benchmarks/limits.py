@@ -17,6 +17,7 @@ from watchdog.observers import Observer
 
 from benchmarks.plugins import NUMBERED, numbered
 from hostd.plugins import artifact, proof
+from hostd.plugins.environment import Environments
 from hostd.workers.pool import Pool
 
 PAGE = bytes(4096)
@@ -77,7 +78,7 @@ class Limits:
 
     async def _fork(self) -> float:
         loaded = artifact.read(self._watched / f"{NUMBERED}.py", self._store)
-        generation = proof.make(self._turns, loaded, None, "@source", self._pool)
+        generation = proof.make(self._turns, loaded, None, "@source", self._pool, Environments(self._store))
         began = time.monotonic()
         await generation.crew.start()
         elapsed_ms = (time.monotonic() - began) * 1000

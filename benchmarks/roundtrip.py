@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.measure import Report, Target
 from benchmarks.plugins import NUMBERED, numbered
 from hostd.plugins import artifact, proof
+from hostd.plugins.environment import Environments
 from hostd.workers.pool import Batch, Crew, Pool
 
 TARGET_US = 250.0
@@ -35,7 +36,7 @@ async def _run(rounds: int) -> Report:
         path, store = Path(name) / f"{NUMBERED}.py", Path(name) / "store"
         store.mkdir()
         path.write_text(numbered(1))
-        generation = proof.make(1, artifact.read(path, store), None, "@source", pool)
+        generation = proof.make(1, artifact.read(path, store), None, "@source", pool, Environments(store))
         await generation.crew.start()
         try:
             for _ in range(rounds):

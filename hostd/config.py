@@ -66,6 +66,9 @@ class Plugins(_Table):
     """Where plugins are dropped, and what the operator sets for them."""
 
     folder: Path = Field(Path("plugins.d"), description="The folder that is watched for plugins.")
+    find_links: tuple[Path, ...] = Field(
+        (), description="Folders of wheels that plugins may depend on, beside the indexes that uv knows."
+    )
     options: dict[str, dict[str, Any]] = Field(
         {}, description="`[plugins.options.NAME]`: handed to that processor, validated by its `Options`."
     )
@@ -204,7 +207,13 @@ def _absolute(config: Config, base: Path) -> Config:
         trust = trust.model_copy(update={"allowed_signers": join(trust.allowed_signers)})
     return config.model_copy(
         update={
-            "plugins": config.plugins.model_copy(update={"folder": join(config.plugins.folder), "trust": trust}),
+            "plugins": config.plugins.model_copy(
+                update={
+                    "folder": join(config.plugins.folder),
+                    "trust": trust,
+                    "find_links": tuple(join(folder) for folder in config.plugins.find_links),
+                }
+            ),
             "state": config.state.model_copy(update={"folder": join(config.state.folder)}),
             "sources": tuple(
                 source.model_copy(update={"paths": tuple(str(join(glob)) for glob in source.paths)})

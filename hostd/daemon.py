@@ -20,6 +20,7 @@ from hostd.pipeline.pump import Pump
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.plugins.catalog import Catalog
+from hostd.plugins.environment import Environments
 from hostd.reload import Reloader, make_sinks
 from hostd.state import StateFolder
 from hostd.swap import Swapper
@@ -118,6 +119,7 @@ class Daemon:
             settings=settings.plugins,
             watcher=watcher,
             store=state.artifacts,
+            environments=Environments(state.environments, settings.plugins.find_links),
             catalog=self._catalog,
             pool=pool,
             source_field=settings.pipeline.source_field,
@@ -247,8 +249,6 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
 
     async def _look_now_and_then(self) -> None:
-        await self._swapper.settle()
-        await self._swapper.tidy()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._swapper.look_again()

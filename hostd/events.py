@@ -82,6 +82,13 @@ ARTIFACT_STANDBY = _event(
     "path plugin version reason",
     "A second file of this name with a lower version waits.",
 )
+ENVIRONMENT_INSTALLED = _event(
+    "environment.installed",
+    "info",
+    "environment requirements ms",
+    "What a plugin depends on was installed; plugins with the same requirements share it.",
+)
+ENVIRONMENT_REMOVED = _event("environment.removed", "info", "environment", "No plugin needs this environment any more.")
 GENERATION_STARTED = _event(
     "generation.started",
     "info",
@@ -156,6 +163,12 @@ WORKER_EXITED = _event(
     "worker.exited", "warning", "plugin generation pid reason", "A worker ended without being told to."
 )
 ZYGOTE_STARTED = _event("zygote.started", "debug", "pid ms", "The process that workers are forked from is ready.")
+ZYGOTE_RETIRED = _event(
+    "zygote.retired",
+    "debug",
+    "pid reason",
+    "The process that the workers of an environment are forked from was ended; it is started again when needed.",
+)
 ZYGOTE_EXITED = _event(
     "zygote.exited",
     "error",

@@ -98,6 +98,7 @@ class Reloader:
         if new.plugins.folder != folder:
             events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="plugins.folder")
         self._swapper.settings = new.plugins.model_copy(update={"folder": folder})
+        self._swapper.environments.find_links = new.plugins.find_links
         return self._swapper.settings
 
     async def _change_sources(self, new: Config) -> tuple[config.FileSource, ...]:

@@ -8,6 +8,7 @@ from hostd.errors import StateError
 
 LEDGER = "ledger.db"
 ARTIFACTS = "artifacts"
+ENVIRONMENTS = "environments"
 SOCKET = "hostd.sock"
 LOCK = "lock"
 
@@ -19,6 +20,7 @@ class StateFolder:
         self.path = path
         self.ledger = path / LEDGER
         self.artifacts = path / ARTIFACTS
+        self.environments = path / ENVIRONMENTS
         self.socket = path / SOCKET
         self._lock_fd = -1
 

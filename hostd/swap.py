@@ -6,7 +6,9 @@ the current one stays warm until its successor has proven that it does.
 """
 
 import asyncio
+import contextlib
 from pathlib import Path
+from typing import Any
 
 from hostd import clock, events
 from hostd.config import Plugins
@@ -20,6 +22,7 @@ from hostd.plugins.artifact import Artifact
 from hostd.plugins.catalog import Catalog, retire
 from hostd.plugins.choice import Choice, Facts, Want, cannot_serve, choose
 from hostd.plugins.decisions import Decisions
+from hostd.plugins.environment import Environments
 from hostd.plugins.folder import Folder
 from hostd.plugins.generation import Generation, State
 from hostd.plugins.inventory import SETTLE_S, Inventory
@@ -30,6 +33,9 @@ from hostd.plugins.register import Register
 from hostd.tasks import Tasks
 from hostd.watch import Watcher
 from hostd.workers.pool import Pool
+
+RESCAN_WAIT_S = 60.0
+"""How long a rescan waits: what is slow, as installing what a plugin depends on may be, goes on after it."""
 
 
 class Swapper:
@@ -44,6 +50,7 @@ class Swapper:
         settings: Plugins,
         watcher: Watcher | None,
         store: Path,
+        environments: Environments,
         catalog: Catalog,
         pool: Pool,
         source_field: str,
@@ -52,6 +59,7 @@ class Swapper:
         tasks: Tasks,
     ) -> None:
         self.settings = settings
+        self.environments = environments
         self.register = Register(store, ledger, committer, tasks, settings.trial.keep_kib << 10)
         self._judge = Judge(store, lambda: self.settings.trust)
         self.decisions = Decisions(catalog, self.register, lambda: self._judge.policy, self.rescan)
@@ -68,6 +76,7 @@ class Swapper:
         )
         self._wants: dict[str, Want | None] = {}
         self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._proving: dict[str, tuple[Generation, asyncio.Future[None]]] = {}
         self._hinted_at: float | None = None
         self._again = asyncio.Event()
         self._passing = asyncio.Lock()
@@ -117,14 +126,16 @@ class Swapper:
         while not self._inventory.settled:
             await asyncio.sleep(SETTLE_S)
             await self.look()
-        await self.settle()
+        await self.settle(RESCAN_WAIT_S)
         self._journals = [journal for journal in self._journals if journal is not changes]
         return changes
 
-    async def settle(self) -> None:
-        """Wait until every name has what it should have, as of the last look."""
-        while tasks := [task for task in self._lanes.values() if not task.done()]:
-            await asyncio.wait(tasks)
+    async def settle(self, timeout_s: float | None = None) -> None:
+        """Wait until every name has what it should have, as of the last look, or `timeout_s` have passed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while tasks := [task for task in self._lanes.values() if not task.done()]:
+                    await asyncio.wait(tasks)
 
     async def tidy(self) -> None:
         """Remove private copies that nothing refers to: of refused, skipped and long retired artifacts."""
@@ -212,6 +223,7 @@ class Swapper:
         self._wants[name] = want
         lane = self._lanes.get(name)
         if lane is not None and not lane.done():
+            self._give_up(name, want)
             return  # it looks at _wants again before it ends
         current = self._catalog.current.get(name)
         if (current and current.key) != (want and want.key):
@@ -226,13 +238,26 @@ class Swapper:
     def _remove_unused(self) -> None:
         catalog = self._catalog
         wants = {name: want for name, want in self._wants.items() if want}
-        digests = self._digests_at_hand() | self.register.history.digests({*catalog.current, *wants})
         generations = (*catalog.current.values(), *catalog.warm.values(), *catalog.moving)
-        digests |= {generation.artifact.digest for generation in generations}
-        digests |= {want.artifact.digest for want in wants.values()}
+        in_use = [generation.artifact for generation in generations]
+        in_use += [want.artifact for want in wants.values()]
+        in_use += [known.artifact for known in self._inventory.files.values() if known.artifact]
+        digests = {artifact.digest for artifact in in_use}
+        digests |= {past.digest for past in self.register.rescuable.values()}
+        digests |= self.register.history.digests({*catalog.current, *wants})
         for folder in self._store.iterdir():
             if folder.name not in digests:
                 artifacts.discard(folder.name, self._store)
+        self.environments.remove_unused(in_use)
+
+    def _give_up(self, name: str, want: Want | None) -> None:
+        """Stop installing what only an overtaken want depends on: that may take minutes."""
+        generation, proving = self._proving.get(name, (None, None))
+        if generation is None or proving is None or generation.state is not State.CHECKED:
+            return
+        packages = self.environments.packages
+        if want is None or packages(want.artifact) != packages(generation.artifact):
+            proving.cancel()
 
     async def _serve(self, name: str) -> None:
         """Bring up what is wanted for `name` until that is what serves; a want that was overtaken is skipped."""
@@ -259,16 +284,24 @@ class Swapper:
     async def _swap(self, name: str, want: Want) -> None:
         past = self.register.same_as_before(want)
         number = past.number if past else self.register.next_number(name)
-        generation = proof.make(number, want.artifact, want.options, self._source_field, self._pool)
+        generation = self._make(number, want.artifact, want.options)
         self._catalog.moving.add(generation)
+        proving = asyncio.ensure_future(proof.prove(generation, self.environments))
+        self._proving[name] = generation, proving
         try:
-            await proof.prove(generation)
+            await proving
             await self._try(generation, want)
+        except asyncio.CancelledError:
+            lane = asyncio.current_task()
+            if lane is None or lane.cancelling():
+                raise
+            return  # given up
         except Refusal as refusal:
             self._refusals.add(want, refusal)
             self.look_again()  # a stand-by, or what served before, may step in
             return
         finally:
+            del self._proving[name]
             self._catalog.moving.discard(generation)
         if past is not None:
             generation.records, generation.rejected = past.records, past.rejected
@@ -303,11 +336,10 @@ class Swapper:
         kept = await self.register.restore(past, self._judge.policy)
         if kept is None:
             return
-        options = self.settings.options.get(past.plugin)
-        present = proof.make(past.number, kept, options, self._source_field, self._pool)
+        present = self._make(past.number, kept, self.settings.options.get(past.plugin))
         self._catalog.moving.add(present)
         try:
-            await proof.prove(present)
+            await proof.prove(present, self.environments)
             await trial.judge(generation, present, self.register.pieces(past.plugin), self.settings.trial)
         except Refusal:
             if generation.state is State.REFUSED:
@@ -316,6 +348,9 @@ class Swapper:
         finally:
             await present.crew.kill()
             self._catalog.moving.discard(present)
+
+    def _make(self, number: int, artifact: Artifact, options: dict[str, Any] | None) -> Generation:
+        return proof.make(number, artifact, options, self._source_field, self._pool, self.environments)
 
     def _say_switched(self, generation: Generation, previous: Generation | None, seen_at: float) -> None:
         name, number, version = generation.plugin, generation.number, generation.version

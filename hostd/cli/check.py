@@ -13,6 +13,7 @@ from hostd.config import Config
 from hostd.errors import Refusal, Stage
 from hostd.plugins import artifact as artifacts
 from hostd.plugins import proof, trust
+from hostd.plugins.environment import Environments
 from hostd.plugins.folder import is_plugin_name
 from hostd.workers.launch import launch
 from hostd.workers.pool import Pool
@@ -45,13 +46,14 @@ def main(options: argparse.Namespace) -> int:
 async def _check_all(files: list[Path], settings: Config) -> list[dict[str, Any]]:
     pool = Pool(settings.busy_workers, settings.workers.idle_s, launch())
     try:
-        with tempfile.TemporaryDirectory(prefix="hostd-check-") as store:
-            return [await _check(file, Path(store), settings, pool) for file in files]
+        with tempfile.TemporaryDirectory(prefix="hostd-check-") as temporary:
+            store, environments = Path(temporary), Environments(Path(temporary), settings.plugins.find_links)
+            return [await _check(file, store, settings, pool, environments) for file in files]
     finally:
         await pool.close()
 
 
-async def _check(file: Path, store: Path, settings: Config, pool: Pool) -> dict[str, Any]:
+async def _check(file: Path, store: Path, settings: Config, pool: Pool, environments: Environments) -> dict[str, Any]:
     report: dict[str, Any] = {
         "file": str(file),
         "ok": False,
@@ -66,9 +68,9 @@ async def _check(file: Path, store: Path, settings: Config, pool: Pool) -> dict[
         artifact = await asyncio.to_thread(artifacts.read, file.absolute(), store, trust.policy(settings.plugins.trust))
         report |= {"name": artifact.manifest.name, "version": artifact.manifest.version}
         options = settings.plugins.options.get(artifact.manifest.name)
-        generation = proof.make(1, artifact, options, settings.pipeline.source_field, pool)
+        generation = proof.make(1, artifact, options, settings.pipeline.source_field, pool, environments)
         try:
-            await proof.prove(generation)
+            await proof.prove(generation, environments)
         finally:
             await generation.crew.kill()
         report |= {"ok": True, "samples": len(artifact.manifest.samples)}

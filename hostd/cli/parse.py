@@ -22,6 +22,7 @@ from hostd.pipeline.pump import Pump
 from hostd.pipeline.sinks.stdout import StdoutSink
 from hostd.pipeline.sources.file import FileSource
 from hostd.plugins.catalog import Catalog
+from hostd.plugins.environment import Environments
 from hostd.swap import Swapper
 from hostd.tasks import Tasks
 from hostd.workers.launch import launch
@@ -71,7 +72,9 @@ class _Parse:
             stack.push_async_callback(pool.close)
             if not self._folder.is_dir():
                 raise HostdError(str(self._folder), "the plugins folder is not there", "name one with --plugins")
-            store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostd-parse-")))
+            temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostd-parse-")))
+            store = temporary / "artifacts"
+            store.mkdir()
             self._ledger = Ledger(Path(":memory:"))
             committer = Committer(self._ledger, [StdoutSink(fd=self._fd)], give_up=True)
             stack.callback(committer.close)
@@ -81,6 +84,7 @@ class _Parse:
                 settings=self._settings.plugins.model_copy(update={"folder": self._folder}),
                 watcher=None,
                 store=store,
+                environments=Environments(temporary / "environments", self._settings.plugins.find_links),
                 catalog=self._catalog,
                 pool=pool,
                 source_field=self._settings.pipeline.source_field,

@@ -330,6 +330,9 @@ class Pump:
         manifests += [manifest for name, manifest in coming.items() if name not in current]
         present = flow.route.plugin if flow.route else None
         chosen = route(source.name, head, source.processor, present, manifests)
+        if present in current and chosen.plugin not in (None, *current):
+            # A better one may take minutes to be there, if it comes at all; until then nothing changes.
+            chosen = route(source.name, head, source.processor, present, manifests[: len(current)])
         if chosen.plugin is not None and not self._committer.takes(chosen.plugin):
             chosen = Route(None, f"no sink takes records of {chosen.plugin}; add one, or widen a sink's processors")
         flow.routed_at_epoch = self._catalog.epoch

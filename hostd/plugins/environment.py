@@ -1,35 +1,189 @@
 """Dependencies to the environment that a generation runs in.
 
-There is one, shared: the contract, pydantic for options, and the standard library. A plugin that needs more is
-refused by name.
+One is shared: the contract, pydantic for options, and the standard library. Any other set of requirements has an
+environment of its own, named by that set, shared by the plugins that ask for the same, and removed when none does. A
+folder under such a name is whole: it is installed elsewhere and renamed.
 """
 
-from importlib.metadata import version
+import asyncio
+import functools
+import hashlib
+import secrets
+import shutil
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from os import sync
+from pathlib import Path
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from hostd import clock, events
 from hostd.errors import Refusal, Stage
 from hostd.plugins.artifact import Artifact
+from hostd.plugins.install import InstallError, install
 
-SHARED = ("hostd", "msgspec", "pydantic")
-"""Distributions that every worker can import. `hostd` brings the package `contract`."""
+HOST = "hostd"
+SHARED = ("msgspec", "pydantic")
+"""Distributions that the shared environment has beside hostd, which brings the package `contract`."""
 
 
-def prepare(artifact: Artifact) -> None:
-    """Raise Refusal when the shared environment does not meet what the artifact depends on."""
+def own_requirements(artifact: Artifact) -> tuple[str, ...]:
+    """Return what the artifact's own environment must hold, normalized; nothing if the shared one will do."""
+    needed = [each for each in artifact.requirements if canonicalize_name(each.name) != HOST]
+    if all(_is_shared(requirement) for requirement in needed):
+        return ()
+    return tuple(sorted({_normalize(requirement) for requirement in needed}))
+
+
+@dataclass(slots=True)
+class _Run:
+    """An installation under way, and how many plugins wait for it."""
+
+    task: asyncio.Task[None]
+    waiting: int = 0
+
+
+class Environments:
+    """The environments of one daemon, in `folder`; wheels are looked for in `find_links` too."""
+
+    def __init__(self, folder: Path, find_links: tuple[Path, ...] = ()) -> None:
+        self.find_links = find_links
+        self._folder = folder
+        self._runs: dict[str, _Run] = {}
+        self._changing: set[str] = set()
+
+    def packages(self, artifact: Artifact) -> str:
+        """Return the folder that the artifact's environment has or will have, empty for the shared one."""
+        requirements = own_requirements(artifact)
+        return str(self._folder / _name(requirements)) if requirements else ""
+
+    async def prepare(self, artifact: Artifact) -> None:
+        """Have the artifact's environment installed if it is not there. Raises Refusal.
+
+        Plugins that need the same one wait for the same run, which ends early when none of them waits any longer.
+        """
+        _check(artifact)
+        requirements = own_requirements(artifact)
+        name = _name(requirements)
+        if not requirements or (self._folder / name).exists():
+            return
+        run = self._runs.get(name)
+        if run is None:
+            run = self._runs[name] = _Run(asyncio.create_task(self._install(name, requirements)))
+        run.waiting += 1
+        try:
+            await asyncio.shield(run.task)
+        except InstallError as error:
+            raise Refusal(
+                Stage.PREPARED,
+                artifact.display,
+                f"its dependencies cannot be installed ({', '.join(requirements)}): {error.reason}",
+                error.remedy,
+                transient=error.transient,
+            ) from error
+        finally:
+            run.waiting -= 1
+            if not run.waiting:
+                del self._runs[name]
+                run.task.cancel()
+                await asyncio.gather(run.task, return_exceptions=True)
+
+    async def _install(self, name: str, requirements: tuple[str, ...]) -> None:
+        began = clock.monotonic()
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".", dir=self._folder))
+        except OSError as error:
+            raise InstallError(f"{self._folder}: {error.strerror}", "make room there", transient=True) from error
+        self._changing.add(temporary.name)
+        try:
+            await install(requirements, temporary, self.find_links)
+            # A power loss must not leave the name without the bytes; they are too many to be made durable one by one.
+            await asyncio.to_thread(sync)
+            temporary.replace(self._folder / name)
+        except OSError as error:
+            await asyncio.to_thread(_remove, temporary)
+            if not (self._folder / name).exists():  # a run that was given up may have ended well after all
+                raise InstallError(f"{self._folder}: {error}", "look at the disk", transient=True) from error
+        except BaseException:
+            await asyncio.to_thread(_remove, temporary)
+            raise
+        finally:
+            self._changing.discard(temporary.name)
+        events.emit(
+            events.ENVIRONMENT_INSTALLED,
+            environment=name,
+            requirements=list(requirements),
+            ms=clock.milliseconds_since(began),
+        )
+
+    def remove_unused(self, in_use: Iterable[Artifact]) -> None:
+        """Remove environments that none of these artifacts needs, and what a killed daemon left. Returns at once."""
+        if not self._folder.exists():
+            return
+        needed = {_name(requirements) for artifact in in_use if (requirements := own_requirements(artifact))}
+        for path in self._folder.iterdir():
+            if path.name in needed | self._changing:
+                continue
+            if not path.name.startswith("."):
+                events.emit(events.ENVIRONMENT_REMOVED, environment=path.name)
+                path = path.rename(self._folder / f".{secrets.token_hex(8)}")  # the name is free at once
+            self._discard(path)
+
+    def _discard(self, path: Path) -> None:
+        self._changing.add(path.name)
+        removed = asyncio.get_running_loop().run_in_executor(None, _remove, path)
+        removed.add_done_callback(lambda _: self._changing.discard(path.name))
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _check(artifact: Artifact) -> None:
+    """Raise Refusal for what no environment can bring."""
     for requirement in artifact.requirements:
-        if canonicalize_name(requirement.name) not in SHARED:
+        if requirement.url is not None:
             raise Refusal(
                 Stage.PREPARED,
                 artifact.display,
-                f"depends on {str(requirement)!r}, and plugins with dependencies are not supported yet",
-                f"do without it, or copy the code into the plugin; the shared environment has {', '.join(SHARED)}",
+                f"depends on {str(requirement)!r}, and where packages come from is the operator's choice",
+                "name a version; the operator puts the wheel into an index of uv's or a folder of [plugins] find_links",
             )
-        found = version(requirement.name)
-        if not requirement.specifier.contains(found, prereleases=True):
+        if canonicalize_name(requirement.name) == HOST and not _has(requirement):
             raise Refusal(
                 Stage.PREPARED,
                 artifact.display,
-                f"depends on {str(requirement)!r}, and the shared environment has {found}",
-                "widen the range",
+                f"depends on {str(requirement)!r}, and this is hostd {_version(HOST)}",
+                "widen the range, or upgrade hostd",
             )
+
+
+def _is_shared(requirement: Requirement) -> bool:
+    plain = requirement.url is None and not requirement.extras
+    return plain and canonicalize_name(requirement.name) in SHARED and _has(requirement)
+
+
+def _has(requirement: Requirement) -> bool:
+    return requirement.specifier.contains(_version(canonicalize_name(requirement.name)), prereleases=True)
+
+
+@functools.cache
+def _version(distribution: str) -> str:
+    return metadata.version(distribution)
+
+
+def _normalize(requirement: Requirement) -> str:
+    extras = f"[{','.join(sorted(map(canonicalize_name, requirement.extras)))}]" if requirement.extras else ""
+    return f"{canonicalize_name(requirement.name)}{extras}{requirement.specifier}"
+
+
+def _name(requirements: tuple[str, ...]) -> str:
+    """Return the name of the environment of these requirements, for this Python on this platform."""
+    python = f"{sys.implementation.cache_tag}{sys.abiflags}", sysconfig.get_platform()
+    return hashlib.sha256("\n".join([*python, *requirements]).encode()).hexdigest()[:32]

@@ -16,6 +16,8 @@ SETTLE_S = 0.25
 """How long a file must be gone before it counts as removed: editors move the old one away first."""
 
 WRITING_S = 0.02
+SMALL_BYTES = 64 << 10
+"""Up to which size a wheel is read like a `.py` file; a larger one, in a thread."""
 
 
 Evidence = tuple[Signature, trust.Policy, trust.Stamp | None]
@@ -118,7 +120,7 @@ class Inventory:
     async def _read(self, path: Path, evidence: Evidence, seen_at: float) -> None:
         policy = evidence[1]
         try:
-            if path.suffix == ".py" and not policy.wants_signature:
+            if (path.suffix == ".py" or evidence[0][2] <= SMALL_BYTES) and not policy.wants_signature:
                 # A few KiB, read and checked in less time than a thread takes to be woken under load.
                 artifact = artifacts.read(path, self._store, policy)
             else:

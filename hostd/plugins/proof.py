@@ -7,22 +7,31 @@ from typing import Any
 
 from hostd import clock, events
 from hostd.errors import Refusal, Stage, WorkerLostError
-from hostd.plugins import environment
 from hostd.plugins.artifact import Artifact
+from hostd.plugins.environment import Environments
 from hostd.plugins.generation import Generation, State
 from hostd.workers import wire
+from hostd.workers.launch import Place
 from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Pool
 
 
-def make(number: int, artifact: Artifact, options: dict[str, Any] | None, source_field: str, pool: Pool) -> Generation:
+def make(
+    number: int,
+    artifact: Artifact,
+    options: dict[str, Any] | None,
+    source_field: str,
+    pool: Pool,
+    environments: Environments,
+) -> Generation:
     """Return a checked generation, without a process yet."""
     load = load_message(artifact, options, source_field)
-    crew = pool.crew(load, artifact.manifest.limits.time_s, number)
+    place = Place(packages=environments.packages(artifact))
+    crew = pool.crew(load, artifact.manifest.limits.time_s, number, place)
     return Generation(number, artifact, options, crew, artifact.manifest.compiled_framing())
 
 
-async def prove(generation: Generation) -> None:
+async def prove(generation: Generation, environments: Environments) -> None:
     """Take a generation from checked to started: its first worker has imported it and passed its samples.
 
     Raises Refusal, and the generation is refused; nothing of it is left running then.
@@ -30,7 +39,7 @@ async def prove(generation: Generation) -> None:
     began = clock.monotonic()
     artifact = generation.artifact
     try:
-        environment.prepare(artifact)
+        await environments.prepare(artifact)
         generation.advance(State.PREPARED)
         pid = await _start(generation)
     except BaseException as error:

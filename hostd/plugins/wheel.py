@@ -6,6 +6,7 @@ A wheel is foreign input: every name, size and hash is checked before a byte of 
 import base64
 import configparser
 import csv
+import functools
 import hashlib
 import io
 import lzma
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from packaging.metadata import parse_email
-from packaging.tags import sys_tags
+from packaging.tags import Tag, sys_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from contract.manifest import Manifest, ManifestError, read_plugin_toml
@@ -64,16 +65,21 @@ def read(filename: str, display: str, content: bytes) -> Contents:
         raise _refusal(
             display, f"is not named like a wheel: {error}", "keep the name that the build gave it"
         ) from error
-    if tags.isdisjoint(sys_tags()):
+    if tags.isdisjoint(_supported_tags()):
         found = ", ".join(sorted(map(str, tags)))
         raise _refusal(display, f"is built for {found}", f"build it for this machine, for example {next(sys_tags())}")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = _check_names(archive, display)
+            names = _check_names(archive, display, len(content))
             _check_record(archive, names, display)
             return _read_metadata(archive, names, display)
     except _DAMAGE as error:
         raise _refusal(display, f"is not a whole zip archive: {error}", "build and copy it again") from error
+
+
+@functools.cache
+def _supported_tags() -> frozenset[Tag]:
+    return frozenset(sys_tags())
 
 
 def unpack(content: bytes, folder: Path) -> None:
@@ -99,22 +105,28 @@ def _refusal(display: str, problem: str, remedy: str) -> Refusal:
     return Refusal(Stage.CHECKED, display, problem, remedy)
 
 
-def _check_names(archive: zipfile.ZipFile, display: str) -> set[str]:
+def _check_names(archive: zipfile.ZipFile, display: str, size: int) -> set[str]:
     infos = archive.infolist()
     if len(infos) > MAX_FILES:
         raise _refusal(display, f"holds {len(infos)} files, more than {MAX_FILES}", "make it smaller")
     total = sum(info.file_size for info in infos)
-    packed = sum(info.compress_size for info in infos)
-    if total > MAX_UNPACKED_BYTES or total > MAX_RATIO * max(packed, 1 << 16):
-        raise _refusal(display, f"unpacks from {packed} to {total} bytes", "build it without such files")
+    # Of the archive, not of what its entries claim: they may share their bytes.
+    if total > MAX_UNPACKED_BYTES or total > MAX_RATIO * max(size, 1 << 16):
+        raise _refusal(
+            display,
+            f"unpacks from {size} to {total} bytes, more than {MAX_UNPACKED_BYTES} or {MAX_RATIO} times as much",
+            "build it without such files",
+        )
     names: set[str] = set()
     for info in infos:
         name = info.filename
         parts = PurePosixPath(name).parts
         if name.startswith("/") or ".." in parts or "\\" in name or "\0" in info.orig_filename:
             raise _refusal(display, f"holds a file that would leave its folder: {name!r}", "build it again")
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise _refusal(display, f"holds a link: {name!r}", "build it without links")
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            what = "a link" if kind == stat.S_IFLNK else "what is no file"
+            raise _refusal(display, f"holds {what}: {name!r}", "build it of files")
         if name in names:
             raise _refusal(display, f"holds {name!r} twice", "build it again")
         names.add(name)
@@ -134,28 +146,43 @@ def _check_places(files: set[str], display: str) -> None:
 
 
 def _check_record(archive: zipfile.ZipFile, names: set[str], display: str) -> None:
-    """Compare every file with its hash in RECORD."""
-    record = next((name for name in names if name.endswith(".dist-info/RECORD")), None)
+    """Compare the files with RECORD: the same names, each once, and each with its hash."""
+    record = _metadata_file(names, "RECORD")
     if record is None:
         raise _refusal(display, "has no RECORD", "build it with a build tool")
-    hashes = {row[0]: row[1] for row in csv.reader(archive.read(record).decode().splitlines()) if len(row) == 3}
-    for name in names:
-        if name == record or name.endswith(("/", ".dist-info/RECORD.jws", ".dist-info/RECORD.p7s")):
-            continue
-        algorithm, _, expected = hashes.get(name, "").partition("=")
+    hashes: dict[str, str] = {}
+    for row in filter(None, csv.reader(archive.read(record).decode().splitlines())):
+        name, expected = row[0], row[1] if len(row) == 3 else ""
+        if name in hashes:
+            raise _refusal(display, f"RECORD names {name!r} twice", "build it again")
+        if name not in names:
+            raise _refusal(display, f"{name!r} is in RECORD and not in the archive", "build it again")
+        hashes[name] = expected
+    unsigned = {record, f"{record}.jws", f"{record}.p7s"}
+    for name in sorted(name for name in names - unsigned if not name.endswith("/")):
+        if name not in hashes:
+            raise _refusal(display, f"{name!r} is not in RECORD", "build it again")
+        algorithm, _, expected = hashes[name].partition("=")
         if algorithm not in ("sha256", "sha384", "sha512"):
             raise _refusal(display, f"{name!r} has no hash in RECORD", "build it again")
-        digest = hashlib.new(algorithm, archive.read(name)).digest()
+        with archive.open(name) as file:
+            digest = hashlib.file_digest(file, algorithm).digest()  # type: ignore[arg-type]
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != expected:
             raise _refusal(display, f"{name!r} is not the file that RECORD names", "build it again")
 
 
+def _metadata_file(names: set[str], suffix: str) -> str | None:
+    """Return the one file of the wheel's own metadata that is called `suffix`."""
+    found = [name for name in names if name.endswith(f".dist-info/{suffix}") and name.count("/") == 1]
+    return found[0] if len(found) == 1 else None
+
+
 def _read_metadata(archive: zipfile.ZipFile, names: set[str], display: str) -> Contents:
     def text(suffix: str) -> str:
-        found = [name for name in names if name.endswith(f".dist-info/{suffix}") and name.count("/") == 1]
-        if len(found) != 1:
+        found = _metadata_file(names, suffix)
+        if found is None:
             raise _refusal(display, f"has no {suffix}", f"declare an entry point in group {GROUP!r} and build it again")
-        return archive.read(found[0]).decode()
+        return archive.read(found).decode()
 
     metadata, _ = parse_email(text("METADATA"))
     points = configparser.ConfigParser(delimiters=("=",), interpolation=None)

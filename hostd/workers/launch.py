@@ -40,7 +40,7 @@ def launch(place: Place = SHARED) -> Launched:
     began = time.monotonic()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "hostd.workers.zygote", str(theirs.fileno()), str(os.getpid())],
+            [sys.executable, *_zygote(place, theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -48,3 +48,19 @@ def launch(place: Place = SHARED) -> Launched:
             env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
         )
     return Launched(place, process, ours, began)
+
+
+def _zygote(place: Place, fd: int) -> list[str]:
+    """Return what Python is told, to run the zygote of a place."""
+    wanted = [str(fd), str(os.getpid())]
+    if not place.packages:
+        return ["-I", "-m", "hostd.workers.zygote", *wanted]
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    here = Path(__file__)
+    own_folders = [str(here.parents[2])]
+    msgspec = find_spec("msgspec")
+    if msgspec is not None and msgspec.origin is not None:
+        own_folders.append(str(Path(msgspec.origin).parents[1]))
+    return ["-I", "-S", str(here.with_name("boot.py")), *wanted, place.packages, *own_folders]

@@ -93,6 +93,14 @@ def make_options(module: ModuleType, load: wire.Load) -> Any:
         if load.options:
             raise BrokenPluginError(table, f"plugin {load.name!r} takes no options", f"remove {table} from hostd.toml")
         return None
+    if not callable(getattr(model, "model_validate", None)):
+        found = str(getattr(sys.modules.get("pydantic"), "VERSION", ""))
+        has = f", and its environment has pydantic {found}" if found and not found.startswith("2.") else ""
+        raise BrokenPluginError(
+            load.display,
+            f"Options is no model of pydantic 2{has}",
+            "define Options as a pydantic.BaseModel, and depend on pydantic>=2",
+        )
     try:
         return model.model_validate(load.options or {})
     except Exception as error:

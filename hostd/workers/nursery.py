@@ -1,13 +1,15 @@
 """Where the workers of one place come from: its zygote, and one worker forked ahead so that a swap does not wait.
 
-Every worker that was handed out has one owner, which is told when it ends.
+Every worker that was handed out has one owner, which is told when it ends. The zygote of an environment costs a
+process, and so ends when nobody has had a worker of it for a while; whoever needs the next worker starts another.
 """
 
 import asyncio
 from typing import Protocol
 
+from hostd import events
 from hostd.errors import WorkerLostError
-from hostd.workers.launch import Launched, Place
+from hostd.workers.launch import SHARED, Launched, Place
 from hostd.workers.peer import Worker
 from hostd.workers.spawner import Spawner
 
@@ -26,7 +28,12 @@ class Owner(Protocol):
 class Nursery:
     """The zygote of one place and its workers. The zygote is `launched`, or started when it is needed."""
 
-    def __init__(self, place: Place, launched: Launched | None = None) -> None:
+    def __init__(self, place: Place, idle_s: float, launched: Launched | None = None) -> None:
+        self._place = place
+        self._idle_s = idle_s if place != SHARED else None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._waiting = 0
         self._spawner = Spawner(place, self._on_exit, launched)
         self._owners: dict[int, tuple[Owner | None, Worker]] = {}
         self._spare: Worker | None = None
@@ -36,9 +43,17 @@ class Nursery:
 
     async def fork(self, owner: Owner) -> Worker:
         """Return a new worker; it has loaded nothing yet. Raises WorkerLostError, or OSError when there can be none."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
         worker, self._spare = self._spare, None
         if worker is None:
-            worker = await self._fork()
+            self._waiting += 1
+            try:
+                worker = await self._fork()
+            finally:
+                self._waiting -= 1
+                self._rest_if_idle()
         self._owners[worker.pid] = owner, worker
         if self._spare_timer is None and not self._closed:
             self._spare_timer = asyncio.get_running_loop().call_later(SPARE_DELAY_S, self._fork_spare)
@@ -51,13 +66,17 @@ class Nursery:
     async def close(self) -> None:
         """End all workers and the zygote."""
         self._closed = True
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        if self._ending is not None:
+            await asyncio.wait([self._ending])
         if self._spare_timer is not None:
             self._spare_timer.cancel()
         if self._spare_task is not None:
             await asyncio.wait([self._spare_task])
         for _, worker in self._owners.values():
             worker.dismiss()
-        await self._spawner.close()
+        await self._end(self._spawner, "no plugin needs it")
 
     async def _fork(self) -> Worker:
         worker = Worker()
@@ -89,3 +108,38 @@ class Nursery:
             worker.exited.set_result(reason)
         if owner is not None:
             owner.lost(worker, reason)
+        self._rest_if_idle()
+
+    def _rest_if_idle(self) -> None:
+        """Have the zygote end if nobody has a worker of it, nor gets one, until `idle_s` from now."""
+        if self._idle_s is not None and self._is_idle() and self._idle_timer is None and not self._closed:
+            self._idle_timer = asyncio.get_running_loop().call_later(self._idle_s, self._rest)
+
+    def _is_idle(self) -> bool:
+        return not self._waiting and all(owner is None for owner, _ in self._owners.values())
+
+    def _rest(self) -> None:
+        self._idle_timer = None
+        if not self._is_idle():
+            return
+        if self._spare_task is not None and not self._spare_task.done():
+            self._rest_if_idle()
+            return
+        if self._spare_timer is not None:
+            self._spare_timer.cancel()
+            self._spare_timer = None
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            del self._owners[spare.pid]
+            spare.dismiss()
+        # Whoever needs a worker from now on must not get one of a zygote that is ending.
+        spawner, self._spawner = self._spawner, Spawner(self._place, self._on_exit)
+        self._ending = asyncio.create_task(
+            self._end(spawner, f"idle for {self._idle_s:g} s"), name="end an idle zygote"
+        )
+
+    async def _end(self, spawner: Spawner, reason: str) -> None:
+        pid = spawner.zygote_pid
+        await spawner.close()
+        if pid is not None and self._place != SHARED:
+            events.emit(events.ZYGOTE_RETIRED, pid=pid, reason=reason)

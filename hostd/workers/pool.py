@@ -276,14 +276,14 @@ class Pool:
         self.idle_s = idle_s
         self.losses = losses
         self.losses_window_s = losses_window_s
-        self._nurseries = {SHARED: Nursery(SHARED, launched)}
+        self._nurseries = {SHARED: Nursery(SHARED, idle_s, launched)}
         self._crews: Counter[Place] = Counter()
 
     def crew(self, load: wire.Load, time_s: float, generation: int, place: Place = SHARED) -> Crew:
         """Return a crew without workers for a generation. `kill` it in the end, also when it never started one."""
         nursery = self._nurseries.get(place)
         if nursery is None:
-            nursery = self._nurseries[place] = Nursery(place)
+            nursery = self._nurseries[place] = Nursery(place, self.idle_s)
         self._crews[place] += 1
         return Crew(self, nursery, place, load, time_s, generation)
 

@@ -34,6 +34,11 @@ class Spawner:
         self._lock = asyncio.Lock()
         self._children: set[int] = set()
 
+    @property
+    def zygote_pid(self) -> int | None:
+        """The process that forks, if there is one."""
+        return self._zygote.process.pid if self._zygote is not None else None
+
     async def fork(self, theirs: Sequence[int]) -> int:
         """Fork a worker that gets the descriptors `theirs`; return its pid.
 

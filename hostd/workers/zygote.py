@@ -30,8 +30,8 @@ PRELOAD = ("pydantic", "csv", "datetime", "decimal", "struct", "xml.etree.Elemen
 """What plugins commonly import: loaded once here, shared by every worker."""
 
 
-def main() -> None:
-    """Serve fork requests until the daemon hangs up."""
+def main(packages: str = "") -> None:
+    """Serve fork requests until the daemon hangs up. Workers can import from the folder `packages`, if there is one."""
     control = socket.socket(fileno=int(sys.argv[1]))
     daemon_pid = int(sys.argv[2])
     die_with_parent(daemon_pid)
@@ -39,6 +39,8 @@ def main() -> None:
     for name in PRELOAD:
         with contextlib.suppress(ImportError):  # an environment of a plugin's own may lack it
             __import__(name)
+    if packages:
+        sys.path.append(packages)  # after the last import: what lies there is foreign, and must not run here
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the daemon ends it by hanging up
     wake_read, wake_write = os.pipe()

@@ -79,14 +79,22 @@ def plugin(
     )
 
 
-def wheel(name: str = "lines", version: str = "1.0.0", *, glob: str = "*.log") -> tuple[str, bytes]:
+def wheel(
+    name: str = "lines",
+    version: str = "1.0.0",
+    *,
+    glob: str = "*.log",
+    requires: tuple[str, ...] = (),
+    code: str = "",
+) -> tuple[str, bytes]:
     """Return the file name and the bytes of a wheel with the same plugin in a package."""
     info = f"plugin_{name}-{version}.dist-info"
+    requirements = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
     files = {
         f"plugin_{name}/__init__.py": "from .lines import new_processor\n\n__all__ = ['new_processor']\n",
-        f"plugin_{name}/lines.py": plugin(name, version),
+        f"plugin_{name}/lines.py": plugin(name, version, code=code),
         f"plugin_{name}/plugin.toml": f'contract = ">=1.0,<2"\naccepts = {{ names = ["{glob}"] }}\n',
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: plugin-{name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: plugin-{name}\nVersion: {version}\n{requirements}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[hostd.processors]\n{name} = plugin_{name}:new_processor\n",
     }

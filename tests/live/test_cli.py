@@ -188,7 +188,7 @@ def test_check_says_of_each_file_whether_the_daemon_would_take_it(home: Home) ->
 def test_check_json_has_stable_keys(home: Home) -> None:
     """One object a file, in the order given, with keys that a script can rely on."""
     (home.path / "good.py").write_text(plugin())
-    (home.path / "bad.py").write_text(plugin(dependencies='"requests"'))
+    (home.path / "bad.py").write_text(plugin(dependencies='"hostd>=99"'))
     done = home.hostd("check", "good.py", "bad.py", "--json")
     assert (done.returncode, done.stderr) == (1, "")
     good, bad = json.loads(done.stdout)
@@ -201,7 +201,7 @@ def test_check_json_has_stable_keys(home: Home) -> None:
     assert (bad["file"], bad["ok"], bad["name"], bad["version"], bad["stage"]) == (
         "bad.py", False, "lines", "1.0.0", "prepared",
     )  # fmt: skip
-    assert bad["reason"].startswith(f"{home.path.name}/bad.py: depends on 'requests', and plugins with dependencies")
+    assert bad["reason"].startswith(f"{home.path.name}/bad.py: depends on 'hostd>=99', and this is hostd ")
 
 
 def test_check_and_the_daemon_say_the_same(home: Home) -> None:

@@ -100,10 +100,11 @@ BAD = [
     ),
     Bad(
         "dependencies",
-        plugin(dependencies='"requests>=2"'),
+        plugin(dependencies='"requests @ https://example.org/requests.whl"'),
         "prepared",
-        "plugins.d/lines.py: depends on 'requests>=2', and plugins with dependencies are not supported yet; "
-        "do without it, or copy the code into the plugin; the shared environment has hostd, msgspec, pydantic",
+        "plugins.d/lines.py: depends on 'requests @ https://example.org/requests.whl', and where packages come from is "
+        "the operator's choice; name a version; the operator puts the wheel into an index of uv's or a folder of "
+        "[plugins] find_links",
     ),
 ]
 

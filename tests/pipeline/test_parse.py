@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from hostd.pipeline.parse import NotServedError, join, parse
+from hostd.plugins.environment import Environments
 from hostd.plugins.generation import Generation
 from hostd.plugins.proof import make
 from hostd.workers.batch import Batch, DeadLetter, Yield
@@ -54,7 +55,7 @@ async def pool_of_two() -> AsyncIterator[Pool]:
 def generation(tmp_path: Path, pool: Pool, number: int = 1, table: str = "") -> Generation:
     """Return a generation whose records say its number."""
     code = CODE.replace("MARK = 1", f"MARK = {number}")
-    return make(number, artifact(tmp_path, code, table=table), None, "", pool)
+    return make(number, artifact(tmp_path, code, table=table), None, "", pool, Environments(tmp_path))
 
 
 def lines_of(result: Yield) -> list[Any]:
@@ -89,7 +90,7 @@ def test_a_record_that_hangs_is_found_within_a_few_limits(tmp_path: Path) -> Non
         async with pool_of_two() as pool:
             hanging = CODE.replace("os._exit(9)", "\n                while True: pass")
             found = artifact(tmp_path, hanging, table="limits = { time_s = 0.2 }")
-            demo = make(1, found, None, "", pool)
+            demo = make(1, found, None, "", pool, Environments(tmp_path))
             with capture_logs():
                 _, result = await parse(Batch("a.log", 0, b"", b"a\ndie\nb\n"), demo.framing, lambda: demo, pool)
             assert lines_of(result) == ["a", "b"]

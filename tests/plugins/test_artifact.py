@@ -10,7 +10,6 @@ import pytest
 
 from hostd.errors import Refusal, Stage
 from hostd.plugins import artifact as artifacts
-from hostd.plugins import environment
 from hostd.plugins.artifact import Artifact, BeingWrittenError
 from tests.build import WHEEL_NAME, artifact, plugin, wheel
 
@@ -218,25 +217,6 @@ def test_requirements_for_other_systems_are_left_out(tmp_path: Path) -> None:
     """A marker that does not hold here asks for nothing."""
     found = artifact(tmp_path, top='dependencies = ["pydantic>=2", "x; python_version < \'3\'"]')
     assert [str(requirement) for requirement in found.requirements] == ["pydantic>=2"]
-    environment.prepare(found)
-
-
-@pytest.mark.parametrize(
-    ("requirement", "problem", "remedy"),
-    [
-        ("numpy>=1", "depends on 'numpy>=1', and plugins with dependencies are not supported yet", "do without it"),
-        ("pydantic<1", "depends on 'pydantic<1', and the shared environment has 2.", "widen the range"),
-    ],
-)
-def test_dependencies_that_are_not_there_are_refused_when_prepared(
-    tmp_path: Path, requirement: str, problem: str, remedy: str
-) -> None:
-    """By name, and before a worker is started."""
-    with pytest.raises(Refusal) as caught:
-        environment.prepare(artifact(tmp_path, top=f"dependencies = ['{requirement}']"))
-    assert caught.value.stage is Stage.PREPARED
-    assert caught.value.problem.startswith(problem)
-    assert caught.value.remedy.startswith(remedy)
 
 
 def test_wheel_is_unpacked_beside_its_private_copy(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from hostd.errors import Refusal, Stage
 from hostd.plugins.catalog import Catalog
+from hostd.plugins.environment import Environments
 from hostd.plugins.generation import Generation, State, TransitionError
 from hostd.plugins.proof import make
 from hostd.workers.pool import Pool
@@ -17,7 +18,7 @@ def tried(tmp_path: Path, number: int) -> Generation:
     """Return a generation that may be switched to."""
 
     async def build() -> Generation:
-        return make(number, artifact(tmp_path), None, "", Pool(1, 1.0))
+        return make(number, artifact(tmp_path), None, "", Pool(1, 1.0), Environments(tmp_path))
 
     generation = asyncio.run(build())
     generation.state = State.TRIED

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hostd.plugins.environment import Environments
 from hostd.plugins.generation import TRANSITIONS, Generation, State, TransitionError, generation_key
 from hostd.plugins.proof import make
 from hostd.workers.pool import Pool
@@ -36,7 +37,7 @@ def generation(tmp_path: Path) -> Generation:
     """A generation that was checked."""
 
     async def build() -> Generation:
-        return make(3, artifact(tmp_path), {"b": 1, "a": 2}, "", Pool(1, 1.0))
+        return make(3, artifact(tmp_path), {"b": 1, "a": 2}, "", Pool(1, 1.0), Environments(tmp_path))
 
     return asyncio.run(build())
 

@@ -14,6 +14,7 @@ from hostd.plugins import wheel as wheels
 from tests.build import ENTRY_POINTS, METADATA, RECORD, WHEEL_NAME, wheel
 
 INFO = "demo_plugin-2.0.0.dist-info"
+RECORDED = zipfile.ZipFile(io.BytesIO(wheel())).read(RECORD).decode()
 
 
 def refusal(content: bytes, name: str = WHEEL_NAME) -> Refusal:
@@ -59,8 +60,20 @@ def test_factory_may_lie_deeper_than_the_manifest() -> None:
     ("changes", "problem"),
     [
         ({RECORD: None}, "has no RECORD"),
-        ({RECORD: ""}, "has no hash in RECORD"),
-        ({RECORD: "demo_plugin/__init__.py,md5=x,1\n"}, "has no hash in RECORD"),
+        ({RECORD: ""}, "is not in RECORD"),
+        (
+            {RECORD: RECORDED + "demo_plugin/gone.py,sha256=x,1\n"},
+            "'demo_plugin/gone.py' is in RECORD and not in the archive",
+        ),
+        ({RECORD: RECORDED + RECORDED}, "RECORD names 'demo_plugin/__init__.py' twice"),
+        ({RECORD: RECORDED, "demo_plugin/more.py": "x"}, "'demo_plugin/more.py' is not in RECORD"),
+        (
+            {RECORD: RECORDED, "demo_plugin/x.dist-info/RECORD.jws": "x"},
+            "'demo_plugin/x.dist-info/RECORD.jws' is not in RECORD",
+        ),
+        ({"other-1.dist-info/RECORD": "", RECORD: RECORDED}, "has no RECORD"),
+        ({RECORD: RECORDED.replace("sha256=", "md5=")}, "has no hash in RECORD"),
+        ({RECORD: RECORDED.replace(",", ";")}, "is in RECORD and not in the archive"),
         ({RECORD: "x" * 200_000 + ",a,b\n"}, "is not a whole zip archive: field larger than field limit"),
         ({RECORD: b"\xff"}, "is not a whole zip archive: 'utf-8' codec can't decode"),
         ({f"{INFO}/METADATA": None}, "has no METADATA"),
@@ -80,7 +93,7 @@ def test_factory_may_lie_deeper_than_the_manifest() -> None:
         ({"a\\..\\b": "x"}, "holds a file that would leave its folder: 'a\\\\..\\\\b'"),
         ({"demo_plugin/__init__.py/x": "x"}, "holds 'demo_plugin/__init__.py/x' in a file"),
         ({"demo_plugin/./__init__.py": "x"}, "holds one file under two names"),
-        ({"demo_plugin/zeros": b"\0" * (40 << 20)}, "unpacks from "),
+        ({"demo_plugin/zeros": b"\0" * (40 << 20)}, "bytes, more than 536870912 or 200 times as much"),
     ],
 )
 def test_a_bad_wheel_is_refused_by_name(changes: dict[str, str | bytes | None], problem: str) -> None:
@@ -109,6 +122,21 @@ def test_wrong_hash_is_refused() -> None:
 def test_link_is_refused() -> None:
     """An archive names files by their bytes alone."""
     assert refusal(with_entry("demo_plugin/x", mode=stat.S_IFLNK | 0o777)).problem == "holds a link: 'demo_plugin/x'"
+
+
+def test_what_is_no_file_is_refused() -> None:
+    """Nor a device or a pipe."""
+    error = refusal(with_entry("demo_plugin/x", mode=stat.S_IFIFO | 0o666))
+    assert error.problem == "holds what is no file: 'demo_plugin/x'"
+
+
+def test_entries_that_share_their_bytes_count_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bomb whose entries overlap is small, however much they claim to be packed into."""
+    content = bytearray(wheel({f"demo_plugin/{number:03}": b"\0" * (1 << 20) for number in range(40)}))
+    at, directory = 0, content.index(b"PK\x01\x02")
+    while (at := content.find(b"PK\x01\x02", max(at + 1, directory))) >= 0:
+        content[at + 20 : at + 24] = (1 << 20).to_bytes(4, "little")  # its packed size
+    assert "to 41" in refusal(bytes(content)).problem
 
 
 def test_duplicate_name_is_refused() -> None:

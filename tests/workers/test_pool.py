@@ -338,7 +338,11 @@ def test_options_are_validated_and_handed_over(runner: asyncio.Runner, crew: Mak
         for code, options, message in (
             (OPTIONS, {"width": "x"}, "[plugins.options.demo] width: Input should be a valid integer, unable to parse"),
             (PARSE_LINES, {"width": 1}, "[plugins.options.demo]: plugin 'demo' takes no options; remove"),
-            ("Options = 3\n" + PARSE_LINES, {}, "Options raises AttributeError: 'int' object has no attribute"),
+            (
+                "Options = 3\n" + PARSE_LINES,
+                {},
+                "Options is no model of pydantic 2; define Options as a pydantic.BaseModel",
+            ),
         ):
             with pytest.raises(GenerationBrokenError) as caught:
                 await crew(code, options=options).start()
