@@ -29,7 +29,9 @@ from hostd.workers.launch import Launched
 from hostd.workers.pool import Pool
 
 LOOK_EVERY_S = 10.0
-"""How often folders are compared without a hint, for file systems that give no events."""
+"""How often folders are compared without a hint, in case that one was lost."""
+POLL_EVERY_S = 1.0
+"""The same, where there are no hints."""
 
 EXIT_OK = 0
 EXIT_LEFT = 3
@@ -103,7 +105,7 @@ class Daemon:
         )
         stack.push_async_callback(_cancel, self._tasks.start(self._committer.run(), "commits"))
 
-        watcher = None if self._once else Watcher()
+        self._watcher = watcher = None if self._once else Watcher(poll=settings.daemon.watch == "poll")
         if watcher is not None:
             stack.callback(watcher.close)
         self._catalog = Catalog()
@@ -236,7 +238,7 @@ class Daemon:
         await self._swapper.settle()
         await self._swapper.tidy()
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_EVERY_S if self._watcher and self._watcher.polls else LOOK_EVERY_S)
             self._swapper.look_again()
             self._finder.look_soon()
 

@@ -113,7 +113,10 @@ class Reloader:
         return new.sinks
 
     async def _change_daemon(self, new: Config) -> config.Daemon:
-        return new.daemon
+        watch = self.settings.daemon.watch
+        if new.daemon.watch != watch:
+            events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="daemon.watch")
+        return new.daemon.model_copy(update={"watch": watch})
 
     async def _change_log(self, new: Config) -> config.Log:
         events.configure(new.log.format, new.log.level)

@@ -19,7 +19,7 @@ from hostd.plugins.catalog import Catalog
 from hostd.plugins.choice import Want, choose
 from hostd.plugins.folder import Folder
 from hostd.plugins.generation import Generation, State, generation_key
-from hostd.plugins.inventory import SETTLE_S, Inventory
+from hostd.plugins.inventory import SETTLE_S, Inventory, settles_in_s
 from hostd.tasks import Tasks
 from hostd.watch import Watcher
 from hostd.workers.pool import Pool
@@ -117,15 +117,15 @@ class Swapper:
         self._tries.clear()
         self._inventory.forget_refusals()
         await self.look()
-        while not self._inventory.settled:
-            await asyncio.sleep(SETTLE_S)
-            await self.look()
         await self.settle()
         self._journals = [journal for journal in self._journals if journal is not changes]
         return changes
 
     async def settle(self) -> None:
-        """Wait until every name has what it should have, as of the last look."""
+        """Wait until the folder has settled, and every name has what it should have, as of the last look."""
+        while not self._inventory.settled:
+            await asyncio.sleep(SETTLE_S)
+            await self.look()
         while tasks := [task for task in self._tasks.values() if not task.done()]:
             await asyncio.wait(tasks)
 
@@ -248,6 +248,8 @@ class Swapper:
         try:
             await proof.prove(generation)
         except Refusal as refusal:
+            if await self._overtaken(name, want):
+                return
             self._refused_keys.add(want.key)
             self._refuse(want.artifact.path, name, want.artifact.digest, refusal)
             if refusal.transient:
@@ -279,6 +281,12 @@ class Swapper:
         await recorded
         if previous is not None:
             await self._retire(previous, f"generation {number} took over")
+
+    async def _overtaken(self, name: str, want: Want) -> bool:
+        """Wait until the file has settled; tell whether something else is wanted by then."""
+        await asyncio.sleep(settles_in_s(want.artifact.path))
+        now = self._wants.get(name)
+        return now is None or now.key != want.key
 
     async def _withdraw(self, name: str, reason: str) -> None:
         generation = self._catalog.withdraw(name)

@@ -12,7 +12,8 @@ from hostd.plugins.artifact import Artifact, BeingWrittenError
 from hostd.plugins.folder import Folder, Signature
 
 SETTLE_S = 0.25
-"""How long a file must be gone before it counts as removed: editors move the old one away first."""
+"""How long a file must be gone before it counts as removed: editors move the old one away first. And for how long after
+its last change one is not refused: not every writer holds it open until it is whole. What is good is taken at once."""
 
 WRITING_S = 0.02
 
@@ -42,11 +43,12 @@ class Inventory:
         self._look_again = look_again
         self._on_refusal = on_refusal
         self._missing_since: dict[Path, float] = {}
+        self._unsettled: set[Path] = set()
 
     @property
     def settled(self) -> bool:
-        """Tell whether no file is missing that may come back in a moment."""
-        return not self._missing_since
+        """Tell whether no file is missing that may come back in a moment, or broken that may be mended in one."""
+        return not self._missing_since and not self._unsettled
 
     async def look(self, seen_at: float) -> bool:
         """Bring `files` up to date; False when the folder cannot be read, and nothing changed then."""
@@ -58,6 +60,7 @@ class Inventory:
             for path, signature in found.items()
             if path not in self.files or self.files[path].signature != signature
         ]
+        self._unsettled.intersection_update(found)
         await asyncio.gather(*(self._read(path, signature, seen_at) for path, signature in news))
         self._forget_missing(found)
         return True
@@ -75,6 +78,7 @@ class Inventory:
             self._missing_since.pop(path, None)
 
     async def _read(self, path: Path, signature: Signature, seen_at: float) -> None:
+        self._unsettled.discard(path)
         try:
             if path.suffix == ".py":
                 # A few KiB, read and checked in less time than a thread takes to be woken under load.
@@ -88,6 +92,10 @@ class Inventory:
         except FileNotFoundError:
             return
         except Refusal as refusal:
+            if delay_s := settles_in_s(path):
+                self._unsettled.add(path)
+                asyncio.get_running_loop().call_later(delay_s + 0.001, self._look_again)
+                return
             self.files[path] = Known(signature, None, seen_at)
             self._on_refusal(path, refusal)
             return
@@ -105,3 +113,12 @@ class Inventory:
             else:
                 del self._missing_since[path]
                 del self.files[path]
+
+
+def settles_in_s(path: Path) -> float:
+    """Return for how long what is wrong with a file may still be what is missing of it; 0 once it is what it is."""
+    try:
+        age_s = clock.age_s(path)
+    except OSError:
+        return 0.0  # gone, or out of reach: it is not being written
+    return SETTLE_S - age_s if 0 <= age_s < SETTLE_S else 0.0

@@ -185,9 +185,9 @@ class Home:
         )
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def start(self, *arguments: str, ready: bool = True) -> "Daemon":
-        """Start `hostd run` here, and wait until it is ready."""
-        daemon = Daemon(self, arguments)
+    def start(self, *arguments: str, ready: bool = True, under: tuple[str, ...] = ()) -> "Daemon":
+        """Start `hostd run` here, by a command that becomes it if one is given, and wait until it is ready."""
+        daemon = Daemon(self, arguments, under)
         self.daemons.append(daemon)
         if ready:
             daemon.wait_event("daemon.ready")
@@ -240,7 +240,7 @@ class Home:
 class Daemon:
     """One `hostd run`, and what it logs."""
 
-    def __init__(self, home: Home, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(self, home: Home, arguments: tuple[str, ...] = (), under: tuple[str, ...] = ()) -> None:
         self.home = home
         self.events: list[dict[str, Any]] = []
         self.noise: list[str] = []
@@ -248,7 +248,7 @@ class Daemon:
         self._news = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hostd", "run", "--config", str(home.settings), *arguments],
+            [*under, sys.executable, "-m", "hostd", "run", "--config", str(home.settings), *arguments],
             cwd=home.path,
             env=home.environment,
             stdin=subprocess.DEVNULL,
