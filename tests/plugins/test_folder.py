@@ -87,13 +87,14 @@ def test_vanished_folder_is_not_an_empty_one(tmp_path: Path) -> None:
     ] * 2
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
 def test_a_folder_that_was_unreadable_is_watched_once_it_can_be_read(tmp_path: Path) -> None:
     """The kernel refuses to watch what may not be read, and watchdog does not tell."""
 
     async def scenario() -> None:
         path = tmp_path / "plugins.d"
         path.mkdir(mode=0)
+        if os.access(path, os.R_OK):
+            pytest.skip("this user reads every folder")
         hinted = asyncio.Event()
         watcher = Watcher()
         folder = Folder(path, watcher, hinted.set)
