@@ -38,15 +38,22 @@ EXIT_LEFT = 3
 
 
 class Daemon:
-    """One running hostd. `run` returns when it has stopped."""
+    """One running hostd. `run` returns when it has stopped. `hung_up` tells whether SIGHUP has come before that."""
 
     def __init__(
-        self, settings: Config, settings_path: Path | None, launched: Launched | None = None, *, once: bool = False
+        self,
+        settings: Config,
+        settings_path: Path | None,
+        launched: Launched | None = None,
+        *,
+        once: bool = False,
+        hung_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings = settings
         self._settings_path = settings_path
         self._launched = launched
         self._once = once
+        self._hung_up = hung_up
         self._state = StateFolder(settings.state.folder)
         self._stop: asyncio.Event = asyncio.Event()
         self._stop_reason = "done"
@@ -111,8 +118,15 @@ class Daemon:
         self._catalog = Catalog()
         served = await self._committer.in_thread(ledger.last_generations)
 
+        unrecorded: list[GenerationRow] = []
+        recording = asyncio.Lock()
+
         async def record(generation: Generation, key: str) -> None:
-            await self._committer.until_done(ledger.put_generation, _generation_row(generation, key, state.artifacts))
+            unrecorded.append(_generation_row(generation, key, state.artifacts))
+            async with recording:  # what goes live meanwhile is one group, and costs one write
+                rows, unrecorded[:] = unrecorded[:], []
+                if rows:
+                    await self._committer.until_done(ledger.put_generations, rows)
 
         self._swapper = Swapper(
             folder=settings.plugins.folder,
@@ -233,6 +247,8 @@ class Daemon:
         loop.add_signal_handler(signal.SIGTERM, stop, "SIGTERM")
         loop.add_signal_handler(signal.SIGINT, stop, "SIGINT")
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
+        if self._hung_up():
+            self._hangup.set()
 
     async def _look_now_and_then(self) -> None:
         await self._swapper.settle()
@@ -246,7 +262,7 @@ class Daemon:
         while True:
             await self._hangup.wait()
             self._hangup.clear()
-            await self._rescan()
+            await self._reloader.hang_up()
 
     async def _rescan(self) -> dict[str, Any]:
         return {"changes": await self._reloader.rescan()}

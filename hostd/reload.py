@@ -61,12 +61,20 @@ class Reloader:
 
     async def rescan(self) -> list[str]:
         """Read the settings and the folders again, and wait; return what changed, in words."""
-        changes = await self._reload() if self._path is not None else []
+        changes = await self._reload()
         changes += await self._swapper.rescan()
         self._finder.look()
         return changes
 
+    async def hang_up(self) -> None:
+        """Read the settings and the folders again. Waits for no plugin: the next SIGHUP may be to mend what hangs."""
+        await self._reload()
+        await self._swapper.retry()
+        self._finder.look()
+
     async def _reload(self) -> list[str]:
+        if self._path is None:
+            return []
         try:
             new = config.load(self._path)
         except ConfigError as error:

@@ -24,6 +24,8 @@ from hostd.tasks import Tasks
 from hostd.watch import Watcher
 from hostd.workers.pool import Pool
 
+PAUSE_MOST_S = 0.1
+"""How long to pause between two looks, however long they take."""
 RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)
 """After how long an artifact is tried again whose refusal may pass by itself."""
 
@@ -68,6 +70,8 @@ class Swapper:
         self._record = record
         self._background = tasks
         self._folder = Folder(folder, watcher, self.look_again)
+        # Something may have gone out of use since the store was tidied.
+        self._untidy = True
         self._inventory = Inventory(self._folder, store, self.look_again, self._refuse_file)
         self._numbers = {name: served.number for name, served in last_served.items()}
         self._wants: dict[str, Want | None] = {}
@@ -89,10 +93,12 @@ class Swapper:
         self._again.set()
 
     async def run(self) -> None:
-        """Serve hints until cancelled."""
+        """Serve hints until cancelled. Looking takes half of the time at most, also while a slow writer writes on."""
         while True:
             await self._again.wait()
+            began = clock.monotonic()
             await self.look()
+            await asyncio.sleep(min(clock.monotonic() - began, PAUSE_MOST_S))
 
     async def look(self) -> None:
         """Make one pass over the folder. Bringing generations up goes on in tasks of their own."""
@@ -113,13 +119,17 @@ class Swapper:
         """Look at everything again, refused artifacts too, and wait; return what changed, in words."""
         changes: list[str] = []
         self._journals.append(changes)
+        await self.retry()
+        await self.settle()
+        self._journals = [journal for journal in self._journals if journal is not changes]
+        return changes
+
+    async def retry(self) -> None:
+        """Look at everything again, refused artifacts too."""
         self._refused_keys.clear()
         self._tries.clear()
         self._inventory.forget_refusals()
         await self.look()
-        await self.settle()
-        self._journals = [journal for journal in self._journals if journal is not changes]
-        return changes
 
     async def settle(self) -> None:
         """Wait until the folder has settled, and every name has what it should have, as of the last look."""
@@ -135,6 +145,7 @@ class Swapper:
             self._remove_unused()
 
     def _remove_unused(self) -> None:
+        self._untidy = False
         in_use = [generation.artifact for generation in (*self._catalog.current.values(), *self._moving)]
         in_use += [known.artifact for known in self._inventory.files.values() if known.artifact]
         in_use += [want.artifact for want in self._wants.values() if want]
@@ -211,7 +222,8 @@ class Swapper:
             return None  # only a rescue: why the folder's own file is refused has been logged
 
     def _want(self, name: str, want: Want | None) -> None:
-        self._wants[name] = want
+        before, self._wants[name] = self._wants.get(name), want
+        self._untidy |= before is not None and (want is None or want.key != before.key)
         task = self._tasks.get(name)
         if task is not None and not task.done():
             return  # it looks at _wants again before it ends
@@ -227,7 +239,8 @@ class Swapper:
             while True:
                 want, current = self._wants.get(name), self._catalog.current.get(name)
                 if (current and current.key) == (want and want.key) or (want and want.key in self._refused_keys):
-                    await self.tidy()
+                    if self._untidy:
+                        await self.tidy()
                     if self._wants.get(name) is want:
                         return
                     continue  # a look meanwhile wants something else, and left it to us
@@ -262,6 +275,7 @@ class Swapper:
             generation.records, generation.rejected = served.records, served.rejected
         self._numbers[name] = number
         self._last_served.pop(name, None)
+        self._untidy |= served is not None and served.number != number
         self._tries.pop(want.key, None)
         self._catalog.refused.pop(want.artifact.path, None)
         recorded = asyncio.ensure_future(self._record(generation, want.key))
@@ -306,6 +320,7 @@ class Swapper:
         await crew.kill()
         generation.advance(State.RETIRED)
         self._moving.discard(generation)
+        self._untidy = True
         events.emit(events.GENERATION_RETIRED, **who, ms=clock.milliseconds_since(began))
 
     def _refuse_file(self, path: Path, refusal: Refusal) -> None:
@@ -320,6 +335,7 @@ class Swapper:
         self.look_again()
 
     def _refuse(self, path: Path, name: str | None, digest: str | None, refusal: Refusal) -> None:
+        self._untidy = True
         self._catalog.refuse(path, name, digest, refusal)
         serving = self._catalog.current.get(name) if name else None
         events.emit(

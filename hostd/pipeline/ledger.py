@@ -4,8 +4,9 @@ One transaction moves the checkpoints, the sinks' lengths, the provenance and th
 the sinks are durable: the ledger is never ahead of a sink. All calls block, and come from one thread at a time.
 """
 
+import contextlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,13 +179,14 @@ class Ledger:
         )
         return [GenerationRow(*row) for row in rows]
 
-    def put_generation(self, row: GenerationRow) -> None:
-        """Write that a generation went live, or live again after a restart."""
-        self._db.execute(
-            "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (plugin, number)"
-            " DO UPDATE SET path = excluded.path, kept = excluded.kept, since = excluded.since",
-            _row(row),
-        )
+    def put_generations(self, rows: Iterable[GenerationRow]) -> None:
+        """Write that generations went live, or live again after a restart; all of them, durable on return."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (plugin, number)"
+                " DO UPDATE SET path = excluded.path, kept = excluded.kept, since = excluded.since",
+                map(_row, rows),
+            )
 
     def dead_letters(self) -> dict[str, int]:
         """Return how many dead letters there are, by plugin."""
@@ -202,8 +204,7 @@ class Ledger:
         """Account for a group of results in one transaction, durable on return."""
         db = self._db
         latest = {result.source.id: result.source for result in results}
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             db.executemany(
                 "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(s.id, s.name, _stored(s.path), s.device, s.inode, *_row(s.checkpoint)) for s in latest.values()],
@@ -234,12 +235,19 @@ class Ledger:
                     for letter in r.dead
                 ],
             )
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
         self._last_range.update(ranges)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Have all that the block writes be durable after it, or none of it."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
     def _put_provenance(self, results: Sequence[Result]) -> dict[int, tuple[int, int, str, int]]:
         """Write who parsed which range; one that goes on where the last one ended only makes that longer."""

@@ -15,6 +15,9 @@ SETTLE_S = 0.25
 """How long a file must be gone before it counts as removed: editors move the old one away first. And for how long after
 its last change one is not refused: not every writer holds it open until it is whole. What is good is taken at once."""
 
+READ_AT_ONCE = 8
+"""How many files are read between two turns of the event loop: what else it has to do waits that long."""
+
 WRITING_S = 0.02
 
 
@@ -61,7 +64,9 @@ class Inventory:
             if path not in self.files or self.files[path].signature != signature
         ]
         self._unsettled.intersection_update(found)
-        await asyncio.gather(*(self._read(path, signature, seen_at) for path, signature in news))
+        for start in range(0, len(news), READ_AT_ONCE):
+            chunk = news[start : start + READ_AT_ONCE]
+            await asyncio.gather(*(self._read(path, signature, seen_at) for path, signature in chunk))
         self._forget_missing(found)
         return True
 

@@ -117,8 +117,7 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     first = Ledger(path)
     mark = SinkMark("out", "demo", 7, 1, 2**40)
     generation = GenerationRow("demo", 2, "1.0", "abc", "abc:{}", "demo.py", "kept", "now")
-    first.put_generation(replace(generation, number=1))
-    first.put_generation(generation)
+    first.put_generations([replace(generation, number=1), generation])
     first.commit([result(0, 5, generation=2, lines=b"{}\n{}\n", dead=(DeadLetter(3, b"x", "why", ""),))], [mark])
     first.close()
     second = Ledger(path)
@@ -127,7 +126,7 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     assert second.sink_mark("out", "other") is None
     assert second.sink_processors("out") == ["demo"]
     assert second.last_generations() == [replace(generation, records=2, rejected=1)]
-    second.put_generation(replace(generation, since="later"))
+    second.put_generations([replace(generation, since="later")])
     assert second.last_generations() == [replace(generation, records=2, rejected=1, since="later")]
     second.close()
 
