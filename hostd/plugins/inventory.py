@@ -18,7 +18,8 @@ its last change one is not refused: not every writer holds it open until it is w
 READ_AT_ONCE = 8
 """How many files are read between two turns of the event loop: what else it has to do waits that long."""
 
-WRITING_S = 0.02
+WRITING_S = (0.02, 1.0)
+"""How soon a file that is being written is looked at again, at first and at last: most are whole in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Inventory:
         self._on_refusal = on_refusal
         self._missing_since: dict[Path, float] = {}
         self._unsettled: set[Path] = set()
+        self._written_since: dict[Path, float] = {}
 
     @property
     def settled(self) -> bool:
@@ -64,6 +66,7 @@ class Inventory:
             if path not in self.files or self.files[path].signature != signature
         ]
         self._unsettled.intersection_update(found)
+        self._written_since = {path: since for path, since in self._written_since.items() if path in found}
         for start in range(0, len(news), READ_AT_ONCE):
             chunk = news[start : start + READ_AT_ONCE]
             await asyncio.gather(*(self._read(path, signature, seen_at) for path, signature in chunk))
@@ -84,6 +87,7 @@ class Inventory:
 
     async def _read(self, path: Path, signature: Signature, seen_at: float) -> None:
         self._unsettled.discard(path)
+        written_since = self._written_since.pop(path, clock.monotonic())
         try:
             if path.suffix == ".py":
                 # A few KiB, read and checked in less time than a thread takes to be woken under load.
@@ -92,7 +96,9 @@ class Inventory:
                 artifact = await asyncio.to_thread(artifacts.read, path, self._store)
         except BeingWrittenError:
             # Closing it is an event, but not every file system and every writer gives one.
-            asyncio.get_running_loop().call_later(WRITING_S, self._look_again)
+            self._written_since[path] = written_since
+            delay_s = min(max(clock.monotonic() - written_since, WRITING_S[0]), WRITING_S[1])
+            asyncio.get_running_loop().call_later(delay_s, self._look_again)
             return
         except FileNotFoundError:
             return

@@ -446,6 +446,17 @@ class Writer:
             self._stop.wait(self._pause_s)
 
 
+@contextmanager
+def stopped(daemon: Daemon) -> Iterator[None]:
+    """Hold the daemon still while the block runs."""
+    daemon.send(signal.SIGSTOP)
+    os.waitid(os.P_PID, daemon.pid, os.WSTOPPED | os.WNOWAIT)
+    try:
+        yield
+    finally:
+        daemon.send(signal.SIGCONT)
+
+
 def wait_dead(pid: int, deadline_s: float = DEADLINE_S) -> None:
     """Wait until a process has ended."""
     try:

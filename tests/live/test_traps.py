@@ -4,18 +4,16 @@ Each trap is tried with a plugin that is new and with the next version of one th
 counts is the bytes that lie there in the end: one load of them, none of anything between, and no refusal.
 """
 
-import contextlib
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .harness import Daemon, Home, plugin
+from .harness import Daemon, Home, plugin, stopped
 
 NEWS_S = 8.0
 """Before the slow look, which would find everything: a trap must be seen through by what it sets off."""
@@ -297,17 +295,6 @@ TRAPS = [
     FullQueue,
     Polling,
 ]
-
-
-@contextlib.contextmanager
-def stopped(daemon: Daemon) -> Iterator[None]:
-    """Hold the daemon still while the block runs."""
-    daemon.send(signal.SIGSTOP)
-    os.waitid(os.P_PID, daemon.pid, os.WSTOPPED | os.WNOWAIT)
-    try:
-        yield
-    finally:
-        daemon.send(signal.SIGCONT)
 
 
 def seen_by(daemon: Daemon, name: str, meanwhile: Callable[[], object] = lambda: None) -> None:
