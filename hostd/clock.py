@@ -1,7 +1,8 @@
-"""The two clocks: one for durations, one for what people and the ledger read."""
+"""The clocks: one for durations, one for what people and the ledger read, and the one of files' times."""
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 
 def monotonic() -> float:
@@ -12,6 +13,11 @@ def monotonic() -> float:
 def timestamp() -> str:
     """Return the present as RFC 3339 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def age_s(path: Path) -> float:
+    """Return how long ago a file was written; negative when a clock is wrong, ours or a server's. Raises OSError."""
+    return time.time() - path.stat().st_mtime
 
 
 def milliseconds_since(start: float) -> float:

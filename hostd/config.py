@@ -133,6 +133,11 @@ class Daemon(_Table):
     """The daemon itself."""
 
     grace_s: float = Field(10.0, gt=0, description="Seconds that SIGTERM leaves for what is under way.")
+    watch: Literal["auto", "poll"] = Field(
+        "auto",
+        description='"auto" waits for the kernel\'s events, and polls a folder that it gives none for; "poll" looks at'
+        " all folders every second, for network and virtual machine mounts.",
+    )
 
 
 class Log(_Table):

@@ -30,22 +30,31 @@ from hostd.workers.launch import Launched
 from hostd.workers.pool import Pool
 
 LOOK_EVERY_S = 10.0
-"""How often folders are compared without a hint, for file systems that give no events."""
+"""How often folders are compared without a hint, in case that one was lost."""
+POLL_EVERY_S = 1.0
+"""The same, where there are no hints."""
 
 EXIT_OK = 0
 EXIT_LEFT = 3
 
 
 class Daemon:
-    """One running hostd. `run` returns when it has stopped."""
+    """One running hostd. `run` returns when it has stopped. `hung_up` tells whether SIGHUP has come before that."""
 
     def __init__(
-        self, settings: Config, settings_path: Path | None, launched: Launched | None = None, *, once: bool = False
+        self,
+        settings: Config,
+        settings_path: Path | None,
+        launched: Launched | None = None,
+        *,
+        once: bool = False,
+        hung_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings = settings
         self._settings_path = settings_path
         self._launched = launched
         self._once = once
+        self._hung_up = hung_up
         self._state = StateFolder(settings.state.folder)
         self._stop: asyncio.Event = asyncio.Event()
         self._stop_reason = "done"
@@ -111,7 +120,7 @@ class Daemon:
         )
         stack.push_async_callback(_cancel, self._tasks.start(self._committer.run(), "commits"))
 
-        watcher = None if self._once else Watcher()
+        self._watcher = watcher = None if self._once else Watcher(poll=settings.daemon.watch == "poll")
         if watcher is not None:
             stack.callback(watcher.close)
         self._catalog = Catalog()
@@ -247,10 +256,12 @@ class Daemon:
         loop.add_signal_handler(signal.SIGTERM, stop, "SIGTERM")
         loop.add_signal_handler(signal.SIGINT, stop, "SIGINT")
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
+        if self._hung_up():
+            self._hangup.set()
 
     async def _look_now_and_then(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_EVERY_S if self._watcher and self._watcher.polls else LOOK_EVERY_S)
             self._swapper.look_again()
             self._finder.look_soon()
             await self._swapper.register.save_recent()
@@ -259,7 +270,7 @@ class Daemon:
         while True:
             await self._hangup.wait()
             self._hangup.clear()
-            await self._reloader.rescan()
+            await self._reloader.hang_up()
 
     async def _rescan(self, _: Arguments) -> dict[str, Any]:
         return {"changes": await self._reloader.rescan()}

@@ -46,6 +46,10 @@ class Refusal(HostdError):
         self.plugin: str | None = None
 
 
+class DistrustedError(Refusal):
+    """An artifact that may not run here, whatever it holds."""
+
+
 class WorkerLostError(Exception):
     """A worker ended, or was killed at its deadline, before it answered; `reason` says which.
 

@@ -67,6 +67,15 @@ FOLDER_UNREADABLE = _event(
 FOLDER_WATCHED = _event(
     "folder.watched", "info", "folder by", "The plugins folder is watched, by kernel events or by polling."
 )
+FOLDER_POLLED = _event(
+    "folder.polled",
+    "warning",
+    "folder reason",
+    "The kernel gives no events for a watched folder: it is looked at every second, until there are events again.",
+)
+FOLDER_EVENTS_LOST = _event(
+    "folder.events_lost", "warning", "reason", "Events of watched folders were lost: all of them are looked at again."
+)
 ARTIFACT_FOUND = _event(
     "artifact.found", "debug", "path digest size", "A plugin file with new contents lies in the folder."
 )

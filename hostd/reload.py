@@ -61,12 +61,20 @@ class Reloader:
 
     async def rescan(self) -> list[str]:
         """Read the settings and the folders again, and wait; return what changed, in words."""
-        changes = await self._reload() if self._path is not None else []
+        changes = await self._reload()
         changes += await self._swapper.rescan()
         self._finder.look()
         return changes
 
+    async def hang_up(self) -> None:
+        """Read the settings and the folders again. Waits for no plugin: the next SIGHUP may be to mend what hangs."""
+        await self._reload()
+        await self._swapper.retry()
+        self._finder.look()
+
     async def _reload(self) -> list[str]:
+        if self._path is None:
+            return []
         try:
             new = config.load(self._path)
         except ConfigError as error:
@@ -114,7 +122,10 @@ class Reloader:
         return new.sinks
 
     async def _change_daemon(self, new: Config) -> config.Daemon:
-        return new.daemon
+        watch = self.settings.daemon.watch
+        if new.daemon.watch != watch:
+            events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="daemon.watch")
+        return new.daemon.model_copy(update={"watch": watch})
 
     async def _change_log(self, new: Config) -> config.Log:
         events.configure(new.log.format, new.log.level)

@@ -25,7 +25,7 @@ from hostd.plugins.decisions import Decisions
 from hostd.plugins.environment import Environments
 from hostd.plugins.folder import Folder
 from hostd.plugins.generation import Generation, State
-from hostd.plugins.inventory import SETTLE_S, Inventory
+from hostd.plugins.inventory import SETTLE_S, Inventory, settles_in_s
 from hostd.plugins.judge import Judge
 from hostd.plugins.probation import Probation
 from hostd.plugins.refusals import Refusals
@@ -34,6 +34,8 @@ from hostd.tasks import Tasks
 from hostd.watch import Watcher
 from hostd.workers.pool import Pool
 
+PAUSE_MOST_S = 0.1
+"""How long to pause between two looks, however long they take."""
 RESCAN_WAIT_S = 60.0
 """How long a rescan waits: what is slow, as installing what a plugin depends on may be, goes on after it."""
 
@@ -77,6 +79,8 @@ class Swapper:
         self._wants: dict[str, Want | None] = {}
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._proving: dict[str, tuple[Generation, asyncio.Future[None]]] = {}
+        # Something may have gone out of use since the store was tidied.
+        self._untidy = True
         self._hinted_at: float | None = None
         self._again = asyncio.Event()
         self._passing = asyncio.Lock()
@@ -90,10 +94,12 @@ class Swapper:
         self._again.set()
 
     async def run(self) -> None:
-        """Serve hints until cancelled."""
+        """Serve hints until cancelled. Looking takes half of the time at most, also while a slow writer writes on."""
         while True:
             await self._again.wait()
+            began = clock.monotonic()
             await self.look()
+            await asyncio.sleep(min(clock.monotonic() - began, PAUSE_MOST_S))
 
     async def look(self) -> None:
         """Make one pass over the folder. Bringing generations up goes on in tasks of their own."""
@@ -118,20 +124,24 @@ class Swapper:
         """Look at everything again, refused artifacts and failing generations too; return what changed, in words."""
         changes: list[str] = []
         self._journals.append(changes)
+        await self.retry()
+        await self.settle(RESCAN_WAIT_S)
+        self._journals = [journal for journal in self._journals if journal is not changes]
+        return changes
+
+    async def retry(self) -> None:
+        """Look at everything again, refused artifacts and failing generations too."""
         self._refusals.forget()
         self._inventory.forget_refusals()
         for generation in self._catalog.current.values():
             generation.crew.intensity.heal()
         await self.look()
+
+    async def settle(self, timeout_s: float | None = None) -> None:
+        """Wait until the folder has settled and every name has what it should have, or `timeout_s` have passed."""
         while not self._inventory.settled:
             await asyncio.sleep(SETTLE_S)
             await self.look()
-        await self.settle(RESCAN_WAIT_S)
-        self._journals = [journal for journal in self._journals if journal is not changes]
-        return changes
-
-    async def settle(self, timeout_s: float | None = None) -> None:
-        """Wait until every name has what it should have, as of the last look, or `timeout_s` have passed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while tasks := [task for task in self._lanes.values() if not task.done()]:
@@ -220,7 +230,8 @@ class Swapper:
                 self._refusals.report(artifact.path, artifact.manifest.name, artifact.digest, refusal)
 
     def _want(self, name: str, want: Want | None) -> None:
-        self._wants[name] = want
+        before, self._wants[name] = self._wants.get(name), want
+        self._untidy |= before is not None and (want is None or want.key != before.key)
         lane = self._lanes.get(name)
         if lane is not None and not lane.done():
             self._give_up(name, want)
@@ -236,6 +247,7 @@ class Swapper:
         return digests | {past.digest for past in self.register.rescuable.values()}
 
     def _remove_unused(self) -> None:
+        self._untidy = False
         catalog = self._catalog
         wants = {name: want for name, want in self._wants.items() if want}
         generations = (*catalog.current.values(), *catalog.warm.values(), *catalog.moving)
@@ -265,7 +277,8 @@ class Swapper:
             while True:
                 want, current = self._wants.get(name), self._catalog.current.get(name)
                 if (current and current.key) == (want and want.key) or (want and self._refusals.has(want.key)):
-                    await self.tidy()
+                    if self._untidy:
+                        await self.tidy()
                     if self._wants.get(name) is want:
                         return
                     continue  # a look meanwhile wants something else, and left it to us
@@ -297,6 +310,9 @@ class Swapper:
                 raise
             return  # given up
         except Refusal as refusal:
+            self._untidy = True
+            if await self._overtaken(name, want):
+                return
             self._refusals.add(want, refusal)
             self.look_again()  # a stand-by, or what served before, may step in
             return
@@ -305,6 +321,7 @@ class Swapper:
             self._catalog.moving.discard(generation)
         if past is not None:
             generation.records, generation.rejected = past.records, past.rejected
+        self._untidy |= past is None and name in self.register.rescuable
         self.register.serves(name)
         if not want.decided:
             self._refusals.clear(want)
@@ -318,6 +335,12 @@ class Swapper:
         for each in (overtaken, cooled):
             if each is not None:
                 await self._retire(each, f"generation {number} took over")
+
+    async def _overtaken(self, name: str, want: Want) -> bool:
+        """Wait until the file has settled; tell whether something else is wanted by then."""
+        await asyncio.sleep(settles_in_s(want.artifact.path))
+        now = self._wants.get(name)
+        return now is None or now.key != want.key
 
     async def _try(self, generation: Generation, want: Want) -> None:
         """Have the candidate parse recent input, aside. Raises Refusal for what it no longer parses."""
@@ -373,6 +396,7 @@ class Swapper:
 
     async def _retire(self, generation: Generation, reason: str) -> None:
         await retire(generation, self._catalog, reason)
+        self._untidy = True
         self.register.history.count(generation.plugin, generation.number, generation.records, generation.rejected)
 
     def _is_back(self, want: Want, change: str) -> None:

@@ -1,15 +1,19 @@
 """Folders -> hints. A hint only says "look again": the folder itself is the truth.
 
-Hints are collected between two turns of the event loop, so that a storm of events is one call.
+Hints are collected between two turns of the event loop, so that a storm of events is one call. Where the kernel gives
+no events, somebody has to look every now and then: `polls` says so.
 """
 
 import asyncio
+import contextlib
+import errno
 import logging
 import os
 import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from watchdog.events import (
     DirAttribEvent,
@@ -28,6 +32,8 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+from hostd import events
+
 OnHint = Callable[[set[str]], None]
 """Called in the event loop with the paths that something happened to since the last call."""
 
@@ -43,6 +49,7 @@ _EVENTS: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
     DirMovedEvent,
     DirDeletedEvent,
+    DirAttribEvent,
 ]
 
 
@@ -69,6 +76,47 @@ class _Handler(FileSystemEventHandler):
         self._on_hint(paths)
 
 
+class _Watch:
+    """Watches what lies at one path now. A folder that has taken its place is another, also under the same number."""
+
+    def __init__(self, watcher: "Watcher", handler: _Handler, path: Path, *, recursive: bool) -> None:
+        self._watcher = watcher
+        self._handler = handler
+        self._path = path
+        self._recursive = recursive
+        self._watched: ObservedWatch | None = None
+        self._identity: tuple[int, int] | None = None
+
+    @property
+    def polled(self) -> bool:
+        """Tell whether the folder is there and the kernel gives no events for it."""
+        return self._identity is not None and self._watched is None
+
+    def check(self) -> bool:
+        """Watch what is there, if it is not watched yet; tell whether that was news. Raises OSError if none is."""
+        try:
+            status = self._path.stat()
+            identity = status.st_dev, status.st_ino
+            if identity != self._identity:
+                self.forget()
+            had_events = self._watched is not None
+            # Also when it is watched: a folder that was removed and made again may have the old one's number.
+            self._watched = self._watcher.schedule(self._handler, self._path.resolve(), recursive=self._recursive)
+        except OSError:
+            self.forget()
+            raise
+        news = identity != self._identity or had_events != (self._watched is not None)
+        self._identity = identity
+        return news
+
+    def forget(self) -> None:
+        """Watch no more, until the next `check`."""
+        self._identity = None
+        if self._watched is not None:
+            self._watcher.unschedule(self._handler, self._watched)
+            self._watched = None
+
+
 class FolderWatch:
     """Watches one folder, whatever becomes of it: moved away, removed, made again, or a link that is switched.
 
@@ -79,75 +127,124 @@ class FolderWatch:
     def __init__(self, watcher: "Watcher", folder: Path, on_hint: OnHint, *, recursive: bool) -> None:
         self._watcher = watcher
         self._folder = folder
-        self._recursive = recursive
-        self._handler = _Handler(asyncio.get_running_loop(), on_hint)
-        self._watch: ObservedWatch | None = None
-        self._parent_watch: ObservedWatch | None = None
-        self._identity: tuple[int, int] | None = None
+        self._on_hint = on_hint
+        handler = _Handler(asyncio.get_running_loop(), on_hint)
+        self._own = _Watch(watcher, handler, folder, recursive=recursive)
+        self._parent = _Watch(watcher, handler, folder.parent, recursive=False)
+        watcher.watches.add(self)
+
+    @property
+    def by(self) -> Literal["events", "polling"]:
+        """What tells of changes."""
+        return "polling" if self._own.polled or self._parent.polled else "events"
 
     def check(self) -> bool:
         """Watch what lies at the folder's path now, if it is not watched yet; tell whether that was news.
 
-        Raises OSError when the folder is not there or cannot be watched; the parent is watched then.
+        Raises OSError when the folder is not there; the parent is watched then.
         """
-        if self._parent_watch is None and self._folder.parent.is_dir():
-            self._parent_watch = self._watcher.schedule(self._handler, self._folder.parent.resolve(), recursive=False)
-        try:
-            status = self._folder.stat()
-        except OSError:
-            self._forget()
-            raise
-        identity = status.st_dev, status.st_ino
-        if identity == self._identity:
-            return False
-        self._forget()
-        self._watch = self._watcher.schedule(self._handler, self._folder.resolve(), recursive=self._recursive)
-        self._identity = identity
-        return True
+        with contextlib.suppress(OSError):  # no parent, no folder: of that the folder itself tells
+            self._parent.check()
+        return self._own.check()
+
+    def lost(self) -> None:
+        """Look again, and watch again: events were lost, and with them perhaps that of the folder's end."""
+        self._own.forget()
+        self._parent.forget()
+        self._on_hint({str(self._folder)})
+
+    def forget(self) -> None:
+        """Watch the folder anew at the next `check`, and its parent as before."""
+        self._own.forget()
 
     def close(self) -> None:
         """Stop watching."""
-        self._forget()
-        if self._parent_watch is not None:
-            self._watcher.unschedule(self._handler, self._parent_watch)
-            self._parent_watch = None
-
-    def _forget(self) -> None:
-        self._identity = None
-        if self._watch is not None:
-            self._watcher.unschedule(self._handler, self._watch)
-            self._watch = None
+        self._own.forget()
+        self._parent.forget()
+        self._watcher.watches.discard(self)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    return "called when the thread is inactive" not in record.getMessage()
+class _Complaints(logging.Handler):
+    """What watchdog warns of, in whichever thread: events were lost, or may have been."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._loop = loop
+        self._on_lost = on_lost
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # An event that arrives while its watch is being ended is a harmless race of watchdog's own.
+        if "called when the thread is inactive" not in record.getMessage() and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_lost, record.getMessage())
 
 
 class Watcher:
-    """The one observer of the daemon; its threads end with `close`."""
+    """The one observer of the daemon, unless it is to be done without events; its threads end with `close`."""
 
-    def __init__(self) -> None:
-        # Two races of watchdog's own, both harmless, that it would tell of on standard error: a folder that is seen
-        # by its own event and by the walk of its parent, and an event that arrives while its watch is being ended.
+    def __init__(self, *, poll: bool = False) -> None:
+        # A race of watchdog's own, harmless, that it would tell of on standard error: a folder that is seen by its own
+        # event and by the walk of its parent.
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
-        logging.getLogger("watchdog.observers.inotify").addFilter(_is_news)
-        self._observer: BaseObserver = Observer()
-        self._observer.start()
+        self.watches: set[FolderWatch] = set()
+        self._poll = poll
+        self._observer: BaseObserver | None = None
+        self._without_events: set[Path] = set()
+        self._complaints = _Complaints(asyncio.get_running_loop(), self._lost)
+        self._log = logging.getLogger("watchdog")
+        self._log.addHandler(self._complaints)
+        self._log.propagate = False
 
-    def schedule(self, handler: FileSystemEventHandler, folder: Path, *, recursive: bool) -> ObservedWatch:
-        """Report events below `folder` to `handler`. Raises OSError."""
-        return self._observer.schedule(handler, str(folder), recursive=recursive, event_filter=_EVENTS)
+    @property
+    def polls(self) -> bool:
+        """Tell whether there are folders that the kernel gives no events for."""
+        return self._poll or any(watch.by == "polling" for watch in self.watches)
+
+    def schedule(self, handler: FileSystemEventHandler, folder: Path, *, recursive: bool) -> ObservedWatch | None:
+        """Report events below `folder` to `handler`, once however often this is asked; None if there are no events.
+
+        Raises OSError when the folder is not there.
+        """
+        if self._poll:
+            return None
+        try:
+            watched = self._observe().schedule(handler, str(folder), recursive=recursive, event_filter=_EVENTS)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                raise
+            if folder not in self._without_events:
+                self._without_events.add(folder)
+                events.emit(events.FOLDER_POLLED, folder=str(folder), reason=error.strerror or str(error))
+            return None
+        self._without_events.discard(folder)
+        return watched
 
     def unschedule(self, handler: FileSystemEventHandler, watch: ObservedWatch) -> None:
         """Report no more to `handler`; the watch itself ends when nobody listens to it."""
-        try:
+        if self._observer is None:
+            return
+        with contextlib.suppress(KeyError):  # its emitter ended by itself, with its folder
             self._observer.remove_handler_for_watch(handler, watch)
             if not self._observer._handlers.get(watch):  # noqa: SLF001 - the observer has no other way to ask
                 self._observer.unschedule(watch)
-        except KeyError:
-            return  # its emitter ended by itself, with its folder
 
     def close(self) -> None:
         """Stop all watching."""
-        self._observer.stop()
-        self._observer.join(5)
+        self._log.removeHandler(self._complaints)
+        self._log.propagate = True
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join(5)
+
+    def _observe(self) -> BaseObserver:
+        """Return the observer, without the emitters that ended with their folders. Raises OSError if none can be."""
+        if self._observer is None:
+            self._observer = Observer()
+            self._observer.start()
+        for emitter in [emitter for emitter in self._observer.emitters if not emitter.should_keep_running()]:
+            self._observer.unschedule(emitter.watch)
+        return self._observer
+
+    def _lost(self, reason: str) -> None:
+        events.emit(events.FOLDER_EVENTS_LOST, reason=reason)
+        for watch in tuple(self.watches):
+            watch.lost()

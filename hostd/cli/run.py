@@ -1,6 +1,7 @@
 """Run the daemon in the foreground. SIGHUP: read everything again. SIGTERM, Ctrl-C: finish and stop."""
 
 import argparse
+import signal
 
 EPILOG = """examples:
   hostd run
@@ -16,9 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run until stopped; return the exit code."""
+    # First of all: unhandled, a SIGHUP ends the process, and whoever sends one need not know whether it is up yet.
+    early: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _frame: early.append(number))
     from hostd.workers.launch import launch
 
-    # First of all: the zygote loads what it needs on another core while we load what we need.
+    # And then: the zygote loads what it needs on another core while we load what we need.
     launched = launch()
     import asyncio
     import gc
@@ -35,6 +39,6 @@ def main(options: argparse.Namespace) -> int:
     events.configure(settings.log.format, settings.log.level)
 
     async def run() -> int:
-        return await Daemon(settings, path, launched, once=options.once).run()
+        return await Daemon(settings, path, launched, once=options.once, hung_up=lambda: bool(early)).run()
 
     return asyncio.run(run())

@@ -4,8 +4,9 @@ One transaction moves the checkpoints, the sinks' lengths, the provenance and th
 the sinks are durable: the ledger is never ahead of a sink. All calls block, and come from one thread at a time.
 """
 
+import contextlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -178,14 +179,15 @@ class Ledger:
         )
         return [replace(Past(*row[:10]), permanent=bool(row[10])) for row in rows]
 
-    def put_generation(self, row: Past) -> None:
-        """Write that a generation went live, live again after a restart, or that it was proven."""
-        self._db.execute(
-            "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (plugin, number)"
-            " DO UPDATE SET path = excluded.path, kept = excluded.kept, since = excluded.since,"
-            " permanent = max(permanent, excluded.permanent)",
-            _row(row),
-        )
+    def put_generations(self, rows: Iterable[Past]) -> None:
+        """Write that generations went live, live again after a restart, or that they were proven; durable on return."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (plugin, number)"
+                " DO UPDATE SET path = excluded.path, kept = excluded.kept, since = excluded.since,"
+                " permanent = max(permanent, excluded.permanent)",
+                map(_row, rows),
+            )
 
     def holds(self) -> list[Hold]:
         """Return all holds."""
@@ -205,14 +207,8 @@ class Ledger:
 
     def put_recent(self, pieces: dict[str, str]) -> None:
         """Write the recent input of some plugins."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO recent VALUES (?, ?)", pieces.items())
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
 
     def dead_letters(self) -> dict[str, int]:
         """Return how many dead letters there are, by plugin."""
@@ -230,8 +226,7 @@ class Ledger:
         """Account for a group of results in one transaction, durable on return."""
         db = self._db
         latest = {result.source.id: result.source for result in results}
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             db.executemany(
                 "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(s.id, s.name, _stored(s.path), s.device, s.inode, *_row(s.checkpoint)) for s in latest.values()],
@@ -262,12 +257,19 @@ class Ledger:
                     for letter in r.dead
                 ],
             )
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
         self._last_range.update(ranges)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Have all that the block writes be durable after it, or none of it."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
     def _put_provenance(self, results: Sequence[Result]) -> dict[int, tuple[int, int, str, int]]:
         """Write who parsed which range; one that goes on where the last one ended only makes that longer."""

@@ -35,9 +35,11 @@ class Folder:
         """
         try:
             if self._watch and self._watch.check():
-                events.emit(events.FOLDER_WATCHED, folder=str(self.path), by="events")
+                events.emit(events.FOLDER_WATCHED, folder=str(self.path), by=self._watch.by)
             files = self._list()
         except OSError as error:
+            if self._watch:
+                self._watch.forget()  # one that could not be read could not be watched either
             if self._readable is not False:
                 self._readable = False
                 events.emit(events.FOLDER_UNREADABLE, folder=str(self.path), reason=error.strerror or str(error))

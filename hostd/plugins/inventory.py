@@ -6,18 +6,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hostd import clock, events
-from hostd.errors import Refusal
+from hostd.errors import DistrustedError, Refusal
 from hostd.plugins import artifact as artifacts
 from hostd.plugins import ownership, trust
 from hostd.plugins.artifact import Artifact, BeingWrittenError
 from hostd.plugins.folder import Folder, Signature
 
 SETTLE_S = 0.25
-"""How long a file must be gone before it counts as removed: editors move the old one away first."""
+"""How long a file must be gone before it counts as removed: editors move the old one away first. And for how long after
+its last change one is not refused: not every writer holds it open until it is whole. What is good is taken at once."""
 
-WRITING_S = 0.02
 SMALL_BYTES = 64 << 10
 """Up to which size a wheel is read like a `.py` file; a larger one, in a thread."""
+
+READ_AT_ONCE = 8
+"""How many files are read between two turns of the event loop: what else it has to do waits that long."""
+
+WRITING_S = (0.02, 1.0)
+"""How soon a file that is being written is looked at again, at first and at last: most are whole in a moment."""
 
 
 Evidence = tuple[Signature, trust.Policy, trust.Stamp | None]
@@ -55,6 +61,8 @@ class Inventory:
         self._look_again = look_again
         self._on_refusal = on_refusal
         self._missing_since: dict[Path, float] = {}
+        self._unsettled: set[Path] = set()
+        self._written_since: dict[Path, float] = {}
         self._policy = trust.DEFAULT
         self._folder_refused: str | None = None
 
@@ -65,8 +73,8 @@ class Inventory:
 
     @property
     def settled(self) -> bool:
-        """Tell whether no file is missing that may come back in a moment."""
-        return not self._missing_since
+        """Tell whether no file is missing that may come back in a moment, or broken that may be mended in one."""
+        return not self._missing_since and not self._unsettled
 
     async def look(self, seen_at: float, policy: trust.Policy = trust.DEFAULT) -> bool:
         """Bring `files` up to date; False when the folder cannot be read, and nothing changed then."""
@@ -76,8 +84,12 @@ class Inventory:
         self._policy = policy
         evidence = {path: self._evidence(path, signature) for path, signature in found.items()}
         news = [path for path in found if path not in self.files or self.files[path].evidence != evidence[path]]
+        self._unsettled.intersection_update(found)
+        self._written_since = {path: since for path, since in self._written_since.items() if path in found}
         if self._is_folder_trusted():
-            await asyncio.gather(*(self._read(path, evidence[path], seen_at) for path in news))
+            for start in range(0, len(news), READ_AT_ONCE):
+                chunk = news[start : start + READ_AT_ONCE]
+                await asyncio.gather(*(self._read(path, evidence[path], seen_at) for path in chunk))
         else:
             self.files.update((path, Known(None, None, seen_at)) for path in news)
         self._forget_missing(found)
@@ -119,6 +131,8 @@ class Inventory:
 
     async def _read(self, path: Path, evidence: Evidence, seen_at: float) -> None:
         policy = evidence[1]
+        self._unsettled.discard(path)
+        written_since = self._written_since.pop(path, clock.monotonic())
         try:
             if (path.suffix == ".py" or evidence[0][2] <= SMALL_BYTES) and not policy.wants_signature:
                 # A few KiB, read and checked in less time than a thread takes to be woken under load.
@@ -127,11 +141,17 @@ class Inventory:
                 artifact = await asyncio.to_thread(artifacts.read, path, self._store, policy)
         except BeingWrittenError:
             # Closing it is an event, but not every file system and every writer gives one.
-            asyncio.get_running_loop().call_later(WRITING_S, self._look_again)
+            self._written_since[path] = written_since
+            delay_s = min(max(clock.monotonic() - written_since, WRITING_S[0]), WRITING_S[1])
+            asyncio.get_running_loop().call_later(delay_s, self._look_again)
             return
         except FileNotFoundError:
             return
         except Refusal as refusal:
+            if not isinstance(refusal, DistrustedError) and (delay_s := settles_in_s(path)):
+                self._unsettled.add(path)
+                asyncio.get_running_loop().call_later(delay_s + 0.001, self._look_again)
+                return
             self.files[path] = Known(evidence, None, seen_at)
             self._on_refusal(path, refusal)
             return
@@ -149,3 +169,12 @@ class Inventory:
             else:
                 del self._missing_since[path]
                 del self.files[path]
+
+
+def settles_in_s(path: Path) -> float:
+    """Return for how long what is wrong with a file may still be what is missing of it; 0 once it is what it is."""
+    try:
+        age_s = clock.age_s(path)
+    except OSError:
+        return 0.0  # gone, or out of reach: it is not being written
+    return SETTLE_S - age_s if 0 <= age_s < SETTLE_S else 0.0

@@ -14,7 +14,7 @@ import shlex
 import stat
 from pathlib import Path
 
-from hostd.errors import Refusal, Stage
+from hostd.errors import DistrustedError, Stage
 
 MAX_LINKS = 40
 """As many as the kernel follows."""
@@ -28,7 +28,7 @@ def open_owned(path: Path, display: str) -> int:
     """Open a file for reading, not blocking, once it and every folder on the way to it have passed.
 
     A sticky folder passes: in it nobody can replace what is root's or ours, which the next entry must be. `display`
-    is how messages call the file; folders are called by their path. Raises Refusal and OSError.
+    is how messages call the file; folders are called by their path. Raises DistrustedError and OSError.
     """
     folder, place, name = _walk(path)
     try:
@@ -37,14 +37,14 @@ def open_owned(path: Path, display: str) -> int:
         os.close(folder)
     try:
         _check(fd, place, display)
-    except Refusal:
+    except DistrustedError:
         os.close(fd)
         raise
     return fd
 
 
 def check_folder(path: Path) -> None:
-    """Check a folder that plugins are dropped into, and those above. Raises Refusal and OSError.
+    """Check a folder that plugins are dropped into, and those above. Raises DistrustedError and OSError.
 
     It may not be sticky and open to all as those above may: others could not replace plugins, but add some.
     """
@@ -103,7 +103,7 @@ def _enter(folder: int, name: str, place: str) -> int:
 
 
 def _check(fd: int, place: str, where: str, *, on_the_way: bool = False) -> None:
-    """Refuse what somebody else owns or may write. Raises Refusal."""
+    """Refuse what somebody else owns or may write. Raises DistrustedError."""
     status = os.fstat(fd)
     is_folder = stat.S_ISDIR(status.st_mode)
     _check_owner(status, where, f"chown {_daemon_user()} {shlex.quote(place)}", transient=is_folder)
@@ -116,7 +116,7 @@ def _check(fd: int, place: str, where: str, *, on_the_way: bool = False) -> None
         stat.S_IWOTH: ("everyone", "o"),
         stat.S_IWGRP | stat.S_IWOTH: ("everyone", "go"),
     }[loose]
-    raise Refusal(
+    raise DistrustedError(
         Stage.CHECKED,
         where,
         f"is writable by {who} (mode {mode:04o}), so others could change what runs",
@@ -136,7 +136,7 @@ def _check_owner(status: os.stat_result, where: str, mend: str, *, transient: bo
         return
     owner, ours = _user(status.st_uid), _daemon_user()
     expected = "root, the daemon's user" if ours == "root" else f"root or {ours}, the daemon's user"
-    raise Refusal(
+    raise DistrustedError(
         Stage.CHECKED,
         where,
         f"belongs to {owner}, not to {expected}, so {owner} could change what runs",

@@ -27,7 +27,7 @@ class Book(Protocol):
     """Where it is written; all calls block."""
 
     def generations(self, most: int) -> list[Past]: ...
-    def put_generation(self, past: Past) -> None: ...
+    def put_generations(self, rows: list[Past]) -> None: ...
     def holds(self) -> list[Hold]: ...
     def put_hold(self, hold: Hold) -> None: ...
     def drop_hold(self, plugin: str) -> None: ...
@@ -55,6 +55,8 @@ class Register:
         self.rescuable: dict[str, Past] = {}
         self._resumable: dict[str, Past] = {}
         self._recent = Recent(keep_bytes)
+        self._unrecorded: list[Past] = []
+        self._recording = asyncio.Lock()
         self._store = store
         self._book = book
         self._clerk = clerk
@@ -103,7 +105,11 @@ class Register:
             permanent=generation.state is State.PERMANENT,
         )
         self.history.add(past)
-        await self._clerk.until_done(self._book.put_generation, past)
+        self._unrecorded.append(past)
+        async with self._recording:  # what goes live meanwhile is one group, and costs one write
+            rows, self._unrecorded = self._unrecorded, []
+            if rows:
+                await self._clerk.until_done(self._book.put_generations, rows)
 
     async def restore(self, past: Past, policy: Policy) -> Artifact | None:
         """Return what served once from its private copy, None when that is lost, or not trusted any more."""

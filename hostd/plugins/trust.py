@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostd.config import Trust
-from hostd.errors import Refusal, Stage
+from hostd.errors import DistrustedError, Stage
 from hostd.plugins import ownership
 
 NAMESPACE = "hostd"
@@ -63,9 +63,9 @@ def signature_path(file: Path) -> Path:
 
 
 def check_digest(digest: str, display: str, policy: Policy) -> None:
-    """Check an artifact against the pins. Raises Refusal."""
+    """Check an artifact against the pins. Raises DistrustedError."""
     if policy.settings.sha256 and digest not in policy.settings.sha256:
-        raise Refusal(
+        raise DistrustedError(
             Stage.CHECKED,
             display,
             f"is not pinned: its SHA-256 is {digest}",
@@ -74,7 +74,7 @@ def check_digest(digest: str, display: str, policy: Policy) -> None:
 
 
 def check_signature(content: bytes, signature: bytes, display: str, policy: Policy) -> None:
-    """Check that an allowed signer has signed these bytes; blocks on ssh-keygen. Raises Refusal."""
+    """Check that an allowed signer has signed these bytes; blocks on ssh-keygen. Raises DistrustedError."""
     signers = policy.settings.allowed_signers
     assert signers is not None
     _check_signers(signers, owned=policy.settings.ownership)
@@ -137,22 +137,24 @@ def _faults(words: str) -> list[tuple[str, str, str]]:
     return [fault for fault in _FAULTS if fault[0] in words]
 
 
-def _explain(words: str, display: str, signers: Path) -> Refusal:
+def _explain(words: str, display: str, signers: Path) -> DistrustedError:
     name = display.rpartition("/")[2]
     for said, problem, remedy in _faults(words):
         detail = next(line for line in words.splitlines() if said in line).rpartition(": ")[2]
-        return Refusal(Stage.CHECKED, display, problem.format(detail=detail), remedy.format(signers=signers, name=name))
+        return DistrustedError(
+            Stage.CHECKED, display, problem.format(detail=detail), remedy.format(signers=signers, name=name)
+        )
     if match := re.search(r'^Good "\w+" signature with (.+)$', words, re.MULTILINE):
         # A line that ssh-keygen cannot read may be the one with the key.
         unread = "".join(f" ({line})" for line in words.splitlines() if line.startswith(f"{signers}:"))
-        return Refusal(
+        return DistrustedError(
             Stage.CHECKED,
             display,
             f"is signed with {match[1]}, which {signers} does not name{unread}",
             "add that key there if its owner may sign plugins",
         )
     said = " ".join(words.split()) or "nothing"
-    return Refusal(
+    return DistrustedError(
         Stage.CHECKED, display, f"has a signature that cannot be verified; ssh-keygen says: {said}", "sign it again"
     )
 
@@ -162,7 +164,7 @@ def _check_signers(signers: Path, *, owned: bool) -> None:
     try:
         os.close(ownership.open_owned(signers, str(signers)) if owned else os.open(signers, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
-        raise Refusal(
+        raise DistrustedError(
             Stage.CHECKED,
             str(signers),
             f"the allowed signers cannot be read: {error.strerror}",
@@ -172,7 +174,7 @@ def _check_signers(signers: Path, *, owned: bool) -> None:
 
 
 def _keygen(*arguments: str, content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run `ssh-keygen -Y …`. Raises Refusal when it cannot be run, or does not end."""
+    """Run `ssh-keygen -Y …`. Raises DistrustedError when it cannot be run, or does not end."""
     try:
         return subprocess.run(
             ["ssh-keygen", "-Y", *arguments],
@@ -184,7 +186,7 @@ def _keygen(*arguments: str, content: bytes = b"") -> subprocess.CompletedProces
         )
     except FileNotFoundError as error:
         problem, remedy = "is not installed, and signatures are verified with it", "apt-get install openssh-client"
-        raise Refusal(Stage.CHECKED, "ssh-keygen", problem, remedy, transient=True) from error
+        raise DistrustedError(Stage.CHECKED, "ssh-keygen", problem, remedy, transient=True) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         problem, remedy = f"cannot be run, or does not end: {error}", "look at what this machine is short of"
-        raise Refusal(Stage.CHECKED, "ssh-keygen", problem, remedy, transient=True) from error
+        raise DistrustedError(Stage.CHECKED, "ssh-keygen", problem, remedy, transient=True) from error

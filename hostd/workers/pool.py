@@ -6,7 +6,7 @@ A crew is the workers of one generation. A worker belongs to one crew for life.
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from hostd import clock, events
@@ -18,6 +18,9 @@ from hostd.workers.launch import SHARED, Launched, Place
 from hostd.workers.nursery import Nursery
 from hostd.workers.peer import EXIT_TIMEOUT_S, Worker
 from hostd.workers.slots import Slots
+
+IDLE_MOST = 64
+"""How many workers may be idle at once: each holds a few MiB, and another is forked in milliseconds."""
 
 
 class Crew:
@@ -64,7 +67,8 @@ class Crew:
 
         Raises GenerationBrokenError or WorkerLostError; nothing is left behind then.
         """
-        worker = await self._hire()
+        async with self._pool.starts.take():
+            worker = await self._hire()
         self._rest(worker)
         return worker.pid
 
@@ -138,6 +142,7 @@ class Crew:
             self._freed.clear()
             await self._freed.wait()
         worker = self._idle.pop()[1]
+        self._pool.idle.pop(worker, None)
         worker.outstanding = 1
         self._pool.busy += 1
         return worker
@@ -198,7 +203,7 @@ class Crew:
         expected = self._workers.pop(worker.pid, None) is None
         self._leaving.discard(worker)
         self._freed.set()
-        self._idle = deque(entry for entry in self._idle if entry[1] is not worker)
+        self._forget_idle(worker)
         if not expected:
             worker.hang_up()
             events.emit(
@@ -231,9 +236,17 @@ class Crew:
         self._idle.append((clock.monotonic(), worker))
         if self._reaper is None:
             self._reap_after(self._pool.idle_s)
+        self._pool.idle[worker] = self._dismiss
+        if len(self._pool.idle) > IDLE_MOST:
+            longest, dismiss = next(iter(self._pool.idle.items()))
+            dismiss(longest)
+
+    def _forget_idle(self, worker: Worker) -> None:
+        self._idle = deque(entry for entry in self._idle if entry[1] is not worker)
+        self._pool.idle.pop(worker, None)
 
     def _dismiss(self, worker: Worker) -> None:
-        self._idle = deque(entry for entry in self._idle if entry[1] is not worker)
+        self._forget_idle(worker)
         if self._workers.pop(worker.pid, None) is not None:
             self._leaving.add(worker)
         worker.dismiss()
@@ -270,6 +283,10 @@ class Pool:
     ) -> None:
         # Each worker that parses has the next batch in its other inbox.
         self.slots = Slots(busy * wire.DEPTH, handoff_s)
+        # More starts at once take longer each, and memory: a thousand plugins are started one after the other.
+        self.starts = Slots(busy * 2, handoff_s)
+        self.idle: dict[Worker, Callable[[Worker], None]] = {}
+        """The idle workers of all crews, the one that has been so for longest first, and what ends it."""
         self.busy_limit = busy
         self.busy = 0
         self.handoff_s = handoff_s

@@ -12,7 +12,7 @@ from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.workers.launch import Launched, Place, launch
 
-KILL_AGAIN_S = 0.01
+SEND_AGAIN_S = 0.01
 
 
 class Spawner:
@@ -49,13 +49,21 @@ class Spawner:
         number, future = self._next, asyncio.get_running_loop().create_future()
         self._forks[number] = future
         try:
-            try:
-                socket.send_fds(zygote.control, [json.dumps({"fork": number}).encode()], theirs)
-            except OSError as error:
-                raise WorkerLostError(f"the zygote does not answer: {error}", innocent=True) from error
+            while not self._ask(zygote, number, theirs):  # noqa: ASYNC110 - room in a socket sets no event
+                await asyncio.sleep(SEND_AGAIN_S)
             return int(await future)
         finally:
             self._forks.pop(number, None)
+
+    def _ask(self, zygote: Launched, number: int, theirs: Sequence[int]) -> bool:
+        """Ask for a fork; tell whether there was room for the question. Raises WorkerLostError."""
+        try:
+            socket.send_fds(zygote.control, [json.dumps({"fork": number}).encode()], theirs)
+        except BlockingIOError:
+            return False  # it has as many questions before it as the kernel takes
+        except OSError as error:
+            raise WorkerLostError(f"the zygote does not answer: {error}", innocent=True) from error
+        return True
 
     def kill(self, pid: int) -> None:
         """SIGKILL a worker and all that it started. Returns at once; `on_exit` tells when it is gone."""
@@ -63,7 +71,7 @@ class Spawner:
             try:
                 self._zygote.control.send(json.dumps({"kill": pid}).encode())
             except BlockingIOError:
-                asyncio.get_running_loop().call_later(KILL_AGAIN_S, self.kill, pid)
+                asyncio.get_running_loop().call_later(SEND_AGAIN_S, self.kill, pid)
             except OSError:
                 return  # the zygote is dead, and so is the worker
 

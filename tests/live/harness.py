@@ -196,9 +196,9 @@ class Home:
         )
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def start(self, *arguments: str, ready: bool = True) -> "Daemon":
-        """Start `hostd run` here, and wait until it is ready."""
-        daemon = Daemon(self, arguments)
+    def start(self, *arguments: str, ready: bool = True, under: tuple[str, ...] = ()) -> "Daemon":
+        """Start `hostd run` here, by a command that becomes it if one is given, and wait until it is ready."""
+        daemon = Daemon(self, arguments, under)
         self.daemons.append(daemon)
         if ready:
             daemon.wait_event("daemon.ready")
@@ -251,7 +251,7 @@ class Home:
 class Daemon:
     """One `hostd run`, and what it logs."""
 
-    def __init__(self, home: Home, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(self, home: Home, arguments: tuple[str, ...] = (), under: tuple[str, ...] = ()) -> None:
         self.home = home
         self.events: list[dict[str, Any]] = []
         self.noise: list[str] = []
@@ -259,7 +259,7 @@ class Daemon:
         self._news = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hostd", "run", "--config", str(home.settings), *arguments],
+            [*under, sys.executable, "-m", "hostd", "run", "--config", str(home.settings), *arguments],
             cwd=home.path,
             env=home.environment,
             stdin=subprocess.DEVNULL,
@@ -455,6 +455,17 @@ class Writer:
                 written += lines
             number += self._burst
             self._stop.wait(self._pause_s)
+
+
+@contextmanager
+def stopped(daemon: Daemon) -> Iterator[None]:
+    """Hold the daemon still while the block runs."""
+    daemon.send(signal.SIGSTOP)
+    os.waitid(os.P_PID, daemon.pid, os.WSTOPPED | os.WNOWAIT)
+    try:
+        yield
+    finally:
+        daemon.send(signal.SIGCONT)
 
 
 def wait_dead(pid: int, deadline_s: float = DEADLINE_S) -> None:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from .harness import Daemon, Home, plugin
+from .harness import Daemon, Home, plugin, stopped
 
 
 @pytest.fixture
@@ -162,6 +162,27 @@ def test_the_higher_version_of_two_files_serves_and_rm_goes_back(serving: Daemon
     assert next_by(serving) == "1.0.0"
     assert not serving.seen("source.unrouted")
     assert not serving.seen("artifact.refused")
+
+
+def test_of_two_that_appear_at_once_the_higher_is_started_alone(serving: Daemon) -> None:
+    """The lower of the two never runs while the higher one lies there, also not after a restart; `rm` brings it."""
+    home = serving.home
+    with stopped(serving):
+        home.drop("lines-2.py", plugin(version="2.0.0"))
+        home.drop("lines-3.py", plugin(version="3.0.0"))
+    serving.wait_event("generation.switched", version="3.0.0")
+    serving.rescan()
+    assert [event["version"] for event in serving.seen("generation.started")] == ["1.0.0", "3.0.0"]
+    assert {event["version"] for event in serving.seen("artifact.standby")} == {"1.0.0", "2.0.0"}
+    assert serving.term() == 0
+    daemon = home.start()
+    daemon.rescan()
+    assert [event["version"] for event in daemon.seen("generation.started")] == ["3.0.0"]
+    (home.plugins / "lines-3.py").unlink()
+    daemon.wait_event("generation.switched", version="2.0.0")
+    assert next_by(daemon) == "2.0.0"
+    daemon.rescan()
+    assert [event["version"] for event in daemon.seen("generation.started")] == ["3.0.0", "2.0.0"]
 
 
 def test_a_broken_higher_version_leaves_the_lower_one_serving(serving: Daemon) -> None:

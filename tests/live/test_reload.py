@@ -142,6 +142,65 @@ def test_sighup_tries_refused_plugins_again(serving: Daemon) -> None:
     assert serving.status()["refused"] == []
 
 
+def test_a_setting_that_waits_for_a_restart_is_named(serving: Daemon) -> None:
+    """How folders are watched is settled at start; the rest of its table is taken over."""
+    home = serving.home
+    home.configure('[daemon]\nwatch = "poll"\ngrace_s = 5\n')
+    serving.hup()
+    assert serving.wait_event("config.needs_restart")["setting"] == "daemon.watch"
+    serving.wait_event("config.reloaded")
+    assert serving.term() == 0
+    assert serving.seen("daemon.stopping")[0]["grace_s"] == 5
+
+
+def test_sighups_before_it_is_ready_are_kept(home: Home) -> None:
+    """From the moment that it has begun to start: none ends it, and what the last one is about is in force."""
+    home.drop("marked.py", marked())
+    home.append("a.marked", "1")
+    daemon = home.start(ready=False)
+    daemon.wait("its zygote is being started", lambda: len(home.pids()) > 1)
+    for number in range(200):
+        home.configure(f"[plugins.options.marked]\nmark = '{number}'\n")
+        daemon.hup()
+    daemon.wait_event("daemon.ready")
+    daemon.rescan()
+    home.append("a.marked", "2")
+    assert daemon.wait_records("marked", 2)[1]["mark"] == "199"
+
+
+def test_sighups_during_a_swap_are_kept_and_do_not_wait_for_it(serving: Daemon) -> None:
+    """A version hangs while it is imported: the settings are read again all the same, and it is started once."""
+    home = serving.home
+    gate = home.path / "gate"
+    home.drop("marked.py", marked())
+    home.append("a.marked", "1")
+    serving.wait_records("marked", 1)
+    code = (
+        f"import os\nimport time\n\nopen({f'{gate}.begun'!r}, 'a').write('x')\n"
+        f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.005)\n"
+    )
+    home.drop("lines.py", plugin(version="2.0.0", code=code))
+    serving.wait("the next version is being imported", (home.path / "gate.begun").exists)
+    for number in range(200):
+        home.configure(f"[plugins.options.marked]\nmark = '{number}'\n")
+        serving.hup()
+    serving.wait("what the last one is about is in force", lambda: mark_of(serving) == "199")
+    assert not serving.seen("generation.switched", plugin="lines", version="2.0.0")
+    gate.touch()
+    serving.wait_event("generation.switched", plugin="lines", version="2.0.0")
+    assert serving.rescan() == []
+    assert (home.path / "gate.begun").read_text() == "x"
+    assert len(serving.seen("generation.switched", plugin="lines")) == 2
+
+
+def mark_of(daemon: Daemon) -> str:
+    """Return the option that a line is parsed with that is written now."""
+    before = len(daemon.home.records("marked"))
+    daemon.home.append("a.marked", "next")
+    mark: str = daemon.wait_records("marked", before + 1)[-1]["mark"]
+    return mark
+
+
 def test_a_storm_of_sighups_is_harmless(serving: Daemon) -> None:
     """Two hundred SIGHUPs while lines arrive: the same generation, every line once."""
     home = serving.home

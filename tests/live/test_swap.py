@@ -129,6 +129,31 @@ def test_a_storm_of_versions_ends_with_the_last(serving) -> None:
     assert not serving.seen("artifact.refused")
 
 
+def test_edits_faster_than_loads_are_skipped(serving) -> None:
+    """A hundred while the first is being started: it, then the last, and never more than two generations at once."""
+    home = serving.home
+    gate = home.path / "gate"
+    slow = (
+        f"import os\nimport time\n\nopen({f'{gate}.begun'!r}, 'w').close()\n"
+        f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.005)\n"
+    )
+    home.drop("lines.py", plugin(version="2.0.0", code=slow))
+    serving.wait("the first is being started", (home.path / "gate.begun").exists)
+    for number in range(3, 102):
+        home.drop("lines.py", plugin(version=f"{number}.0.0"))
+    gate.touch()
+    serving.wait_event("generation.switched", plugin="lines", version="101.0.0")
+    assert serving.rescan() == []
+    life = [event for event in serving.events if event["event"] in ("generation.started", "generation.retired")]
+    assert [event["version"] for event in life if "version" in event] == ["1.0.0", "2.0.0", "101.0.0"]
+    alive: set[int] = set()
+    for event in life:
+        (alive.add if event["event"] == "generation.started" else alive.remove)(event["generation"])
+        assert len(alive) <= 2
+    assert alive == {3}
+    assert_swapped(serving, "101.0.0", 3)
+
+
 def test_every_line_is_parsed_once_across_swaps(serving) -> None:
     """Lines written before, during and after a swap come out in order, those of one batch by one version."""
     home = serving.home

@@ -81,7 +81,9 @@ def settled(daemon: Daemon, copies: int = KEPT_GENERATIONS) -> Held:
     daemon.wait(f"{copies} private copies", lambda: held(daemon).artifacts == copies)
     daemon.wait("daemon, zygote, one worker", lambda: held(daemon).processes == 3 and held(daemon).children == 1)
     daemon.wait("the next worker is forked ahead", lambda: len(daemon.home.spares()) == 1)
-    return held(daemon)
+    return daemon.wait(
+        "two looks in a row see the same", lambda: seen if (seen := held(daemon)) == held(daemon) else None
+    )
 
 
 def test_a_hundred_swaps_leave_nothing_behind(home: Home) -> None:

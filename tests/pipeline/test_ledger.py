@@ -125,8 +125,7 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     first = Ledger(path)
     mark = SinkMark("out", "demo", 7, 1, 2**40)
     generation = Past("demo", 2, "1.0", "abc", "abc:{}", "demo.py", "kept", "now")
-    first.put_generation(replace(generation, number=1))
-    first.put_generation(generation)
+    first.put_generations([replace(generation, number=1), generation])
     first.commit([result(0, 5, generation=2, lines=b"{}\n{}\n", dead=(DeadLetter(3, b"x", "why", ""),))], [mark])
     first.close()
     second = Ledger(path)
@@ -136,9 +135,9 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     assert second.sink_processors("out") == ["demo"]
     counted = replace(generation, records=2, rejected=1)
     assert second.generations(1) == [counted]
-    second.put_generation(replace(generation, since="later", permanent=True))
+    second.put_generations([replace(generation, since="later", permanent=True)])
     assert second.generations(1) == [replace(counted, since="later", permanent=True)]
-    second.put_generation(replace(generation, since="now"))
+    second.put_generations([replace(generation, since="now")])
     assert second.generations(1) == [replace(counted, permanent=True)], "what was proven stays so"
     second.close()
 
@@ -146,10 +145,11 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
 def test_the_last_generations_and_the_last_proven_one_are_remembered(ledger: Ledger) -> None:
     """The rest of a long history is not needed to go back, or to start."""
     for number in range(1, 10):
-        ledger.put_generation(
-            Past("demo", number, "1", "abc", "abc:{}", "demo.py", "kept", "now", permanent=number in (2, 3))
+        permanent = number in (2, 3)
+        ledger.put_generations(
+            [Past("demo", number, "1", "abc", "abc:{}", "demo.py", "kept", "now", permanent=permanent)]
         )
-    ledger.put_generation(Past("other", 1, "1", "abc", "abc:{}", "other.py", "kept", "now"))
+    ledger.put_generations([Past("other", 1, "1", "abc", "abc:{}", "other.py", "kept", "now")])
     found = sorted((row.plugin, row.number) for row in ledger.generations(2))
     assert found == [("demo", 3), ("demo", 8), ("demo", 9), ("other", 1)]
 

@@ -1,11 +1,14 @@
 """What in the folder is a plugin, and what a look at it returns."""
 
+import asyncio
+import os
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from hostd.plugins.folder import Folder, is_plugin_name
+from hostd.watch import Watcher
 
 
 @pytest.mark.parametrize(
@@ -82,3 +85,29 @@ def test_vanished_folder_is_not_an_empty_one(tmp_path: Path) -> None:
     assert [(event["event"], event["reason"]) for event in logged] == [
         ("folder.unreadable", "No such file or directory")
     ] * 2
+
+
+def test_a_folder_that_was_unreadable_is_watched_once_it_can_be_read(tmp_path: Path) -> None:
+    """The kernel refuses to watch what may not be read, and watchdog does not tell."""
+
+    async def scenario() -> None:
+        path = tmp_path / "plugins.d"
+        path.mkdir(mode=0)
+        if os.access(path, os.R_OK):
+            pytest.skip("this user reads every folder")
+        hinted = asyncio.Event()
+        watcher = Watcher()
+        folder = Folder(path, watcher, hinted.set)
+        try:
+            assert folder.scan() is None
+            path.chmod(0o755)
+            await asyncio.wait_for(hinted.wait(), 5)
+            assert folder.scan() == {}
+            hinted.clear()
+            (path / "a.py").touch()
+            await asyncio.wait_for(hinted.wait(), 5)
+        finally:
+            folder.close()
+            watcher.close()
+
+    asyncio.run(scenario())

@@ -1,6 +1,8 @@
 """What lies in the folder, as of the last look: read once per contents."""
 
 import asyncio
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -36,13 +38,20 @@ class Looked:
         }
 
 
+def written(path: Path, content: bytes) -> Path:
+    """Write a file, long ago."""
+    path.write_bytes(content)
+    os.utime(path, (0, 0))
+    return path
+
+
 def test_each_contents_is_read_and_refused_once(tmp_path: Path) -> None:
     """A look at what is known reads nothing; new contents, or forgetting refusals, do."""
 
     async def scenario() -> None:
         looked = Looked(tmp_path)
         (looked.path / "good.py").write_text(plugin())
-        (looked.path / "bad.py").write_text("nothing")
+        written(looked.path / "bad.py", b"nothing")
         for _ in range(2):
             assert await looked.inventory.look(1.0)
             assert looked.names() == {"good.py": "1.0.0", "bad.py": None}
@@ -75,6 +84,45 @@ def test_a_file_that_is_being_written_is_looked_at_again(tmp_path: Path) -> None
         assert looked.refused == []
 
     asyncio.run(scenario())
+
+
+def test_a_file_is_refused_only_when_it_has_settled(tmp_path: Path) -> None:
+    """Its writer may have closed it and go on; what is good is taken at once, and what is broken a moment later."""
+
+    async def scenario() -> None:
+        looked = Looked(tmp_path)
+        file = looked.path / "parts.py"
+        file.write_text(plugin()[:20])
+        await looked.inventory.look(1.0)
+        assert looked.names() == {}
+        assert not looked.inventory.settled
+        file.write_text(plugin())
+        await looked.inventory.look(2.0)
+        assert looked.names() == {"parts.py": "1.0.0"}
+        assert looked.inventory.settled
+        file.write_text("nothing")
+        await looked.inventory.look(3.0)
+        assert looked.names() == {"parts.py": "1.0.0"}
+        while not looked.inventory.settled:
+            looked.again.clear()
+            await asyncio.wait_for(looked.again.wait(), 5)
+            await looked.inventory.look(4.0)
+        assert looked.names() == {"parts.py": None}
+        assert looked.refused == [("parts.py", "has no PEP 723 block")]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("age_s", [-3600, inventory.SETTLE_S + 0.1])
+def test_a_file_from_the_future_or_the_past_has_settled(tmp_path: Path, age_s: float) -> None:
+    """A clock that is ahead, ours or a file server's, makes no file wait."""
+    file = written(tmp_path / "a.py", b"")
+    assert inventory.settles_in_s(file) == 0
+    os.utime(file, (time.time() - age_s,) * 2)
+    assert inventory.settles_in_s(file) == 0
+    os.utime(file)
+    assert 0 < inventory.settles_in_s(file) <= inventory.SETTLE_S
+    assert inventory.settles_in_s(tmp_path / "gone.py") == 0
 
 
 def test_a_missing_file_counts_as_removed_only_after_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,8 +166,7 @@ def test_a_refused_file_that_is_missing_is_forgotten_at_once(tmp_path: Path, for
 
     async def scenario() -> None:
         looked = Looked(tmp_path)
-        bad = looked.path / "bad.py"
-        bad.write_text("nothing")
+        bad = written(looked.path / "bad.py", b"nothing")
         await looked.inventory.look(1.0)
         bad.unlink()
         await looked.inventory.look(2.0)
@@ -140,7 +187,7 @@ def test_refusal_is_handed_on_whole(tmp_path: Path) -> None:
         looked = Looked(tmp_path)
         seen: list[Refusal] = []
         looked.inventory._on_refusal = lambda _path, refusal: seen.append(refusal)
-        (looked.path / "bad.py").write_bytes(b"\xff")
+        written(looked.path / "bad.py", b"\xff")
         await looked.inventory.look(1.0)
         assert str(seen[0]) == "plugins.d/bad.py:1: is not UTF-8; save it as UTF-8"
 
@@ -157,6 +204,7 @@ def test_a_folder_that_others_may_write_is_refused_once(tmp_path: Path) -> None:
         looked.path.chmod(0o777)
         (looked.path / "new.py").write_text(plugin(name="new"))
         (looked.path / "bad.py").write_text("nothing")
+        os.utime(looked.path / "bad.py", (1, 1))
         for _ in range(2):
             await looked.inventory.look(2.0)
             assert looked.names() == {"before.py": "1.0.0", "new.py": None, "bad.py": None}
@@ -183,6 +231,7 @@ def test_a_refusal_that_is_forgotten_is_no_file_that_was_removed(tmp_path: Path)
         looked = Looked(tmp_path)
         bad = looked.path / "bad.py"
         bad.write_text("nothing")
+        os.utime(bad, (1, 1))
         await looked.inventory.look(1.0)
         looked.inventory.forget(bad)
         assert looked.names() == {"bad.py": None}

@@ -14,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from hostd.errors import WorkerLostError
+from hostd.workers import pool as pools
 from hostd.workers import wire
 from hostd.workers.batch import Batch, Yield
 from hostd.workers.peer import GenerationBrokenError
@@ -574,5 +575,52 @@ def test_pool_close_leaves_no_process_and_no_descriptor(tmp_path: Path) -> None:
             gc.collect()
             held.append(sorted(os.listdir("/proc/self/fd")))  # noqa: PTH208 - names are all we need
         assert held[1] == held[2]
+
+    asyncio.run(scenario())
+
+
+def test_of_many_idle_workers_the_longest_idle_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand plugins that were just started hold no thousand processes; each forks again when it has a batch."""
+    monkeypatch.setattr(pools, "IDLE_MOST", 3)
+
+    async def scenario() -> None:
+        pool = Pool(2, 60.0)
+        crews = [pool.crew(load(tmp_path), 10.0, number) for number in range(5)]
+        for crew in crews:
+            await crew.start()
+        assert [crew.workers for crew in crews] == [0, 0, 1, 1, 1]
+        assert (await crews[0].parse(batch(b"x\n"))).records == 1
+        assert [crew.workers for crew in crews] == [1, 0, 0, 1, 1]
+        assert (await crews[3].parse(batch(b"x\n"))).records == 1
+        await crews[1].start()
+        assert [crew.workers for crew in crews] == [1, 1, 0, 1, 0]
+        for crew in crews:
+            await crew.kill()
+        assert not pool.idle
+        await pool.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("handoff_s", "begun"), [(60.0, 2), (0.01, 5)])
+def test_a_bounded_number_of_starts_is_under_way(tmp_path: Path, handoff_s: float, begun: int) -> None:
+    """The others wait, but not for one that takes long: what hangs while it is imported delays nobody."""
+    mark, gate = tmp_path / "begun", tmp_path / "gate"
+    wait = (
+        f"import os, time\nopen({str(mark)!r}, 'a').write('x')\n"
+        f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.005)\n"
+    )
+
+    async def scenario() -> None:
+        pool = Pool(1, 60.0, handoff_s=handoff_s)
+        crews = [pool.crew(load(tmp_path, wait + PARSE_LINES), 10.0, number) for number in range(5)]
+        starts = asyncio.gather(*(crew.start() for crew in crews))
+        async with asyncio.timeout(20):
+            while not mark.exists() or mark.stat().st_size < begun:  # noqa: ASYNC110 - other processes write it
+                await asyncio.sleep(0.005)
+        assert sum(crew.workers for crew in crews) == begun
+        gate.touch()
+        assert len(set(await starts)) == 5
+        await pool.close()
 
     asyncio.run(scenario())

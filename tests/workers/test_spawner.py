@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 
 from hostd.errors import WorkerLostError
 from hostd.workers.batch import Batch
+from hostd.workers.launch import launch
 from hostd.workers.pool import Pool
 from hostd.workers.spawner import describe_status
 from tests.build import PARSE_LINES, load, read_fifo
@@ -83,6 +85,21 @@ def test_the_daemon_forks_only_where_it_can(tmp_path: Path) -> None:
         assert len(set(pids)) == 20
         await asyncio.gather(*(crew.kill() for crew in crews))
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+        await pool.close()
+
+    asyncio.run(scenario())
+
+
+def test_more_forks_than_the_zygote_has_room_for_wait(tmp_path: Path) -> None:
+    """Its socket is full: that is no loss, and nothing is wrong with the plugins that ask."""
+
+    async def scenario() -> None:
+        launched = launch()
+        launched.control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least that the kernel allows
+        pool = Pool(40, 60.0, launched)
+        crews = [pool.crew(load(tmp_path), 10.0, number) for number in range(40)]
+        pids = await asyncio.gather(*(crew.start() for crew in crews))
+        assert len(set(pids)) == 40
         await pool.close()
 
     asyncio.run(scenario())
