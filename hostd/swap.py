@@ -11,14 +11,12 @@ from pathlib import Path
 from hostd import clock, events
 from hostd.config import Plugins
 from hostd.errors import Refusal
-from hostd.past import Past
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger import Ledger
 from hostd.plugins import artifact as artifacts
 from hostd.plugins import proof, trial
-from hostd.plugins.artifact import Artifact
 from hostd.plugins.catalog import Catalog, retire
-from hostd.plugins.choice import Choice, Facts, Want, cannot_serve, choose
+from hostd.plugins.choice import Choice, Facts, Want, again, cannot_serve, choose
 from hostd.plugins.decisions import Decisions
 from hostd.plugins.folder import Folder
 from hostd.plugins.generation import Generation, State
@@ -52,9 +50,9 @@ class Swapper:
         tasks: Tasks,
     ) -> None:
         self.settings = settings
-        self.register = Register(store, ledger, committer, tasks, settings.trial.keep_kib << 10)
+        self.register = Register(store, ledger, committer, tasks, lambda: self.settings.trial.keep_kib << 10)
         self._judge = Judge(store, lambda: self.settings.trust)
-        self.decisions = Decisions(catalog, self.register, lambda: self._judge.policy, self.rescan)
+        self.decisions = Decisions(catalog, self.register, lambda: self._judge.policy, self._lying_at, self.apply)
         self._store = store
         self._catalog = catalog
         self._pool = pool
@@ -101,18 +99,23 @@ class Swapper:
                 del self._catalog.refused[path]
             self._refusals.keep_only(self._digests_at_hand)
             wants = self._choose(await self._rescued(), await self._held())
+            self.register.forget_removed(wants)
             for name in {*wants, *self._catalog.current, *self._wants}:
                 self._want(name, wants.get(name))
             self._remove_unused()
 
     async def rescan(self) -> list[str]:
         """Look at everything again, refused artifacts and failing generations too; return what changed, in words."""
-        changes: list[str] = []
-        self._journals.append(changes)
         self._refusals.forget()
         self._inventory.forget_refusals()
         for generation in self._catalog.current.values():
             generation.crew.intensity.heal()
+        return await self.apply()
+
+    async def apply(self) -> list[str]:
+        """Compare the folder with the catalog, and wait; return what changed, in words."""
+        changes: list[str] = []
+        self._journals.append(changes)
         await self.look()
         while not self._inventory.settled:
             await asyncio.sleep(SETTLE_S)
@@ -147,28 +150,34 @@ class Swapper:
         for name in [name for name, warm in catalog.warm.items() if warm.distrusted]:
             await self.probation.confirm(catalog.current[name])  # there is nothing to go back to any more
 
-    async def _rescued(self) -> dict[str, Artifact]:
+    def _lying_at(self, path: Path) -> str | None:
+        known = self._inventory.files.get(path)
+        return known.artifact.digest if known and known.artifact else None
+
+    async def _rescued(self) -> dict[str, Want]:
         """Return what served before a restart from its private copy, for each name whose file is broken now."""
         rescued = {}
         for name, past in list(self.register.rescuable.items()):
             known = self._inventory.files.get(Path(past.path))
             if known is not None and cannot_serve(name, known, self.settings.options, self._refusals.has):
-                rescued[name] = await self.register.restore(past, self._judge.policy)
-        return {name: artifact for name, artifact in rescued.items() if artifact is not None}
+                rescued[name] = await self.register.bring_back(past, self._judge.policy)
+        return {name: want for name, want in rescued.items() if want is not None}
 
-    async def _held(self) -> dict[str, Artifact]:
-        """Return the artifacts that holds name, from wherever their bytes are at hand."""
+    async def _held(self) -> dict[str, Want]:
+        """Return what holds name, from wherever its bytes are at hand."""
         held = {}
         for name, hold in list(self.register.holds.items()):
             current = self._catalog.current.get(name)
             past = self.register.history.get(name, hold.generation)
+            if past is None:
+                continue
             if current is not None and current.number == hold.generation:
-                held[name] = None if current.distrusted else current.artifact
-            elif past is not None:
-                held[name] = await self.register.restore(past, self._judge.policy)
-        return {name: artifact for name, artifact in held.items() if artifact is not None}
+                held[name] = None if current.distrusted else again(past, current.artifact)
+            else:
+                held[name] = await self.register.bring_back(past, self._judge.policy)
+        return {name: want for name, want in held.items() if want is not None}
 
-    def _choose(self, rescued: dict[str, Artifact], held: dict[str, Artifact]) -> dict[str, Want]:
+    def _choose(self, rescued: dict[str, Want], held: dict[str, Want]) -> dict[str, Want]:
         register, files, current = self.register, self._inventory.files, self._catalog.current
         choice = choose(
             Facts(
@@ -221,7 +230,9 @@ class Swapper:
 
     def _digests_at_hand(self) -> set[str]:
         digests = {known.artifact.digest for known in self._inventory.files.values() if known.artifact}
-        return digests | {past.digest for past in self.register.rescuable.values()}
+        history, holds = self.register.history, self.register.holds.values()
+        held = {past.digest for hold in holds if (past := history.get(hold.plugin, hold.generation))}
+        return digests | held | {past.digest for past in self.register.rescuable.values()}
 
     def _remove_unused(self) -> None:
         catalog = self._catalog
@@ -244,13 +255,14 @@ class Swapper:
                     if self._wants.get(name) is want:
                         return
                     continue  # a look meanwhile wants something else, and left it to us
-                warm = self._catalog.warm.get(name)
+                warm, hold = self._catalog.warm.get(name), self.register.holds.get(name)
                 if want is None:
                     assert current is not None
                     await self._withdraw(name, current.distrusted or f"{current.artifact.display} was removed")
                 elif warm is not None and warm.key == want.key:
                     warm.artifact = want.artifact
-                    await self.probation.leave(self.probation.go_back(name, f"{want.artifact.display} is back"))
+                    reason = hold.reason if hold and want.is_decided else f"{want.artifact.display} is back"
+                    await self.probation.leave(self.probation.go_back(name, reason))
                 else:
                     await self._swap(name, want)
         finally:
@@ -261,23 +273,29 @@ class Swapper:
         number = past.number if past else self.register.next_number(name)
         generation = proof.make(number, want.artifact, want.options, self._source_field, self._pool)
         self._catalog.moving.add(generation)
+        before = None
         try:
             await proof.prove(generation)
-            await self._try(generation, want)
+            before = await self._served_before(want)
+            await self._try(generation, want, before)
         except Refusal as refusal:
             self._refusals.add(want, refusal)
             self.look_again()  # a stand-by, or what served before, may step in
+            if before is not None:
+                await before.crew.kill()
             return
         finally:
-            self._catalog.moving.discard(generation)
+            self._catalog.moving -= {generation, before}
         if past is not None:
             generation.records, generation.rejected = past.records, past.rejected
-        self.register.serves(name)
-        if not want.decided:
+        self.register.serves(want)
+        if not want.is_decided:
             self._refusals.clear(want)
+        if before is not None:
+            self._catalog.keep_warm(before)
         previous = self._catalog.current.get(name)
         overtaken = self._catalog.switch(generation)
-        on_probation = not want.decided and self.probation.begin(generation)
+        on_probation = not want.is_decided and self.probation.begin(generation)
         cooled = None if on_probation else self._catalog.confirm(name)
         recorded = asyncio.ensure_future(self.register.record(generation))
         self._say_switched(generation, previous, want.seen_at)
@@ -286,36 +304,35 @@ class Swapper:
             if each is not None:
                 await self._retire(each, f"generation {number} took over")
 
-    async def _try(self, generation: Generation, want: Want) -> None:
-        """Have the candidate parse recent input, aside. Raises Refusal for what it no longer parses."""
-        settings, pieces = self.settings.trial, self.register.pieces(generation.plugin)
-        present = self._catalog.current.get(generation.plugin)
-        past = self.register.rescuable.get(generation.plugin)
-        if settings.mode != "off" and not want.decided and pieces:
-            if present is not None:
-                await trial.judge(generation, present, pieces, settings)
-            elif past is not None and past.digest != want.artifact.digest:
-                await self._try_against(generation, past)
-        generation.advance(State.TRIED)
-
-    async def _try_against(self, generation: Generation, past: Past) -> None:
-        """Compare a candidate with what served before a restart, which is started for that alone."""
-        kept = await self.register.restore(past, self._judge.policy)
-        if kept is None:
-            return
-        options = self.settings.options.get(past.plugin)
-        present = proof.make(past.number, kept, options, self._source_field, self._pool)
-        self._catalog.moving.add(present)
+    async def _served_before(self, want: Want) -> Generation | None:
+        """Start what was proven before a restart when another is to serve now: to compare with, and to go back to."""
+        name = want.artifact.manifest.name
+        past = self.register.rescuable.get(name)
+        if past is None or past.key == want.key or want.is_decided or name in self._catalog.current:
+            return None
+        proven = await self.register.bring_back(past, self._judge.policy)
+        if proven is None:
+            return None
+        generation = proof.make(past.number, proven.artifact, proven.options, self._source_field, self._pool)
+        generation.records, generation.rejected = past.records, past.rejected
+        self._catalog.moving.add(generation)
         try:
-            await proof.prove(present)
-            await trial.judge(generation, present, self.register.pieces(past.plugin), self.settings.trial)
-        except Refusal:
-            if generation.state is State.REFUSED:
-                raise
-            return  # what served before cannot start any more, and so cannot tell
-        finally:
-            await present.crew.kill()
-            self._catalog.moving.discard(present)
+            await proof.prove(generation)
+        except Refusal:  # it cannot start any more: it tells nothing, and there is no going back to it
+            self._catalog.moving.discard(generation)
+            return None
+        return generation
+
+    async def _try(self, generation: Generation, want: Want, before: Generation | None) -> None:
+        """Have the candidate parse recent input, aside. Raises Refusal for what it no longer parses."""
+        tried_against = None
+        while not want.is_decided:
+            present = self._catalog.current.get(generation.plugin, before)
+            if present is None or present is tried_against or present.distrusted:
+                break
+            await trial.judge(generation, present, self.register.pieces(generation.plugin), self.settings.trial)
+            tried_against = present  # unless it was rolled back meanwhile
+        generation.advance(State.TRIED)
 
     def _say_switched(self, generation: Generation, previous: Generation | None, seen_at: float) -> None:
         name, number, version = generation.plugin, generation.number, generation.version
