@@ -117,6 +117,9 @@ class Workers(_Table):
 
     busy: int = Field(0, ge=0, le=1024, description="Workers parsing at once; 0 for the number of cores.")
     idle_s: float = Field(30.0, gt=0, description="Seconds after which an idle worker ends.")
+    start_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds in which a plugin must be imported, make its processor, and pass its samples."
+    )
     losses: int = Field(
         5, ge=1, description="How many batches a generation may lose its worker with, within `losses_window_s`."
     )

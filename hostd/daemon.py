@@ -79,6 +79,7 @@ class Daemon:
                 self._launched,
                 losses=workers.losses,
                 losses_window_s=workers.losses_window_s,
+                start_timeout_s=workers.start_timeout_s,
             )
             stack.push_async_callback(pool.close)
             self._handle_signals()
@@ -229,6 +230,7 @@ class Daemon:
             if before == {source: source.offset for source in self._finder.sources.values()}:
                 break
         await self._committer.flush()
+        await self._swapper.probation.confirm_all()  # it has parsed all that there is
 
     async def _exit_code(self) -> int:
         sources = self._finder.sources.values()

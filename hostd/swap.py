@@ -13,14 +13,13 @@ from typing import Any
 from hostd import clock, events
 from hostd.config import Plugins
 from hostd.errors import Refusal
-from hostd.past import Past
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger import Ledger
 from hostd.plugins import artifact as artifacts
 from hostd.plugins import proof, trial
 from hostd.plugins.artifact import Artifact
 from hostd.plugins.catalog import Catalog, retire
-from hostd.plugins.choice import Choice, Facts, Want, cannot_serve, choose
+from hostd.plugins.choice import Choice, Facts, Want, again, cannot_serve, choose
 from hostd.plugins.decisions import Decisions
 from hostd.plugins.environment import Environments
 from hostd.plugins.folder import Folder
@@ -62,9 +61,9 @@ class Swapper:
     ) -> None:
         self.settings = settings
         self.environments = environments
-        self.register = Register(store, ledger, committer, tasks, settings.trial.keep_kib << 10)
+        self.register = Register(store, ledger, committer, tasks, lambda: self.settings.trial.keep_kib << 10)
         self._judge = Judge(store, lambda: self.settings.trust)
-        self.decisions = Decisions(catalog, self.register, lambda: self._judge.policy, self.rescan)
+        self.decisions = Decisions(catalog, self.register, lambda: self._judge.policy, self._lying_at, self.apply)
         self._store = store
         self._catalog = catalog
         self._pool = pool
@@ -116,26 +115,35 @@ class Swapper:
                 del self._catalog.refused[path]
             self._refusals.keep_only(self._digests_at_hand)
             wants = self._choose(await self._rescued(), await self._held())
+            self.register.forget_removed(wants)
             for name in {*wants, *self._catalog.current, *self._wants}:
                 self._want(name, wants.get(name))
             self._remove_unused()
 
     async def rescan(self) -> list[str]:
         """Look at everything again, refused artifacts and failing generations too; return what changed, in words."""
-        changes: list[str] = []
-        self._journals.append(changes)
-        await self.retry()
-        await self.settle(RESCAN_WAIT_S)
-        self._journals = [journal for journal in self._journals if journal is not changes]
-        return changes
+        self._allow_again()
+        return await self.apply()
 
     async def retry(self) -> None:
         """Look at everything again, refused artifacts and failing generations too."""
+        self._allow_again()
+        await self.look()
+
+    def _allow_again(self) -> None:
         self._refusals.forget()
         self._inventory.forget_refusals()
         for generation in self._catalog.current.values():
             generation.crew.intensity.heal()
+
+    async def apply(self) -> list[str]:
+        """Compare the folder with the catalog, and wait; return what changed, in words."""
+        changes: list[str] = []
+        self._journals.append(changes)
         await self.look()
+        await self.settle(RESCAN_WAIT_S)
+        self._journals = [journal for journal in self._journals if journal is not changes]
+        return changes + [f"{name} is still being prepared" for name, lane in self._lanes.items() if not lane.done()]
 
     async def settle(self, timeout_s: float | None = None) -> None:
         """Wait until the folder has settled and every name has what it should have, or `timeout_s` have passed."""
@@ -168,28 +176,34 @@ class Swapper:
         for name in [name for name, warm in catalog.warm.items() if warm.distrusted]:
             await self.probation.confirm(catalog.current[name])  # there is nothing to go back to any more
 
-    async def _rescued(self) -> dict[str, Artifact]:
+    def _lying_at(self, path: Path) -> str | None:
+        known = self._inventory.files.get(path)
+        return known.artifact.digest if known and known.artifact else None
+
+    async def _rescued(self) -> dict[str, Want]:
         """Return what served before a restart from its private copy, for each name whose file is broken now."""
         rescued = {}
         for name, past in list(self.register.rescuable.items()):
             known = self._inventory.files.get(Path(past.path))
             if known is not None and cannot_serve(name, known, self.settings.options, self._refusals.has):
-                rescued[name] = await self.register.restore(past, self._judge.policy)
-        return {name: artifact for name, artifact in rescued.items() if artifact is not None}
+                rescued[name] = await self.register.bring_back(past, self._judge.policy)
+        return {name: want for name, want in rescued.items() if want is not None}
 
-    async def _held(self) -> dict[str, Artifact]:
-        """Return the artifacts that holds name, from wherever their bytes are at hand."""
+    async def _held(self) -> dict[str, Want]:
+        """Return what holds name, from wherever its bytes are at hand."""
         held = {}
         for name, hold in list(self.register.holds.items()):
             current = self._catalog.current.get(name)
             past = self.register.history.get(name, hold.generation)
+            if past is None:
+                continue
             if current is not None and current.number == hold.generation:
-                held[name] = None if current.distrusted else current.artifact
-            elif past is not None:
-                held[name] = await self.register.restore(past, self._judge.policy)
-        return {name: artifact for name, artifact in held.items() if artifact is not None}
+                held[name] = None if current.distrusted else again(past, current.artifact)
+            else:
+                held[name] = await self.register.bring_back(past, self._judge.policy)
+        return {name: want for name, want in held.items() if want is not None}
 
-    def _choose(self, rescued: dict[str, Artifact], held: dict[str, Artifact]) -> dict[str, Want]:
+    def _choose(self, rescued: dict[str, Want], held: dict[str, Want]) -> dict[str, Want]:
         register, files, current = self.register, self._inventory.files, self._catalog.current
         choice = choose(
             Facts(
@@ -244,7 +258,9 @@ class Swapper:
 
     def _digests_at_hand(self) -> set[str]:
         digests = {known.artifact.digest for known in self._inventory.files.values() if known.artifact}
-        return digests | {past.digest for past in self.register.rescuable.values()}
+        history, holds = self.register.history, self.register.holds.values()
+        held = {past.digest for hold in holds if (past := history.get(hold.plugin, hold.generation))}
+        return digests | held | {past.digest for past in self.register.rescuable.values()}
 
     def _remove_unused(self) -> None:
         self._untidy = False
@@ -254,8 +270,7 @@ class Swapper:
         in_use = [generation.artifact for generation in generations]
         in_use += [want.artifact for want in wants.values()]
         in_use += [known.artifact for known in self._inventory.files.values() if known.artifact]
-        digests = {artifact.digest for artifact in in_use}
-        digests |= {past.digest for past in self.register.rescuable.values()}
+        digests = self._digests_at_hand() | {artifact.digest for artifact in in_use}
         digests |= self.register.history.digests({*catalog.current, *wants})
         for folder in self._store.iterdir():
             if folder.name not in digests:
@@ -282,13 +297,14 @@ class Swapper:
                     if self._wants.get(name) is want:
                         return
                     continue  # a look meanwhile wants something else, and left it to us
-                warm = self._catalog.warm.get(name)
+                warm, hold = self._catalog.warm.get(name), self.register.holds.get(name)
                 if want is None:
                     assert current is not None
                     await self._withdraw(name, current.distrusted or f"{current.artifact.display} was removed")
                 elif warm is not None and warm.key == want.key:
                     warm.artifact = want.artifact
-                    await self.probation.leave(self.probation.go_back(name, f"{want.artifact.display} is back"))
+                    reason = hold.reason if hold and want.is_decided else f"{want.artifact.display} is back"
+                    await self.probation.leave(self.probation.go_back(name, reason))
                 else:
                     await self._swap(name, want)
         finally:
@@ -299,11 +315,13 @@ class Swapper:
         number = past.number if past else self.register.next_number(name)
         generation = self._make(number, want.artifact, want.options)
         self._catalog.moving.add(generation)
+        before = None
         proving = asyncio.ensure_future(proof.prove(generation, self.environments))
         self._proving[name] = generation, proving
         try:
             await proving
-            await self._try(generation, want)
+            before = await self._served_before(want)
+            await self._try(generation, want, before)
         except asyncio.CancelledError:
             lane = asyncio.current_task()
             if lane is None or lane.cancelling():
@@ -315,19 +333,23 @@ class Swapper:
                 return
             self._refusals.add(want, refusal)
             self.look_again()  # a stand-by, or what served before, may step in
+            if before is not None:
+                await before.crew.kill()
             return
         finally:
             del self._proving[name]
-            self._catalog.moving.discard(generation)
+            self._catalog.moving -= {generation, before}
         if past is not None:
             generation.records, generation.rejected = past.records, past.rejected
         self._untidy |= past is None and name in self.register.rescuable
-        self.register.serves(name)
-        if not want.decided:
+        self.register.serves(want)
+        if not want.is_decided:
             self._refusals.clear(want)
+        if before is not None:
+            self._catalog.keep_warm(before)
         previous = self._catalog.current.get(name)
         overtaken = self._catalog.switch(generation)
-        on_probation = not want.decided and self.probation.begin(generation)
+        on_probation = not want.is_decided and self.probation.begin(generation)
         cooled = None if on_probation else self._catalog.confirm(name)
         recorded = asyncio.ensure_future(self.register.record(generation))
         self._say_switched(generation, previous, want.seen_at)
@@ -342,35 +364,35 @@ class Swapper:
         now = self._wants.get(name)
         return now is None or now.key != want.key
 
-    async def _try(self, generation: Generation, want: Want) -> None:
-        """Have the candidate parse recent input, aside. Raises Refusal for what it no longer parses."""
-        settings, pieces = self.settings.trial, self.register.pieces(generation.plugin)
-        present = self._catalog.current.get(generation.plugin)
-        past = self.register.rescuable.get(generation.plugin)
-        if settings.mode != "off" and not want.decided and pieces:
-            if present is not None:
-                await trial.judge(generation, present, pieces, settings)
-            elif past is not None and past.digest != want.artifact.digest:
-                await self._try_against(generation, past)
-        generation.advance(State.TRIED)
-
-    async def _try_against(self, generation: Generation, past: Past) -> None:
-        """Compare a candidate with what served before a restart, which is started for that alone."""
-        kept = await self.register.restore(past, self._judge.policy)
-        if kept is None:
-            return
-        present = self._make(past.number, kept, self.settings.options.get(past.plugin))
-        self._catalog.moving.add(present)
+    async def _served_before(self, want: Want) -> Generation | None:
+        """Start what was proven before a restart when another is to serve now: to compare with, and to go back to."""
+        name = want.artifact.manifest.name
+        past = self.register.rescuable.get(name)
+        if past is None or past.key == want.key or want.is_decided or name in self._catalog.current:
+            return None
+        proven = await self.register.bring_back(past, self._judge.policy)
+        if proven is None:
+            return None
+        generation = self._make(past.number, proven.artifact, proven.options)
+        generation.records, generation.rejected = past.records, past.rejected
+        self._catalog.moving.add(generation)
         try:
-            await proof.prove(present, self.environments)
-            await trial.judge(generation, present, self.register.pieces(past.plugin), self.settings.trial)
-        except Refusal:
-            if generation.state is State.REFUSED:
-                raise
-            return  # what served before cannot start any more, and so cannot tell
-        finally:
-            await present.crew.kill()
-            self._catalog.moving.discard(present)
+            await proof.prove(generation, self.environments)
+        except Refusal:  # it cannot start any more: it tells nothing, and there is no going back to it
+            self._catalog.moving.discard(generation)
+            return None
+        return generation
+
+    async def _try(self, generation: Generation, want: Want, before: Generation | None) -> None:
+        """Have the candidate parse recent input, aside. Raises Refusal for what it no longer parses."""
+        tried_against = None
+        while not want.is_decided:
+            present = self._catalog.current.get(generation.plugin, before)
+            if present is None or present is tried_against or present.distrusted:
+                break
+            await trial.judge(generation, present, self.register.pieces(generation.plugin), self.settings.trial)
+            tried_against = present  # unless it was rolled back meanwhile
+        generation.advance(State.TRIED)
 
     def _make(self, number: int, artifact: Artifact, options: dict[str, Any] | None) -> Generation:
         return proof.make(number, artifact, options, self._source_field, self._pool, self.environments)

@@ -44,7 +44,8 @@ def main(options: argparse.Namespace) -> int:
 
 
 async def _check_all(files: list[Path], settings: Config) -> list[dict[str, Any]]:
-    pool = Pool(settings.busy_workers, settings.workers.idle_s, launch())
+    workers = settings.workers
+    pool = Pool(settings.busy_workers, workers.idle_s, launch(), start_timeout_s=workers.start_timeout_s)
     try:
         with tempfile.TemporaryDirectory(prefix="hostd-check-") as temporary:
             store, environments = Path(temporary), Environments(Path(temporary), settings.plugins.find_links)

@@ -68,7 +68,8 @@ class _Parse:
 
     async def run(self) -> int:
         async with contextlib.AsyncExitStack() as stack:
-            pool = Pool(self._settings.busy_workers, self._settings.workers.idle_s, launch())
+            workers = self._settings.workers
+            pool = Pool(self._settings.busy_workers, workers.idle_s, launch(), start_timeout_s=workers.start_timeout_s)
             stack.push_async_callback(pool.close)
             if not self._folder.is_dir():
                 raise HostdError(str(self._folder), "the plugins folder is not there", "name one with --plugins")

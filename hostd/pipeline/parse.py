@@ -63,6 +63,8 @@ async def parse(
                 _, result = await task.attempt(batch, generation)
             elif generation.crew.intensity.succeeded(clock.monotonic()):
                 events.emit(events.GENERATION_RECOVERED, plugin=generation.plugin, generation=generation.number)
+            if task.is_overtaken(generation) and (isinstance(result, WorkerLostError) or result.dead):
+                continue  # what serves now may be better at it
             if fallback is not None and (isinstance(result, WorkerLostError) or result.dead):
                 proven, better = await task.fall_back(batch, generation, result, fallback)
                 if better is not None:
@@ -71,6 +73,15 @@ async def parse(
                 result = join(await task.halve(batch, generation, result.reason))
         except _OvertakenError:
             continue
+        except GenerationBrokenError as broken:
+            generation = _serving(current, framing)
+            lost = WorkerLostError(f"cannot be started again: {broken}")
+            better = None
+            if fallback is not None:
+                generation, better = await task.fall_back(batch, generation, lost, fallback)
+            if better is None:
+                raise
+            result = better
         return generation, result
 
 
@@ -103,7 +114,16 @@ class _Task:
                     losses += 1
                     if not lost.innocent or losses > MAX_INNOCENT_LOSSES:
                         return generation, lost
+                except GenerationBrokenError:
+                    if self.is_overtaken(generation):
+                        raise _OvertakenError from None
+                    raise
             await asyncio.sleep(INNOCENT_PAUSE_S * losses)  # whatever it was, give it time to pass
+
+    def is_overtaken(self, generation: Generation) -> bool:
+        """Tell whether another generation is current by now."""
+        present = self.current()
+        return present is not None and present is not generation
 
     async def fall_back(
         self, batch: Batch, generation: Generation, result: Yield | WorkerLostError, fallback: Fallback

@@ -71,6 +71,11 @@ class Catalog:
         self._changed()
         return previous
 
+    def keep_warm(self, generation: Generation) -> None:
+        """Keep what served before a restart warm for the one that is switched to next."""
+        generation.advance(State.WARM)
+        self.warm[generation.plugin] = generation
+
     def confirm(self, plugin: str) -> Generation | None:
         """End the probation of what is current: it is proven. Return the one that was warm, now draining."""
         self.current[plugin].advance(State.PERMANENT)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from hostd.errors import Refusal, Stage
-from hostd.past import ROLLED_BACK, Hold
+from hostd.past import ROLLED_BACK, Hold, Past
 from hostd.plugins.artifact import Artifact
-from hostd.plugins.generation import generation_key
+from hostd.plugins.generation import generation_key, options_in
 from hostd.plugins.inventory import Known
 
 
@@ -16,18 +16,28 @@ from hostd.plugins.inventory import Known
 class Want:
     """What should be current for a name: an artifact with options, and when it was first seen (monotonic).
 
-    `decided` says that an operator, or a probation, has decided it: it is neither tried nor on probation.
+    `past` is the generation to go back to, as it was.
     """
 
     artifact: Artifact
     options: dict[str, Any] | None
     seen_at: float
-    decided: bool = False
+    past: Past | None = None
+
+    @property
+    def is_decided(self) -> bool:
+        """Tell whether it served before, and is to serve again: it is neither tried nor on probation."""
+        return self.past is not None
 
     @property
     def key(self) -> str:
         """What makes it another generation: its bytes or its options."""
         return generation_key(self.artifact, self.options)
+
+
+def again(past: Past, artifact: Artifact) -> Want:
+    """Return the want for a generation that served before, with the options that it had."""
+    return Want(artifact, options_in(past.key), 0.0, past)
 
 
 @dataclass(slots=True)
@@ -44,9 +54,9 @@ class Choice:
 class Facts:
     """What is chosen from.
 
-    `files` is what lies in the folder, `serving` what is in service, by name. `kept` has the artifacts of what served
-    before a restart, from `last_paths`, and `held` those that `holds` name, as far as their bytes are not lost.
-    `is_refused(key)` tells what cannot serve.
+    `files` is what lies in the folder, `serving` what is in service, by name. `kept` has what served before a restart,
+    from `last_paths`, and `held` what `holds` name, as far as their bytes are not lost. `is_refused(key)` tells what
+    cannot serve.
     """
 
     files: Mapping[Path, Known]
@@ -55,8 +65,8 @@ class Facts:
     options: Mapping[str, dict[str, Any]]
     is_refused: Callable[[str], bool]
     last_paths: Mapping[str, Path]
-    kept: Mapping[str, Artifact]
-    held: Mapping[str, Artifact]
+    kept: Mapping[str, Want]
+    held: Mapping[str, Want]
 
 
 def choose(facts: Facts) -> Choice:
@@ -69,11 +79,11 @@ def choose(facts: Facts) -> Choice:
     for name, group in _by_name(facts).items():
         wants = [Want(artifact, facts.options.get(name), seen_at) for artifact, seen_at in group]
         hold = facts.holds.get(name)
-        if hold is not None and (why := _why_released(hold, facts.files, wants)):
+        if hold is not None and (why := _why_released(hold, facts, wants)):
             choice.released.append((hold, why))
             hold = None
-        if hold is not None and (held := facts.held.get(name)) is not None:
-            choice.wants[name] = Want(held, facts.options.get(name), 0.0, decided=True)
+        if hold is not None and (held := _held(hold, facts, wants)) is not None:
+            choice.wants[name] = held
             continue
         chosen = next((want for want in wants if not facts.is_refused(want.key)), None)
         if chosen is not None:
@@ -98,19 +108,35 @@ def _by_name(facts: Facts) -> dict[str, list[tuple[Artifact, float]]]:
     return groups
 
 
-def _why_released(hold: Hold, files: Mapping[Path, Known], wants: list[Want]) -> str | None:
+def _why_released(hold: Hold, facts: Facts, wants: list[Want]) -> str | None:
     """Return why a hold ends, or None while it holds. A file that is broken now is not yet another one."""
-    path = Path(hold.path)
-    known = files.get(path)
+    path, serving = Path(hold.path), facts.serving.get(hold.plugin)
+    known = facts.files.get(path)
     if known is None:
         return f"{path.name} was removed"
     if known.artifact is not None and known.artifact.digest != hold.digest:
         return f"{path.name} has changed"
-    if hold.kind == ROLLED_BACK and known.artifact is not None:
-        higher = [want.artifact for want in wants if _version(want.artifact) > _version(known.artifact)]
-        if higher:
-            return f"{higher[0].path.name} has a higher version"
+    if serving is not None and any(want.artifact.digest == serving.digest for want in _higher(hold, facts, wants)):
+        return f"{serving.path.name} has a higher version"
     return None
+
+
+def _held(hold: Hold, facts: Facts, wants: list[Want]) -> Want | None:
+    """Return what serves under a hold: what it names, or a version above the one set aside that may prove better.
+
+    The hold ends only when that one serves: if it is refused, what was rolled back must not step in.
+    """
+    held = facts.held.get(hold.plugin)
+    candidates = [*_higher(hold, facts, wants), *([held] if held else [])]
+    return next((want for want in candidates if not facts.is_refused(want.key)), None)
+
+
+def _higher(hold: Hold, facts: Facts, wants: list[Want]) -> list[Want]:
+    """Return what has a higher version than the file that was rolled back."""
+    known = facts.files.get(Path(hold.path))
+    if hold.kind != ROLLED_BACK or known is None or known.artifact is None:
+        return []
+    return [want for want in wants if _version(want.artifact) > _version(known.artifact)]
 
 
 def _version(artifact: Artifact) -> Any:
@@ -123,10 +149,12 @@ def _keep_what_serves(choice: Choice, facts: Facts) -> None:
         if known is None or not cannot_serve(name, known, facts.options, facts.is_refused):
             continue
         serving = facts.serving.get(name)
-        if serving is None and name not in choice.wants:
-            serving = facts.kept.get(name)
-        if serving is not None and not (name in choice.wants and choice.wants[name].decided):
+        if name in choice.wants and choice.wants[name].is_decided:
+            continue
+        if serving is not None:
             choice.wants[name] = Want(serving, facts.options.get(name), known.seen_at)
+        elif name not in choice.wants and name in facts.kept:
+            choice.wants[name] = facts.kept[name]
 
 
 def cannot_serve(

@@ -31,7 +31,7 @@ class State(StrEnum):
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.CHECKED: frozenset({State.PREPARED, State.REFUSED}),
     State.PREPARED: frozenset({State.STARTED, State.REFUSED}),
-    State.STARTED: frozenset({State.TRIED, State.REFUSED}),
+    State.STARTED: frozenset({State.TRIED, State.WARM, State.REFUSED}),
     State.TRIED: frozenset({State.CURRENT}),
     State.CURRENT: frozenset({State.PERMANENT, State.ROLLED_BACK, State.DRAINING}),
     State.PERMANENT: frozenset({State.WARM, State.DRAINING}),
@@ -46,6 +46,12 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 def generation_key(artifact: Artifact, options: dict[str, Any] | None) -> str:
     """Return what distinguishes the generations of one plugin, as text."""
     return f"{artifact.digest}:{json.dumps(options or {}, sort_keys=True, default=str)}"
+
+
+def options_in(key: str) -> dict[str, Any] | None:
+    """Return the options that a key was made with."""
+    options: dict[str, Any] = json.loads(key.partition(":")[2])
+    return options or None
 
 
 class TransitionError(Exception):

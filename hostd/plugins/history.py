@@ -5,6 +5,7 @@ The last few are kept for `hostd rollback`, and the last proven one for a restar
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from hostd.past import Past
 
@@ -49,9 +50,9 @@ class History:
         """Return one generation, if it is still kept."""
         return next((each for each in self._past.get(plugin, []) if each.number == number), None)
 
-    def numbers(self, plugin: str) -> list[int]:
-        """Return the numbers of the generations that are kept."""
-        return [each.number for each in self._past.get(plugin, [])]
+    def kept(self, plugin: str) -> list[Past]:
+        """Return the generations whose bytes are kept, oldest first."""
+        return [each for each in self._past.get(plugin, []) if Path(each.kept).exists()]
 
     def plugins(self) -> list[str]:
         """Return the names of all plugins that ever served."""

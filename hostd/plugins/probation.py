@@ -110,10 +110,16 @@ class Probation:
             Stage.PROBATION,
             f"{path.parent.name}/{path.name}",
             f"failed what generation {hold.generation} parses: {hold.reason}",
-            f"mend it: a changed file is tried again; or hostd unpin {hold.plugin} to have it as it is",
+            f"mend it: a changed file is tried again; or have it as it is: hostd rollback {hold.plugin}"
+            f" --to {failed.number}",
         )
         self._refusals.report(path, hold.plugin, hold.digest, refusal)
         await self.leave(failed)
+
+    async def confirm_all(self) -> None:
+        """End all probations."""
+        for name in list(self._catalog.warm):
+            await self.confirm(self._catalog.current[name])
 
     async def confirm(self, generation: Generation) -> None:
         """End a generation's probation: it is proven. Does nothing when that is no longer the question."""

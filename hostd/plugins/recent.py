@@ -6,7 +6,7 @@ Pieces are whole records' bytes as they were handed to a worker, small enough to
 import base64
 import json
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from contract.framing import Framing
@@ -20,42 +20,42 @@ EVERY_S = 0.25
 
 
 class Recent:
-    """Up to `keep_bytes` of input for each plugin."""
+    """Up to `keep_bytes()` of input for each plugin."""
 
-    def __init__(self, keep_bytes: int) -> None:
-        self.keep_bytes = keep_bytes
+    def __init__(self, keep_bytes: Callable[[], int]) -> None:
+        self._keep_bytes = keep_bytes
         self._pieces: dict[str, deque[Batch]] = {}
         self._taken_at: dict[str, float] = {}
         self._changed: set[str] = set()
 
     def note(self, plugin: str, framing: Framing, batch: Batch) -> None:
         """Take note of a batch that was parsed."""
-        if not self.keep_bytes:
-            return
-        whole = len(batch.data) <= min(PIECE_BYTES, self.keep_bytes)
+        keep_bytes = self._keep_bytes()
+        # A few pieces at least, however little is kept: a new one takes the oldest one's place.
+        piece_bytes = min(PIECE_BYTES, keep_bytes // 4)
         now = clock.monotonic()
-        if not whole:
-            if framing.kind == "whole" and len(batch.data) > self.keep_bytes:
+        if len(batch.data) > piece_bytes:
+            if framing.kind == "whole" and len(batch.data) > keep_bytes:
                 return
             if now - self._taken_at.get(plugin, 0.0) < EVERY_S:
                 return
             self._taken_at[plugin] = now
             if framing.kind != "whole":
-                batch = replace(batch, data=batch.data[: framing.boundary(batch.data[:PIECE_BYTES])])
+                batch = replace(batch, data=batch.data[: framing.boundary(batch.data[:piece_bytes])])
         if not batch.data:
             return
         pieces = self._pieces.setdefault(plugin, deque())
         last = pieces[-1] if pieces and framing.kind != "whole" else None
-        if last is not None and _goes_on(last, batch):
+        if last is not None and _goes_on(last, batch, piece_bytes):
             pieces[-1] = replace(last, data=last.data + batch.data)
         else:
             pieces.append(batch)
-        while len(pieces) > MAX_PIECES or sum(len(piece.data) for piece in pieces) > self.keep_bytes:
-            pieces.popleft()
+        self._trim(plugin)
         self._changed.add(plugin)
 
     def pieces(self, plugin: str) -> list[Batch]:
         """Return what is kept of a plugin's input, oldest first."""
+        self._trim(plugin)
         return list(self._pieces.get(plugin, ()))
 
     def forget(self, plugin: str) -> None:
@@ -76,13 +76,18 @@ class Recent:
                 for source, offset, header, data in json.loads(text)
             )
 
+    def _trim(self, plugin: str) -> None:
+        pieces, keep_bytes = self._pieces.get(plugin, deque()), self._keep_bytes()
+        while len(pieces) > MAX_PIECES or sum(len(piece.data) for piece in pieces) > keep_bytes:
+            pieces.popleft()
 
-def _goes_on(last: Batch, batch: Batch) -> bool:
+
+def _goes_on(last: Batch, batch: Batch, piece_bytes: int) -> bool:
     return (
         last.source == batch.source
         and last.header == batch.header
         and last.offset + len(last.data) == batch.offset
-        and len(last.data) + len(batch.data) <= PIECE_BYTES
+        and len(last.data) + len(batch.data) <= piece_bytes
     )
 
 

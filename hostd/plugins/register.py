@@ -4,7 +4,7 @@ In memory, and written to the ledger behind the same names.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from hostd.errors import Refusal
 from hostd.past import Hold, Past
 from hostd.plugins import artifact as artifacts
 from hostd.plugins.artifact import Artifact, BeingWrittenError
-from hostd.plugins.choice import Want
+from hostd.plugins.choice import Want, again
 from hostd.plugins.generation import Generation, State
 from hostd.plugins.history import KEPT_GENERATIONS, History
 from hostd.plugins.recent import Recent
@@ -46,10 +46,10 @@ class Register:
     """The plugins' past, up to now. `recall` comes first.
 
     `rescuable` has, of what served before a restart, the generation that was proven, for a name whose file is broken
-    now.
+    now, or another one.
     """
 
-    def __init__(self, store: Path, book: Book, clerk: Clerk, tasks: Tasks, keep_bytes: int) -> None:
+    def __init__(self, store: Path, book: Book, clerk: Clerk, tasks: Tasks, keep_bytes: Callable[[], int]) -> None:
         self.history = History()
         self.holds: dict[str, Hold] = {}
         self.rescuable: dict[str, Past] = {}
@@ -80,15 +80,25 @@ class Register:
 
     def same_as_before(self, want: Want) -> Past | None:
         """Return the generation that a want is: the same bytes and options after a restart, or gone back to."""
-        name = want.artifact.manifest.name
-        hold = self.holds.get(name)
-        past = self.history.get(name, hold.generation) if hold and want.decided else self._resumable.get(name)
+        past = want.past or self._resumable.get(want.artifact.manifest.name)
         return past if past is not None and past.key == want.key else None
 
-    def serves(self, plugin: str) -> None:
-        """Take note that a plugin serves: what did before the restart is no longer to be gone on with."""
-        self.rescuable.pop(plugin, None)
-        self._resumable.pop(plugin, None)
+    def serves(self, want: Want) -> None:
+        """Take note that a want serves: what did before the restart is no longer to be gone on with."""
+        name = want.artifact.manifest.name
+        self.rescuable.pop(name, None)
+        if not want.is_decided:
+            self._resumable.pop(name, None)
+
+    def forget_removed(self, wanted: Iterable[str]) -> None:
+        """Take note of what is wanted after a restart: what has no file any more was removed meanwhile."""
+        there = {name for name, past in self.rescuable.items() if Path(past.path).exists()}
+        self.rescuable = {name: self.rescuable[name] for name in self.rescuable.keys() & {*wanted, *there}}
+
+    async def bring_back(self, past: Past, policy: Policy) -> Want | None:
+        """Return the want for what served once, None when its bytes are lost, or not trusted any more."""
+        artifact = await self.restore(past, policy)
+        return again(past, artifact) if artifact is not None else None
 
     async def record(self, generation: Generation) -> None:
         """Make durable that a generation is current, and whether it is proven."""

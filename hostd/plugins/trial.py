@@ -15,11 +15,14 @@ from hostd.config import Trial
 from hostd.errors import Refusal, Stage, WorkerLostError
 from hostd.plugins.generation import Generation, State
 from hostd.workers.batch import Batch, Yield
+from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Crew
 
 SHOWN = 3
 SHOWN_BYTES = 160
 MAX_COMPARED_BYTES = 4 << 20
+MAX_INNOCENT_LOSSES = 5
+INNOCENT_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,20 @@ class Verdict:
 async def judge(generation: Generation, present: Generation, pieces: Sequence[Batch], settings: Trial) -> None:
     """Compare a candidate with what is in service, and say so. Raises Refusal, and the candidate is refused then."""
     began = clock.monotonic()
-    if generation.framing != present.framing:
-        return  # other records, so there is nothing to compare
-    verdict = await compare(generation.crew, present.crew, generation.framing, pieces, settings.regressions)
+    if settings.mode == "off" or not pieces or generation.framing != present.framing:
+        return  # nothing to compare, or other records
+    try:
+        verdict = await compare(generation.crew, present.crew, generation.framing, pieces, settings.regressions)
+    except _CandidateUntriedError as error:
+        generation.advance(State.REFUSED)
+        await generation.crew.kill()
+        raise Refusal(
+            Stage.TRIED,
+            generation.artifact.display,
+            f"could not be tried with recent input: {error}",
+            "that is no fault of its own, so it is tried again by itself",
+            transient=True,
+        ) from error
     if verdict is None:
         return
     who = {"plugin": generation.plugin, "generation": generation.number, "compared_with": present.number}
@@ -111,6 +125,10 @@ class _PresentLostError(Exception):
     """The version in service could not parse what it has parsed before."""
 
 
+class _CandidateUntriedError(Exception):
+    """The candidate had no chance: its zygote ended, or the system gives no process."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Trial:
     candidate: Crew
@@ -134,24 +152,22 @@ class _Trial:
             self._note_changes(piece, expected, found)
 
     async def _both(self, piece: Batch) -> tuple[Yield, Yield | WorkerLostError]:
-        expected, found = await asyncio.gather(
-            self.present.parse(piece), self.candidate.parse(piece), return_exceptions=True
-        )
-        for outcome in (expected, found):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, WorkerLostError):
-                raise outcome
-        if isinstance(expected, BaseException):
+        expected, found = await asyncio.gather(_ask(self.present, piece), _ask(self.candidate, piece))
+        if isinstance(expected, WorkerLostError):
             raise _PresentLostError from expected
-        assert not isinstance(found, BaseException) or isinstance(found, WorkerLostError)
+        if isinstance(found, WorkerLostError) and found.innocent:
+            raise _CandidateUntriedError(found.reason)
         return expected, found
 
     async def _cut_down(self, piece: Batch, expected: Yield, found: Yield) -> None:
         """Find the records of `piece` that the candidate is worse at."""
         starts = self.framing.starts(piece.data)
         if len(starts) <= 1:
-            reason = found.dead[0].reason if found.dead else "yields no record"
-            self._regress(piece, f"is not parsed: {reason}" if found.dead else reason)
-            return
+            if found.dead and not expected.dead:
+                self._regress(piece, f"is not parsed: {found.dead[0].reason}")
+            elif found.records < expected.records:
+                self._regress(piece, f"yields {found.records or 'no'} record{'s' if found.records > 1 else ''}")
+            return  # else both fail it, each in words of its own
         middle = starts[len(starts) // 2]
         for start, end in ((0, middle), (middle, len(piece.data))):
             if self.is_decided:
@@ -182,7 +198,25 @@ class _Trial:
                     return
 
 
+async def _ask(crew: Crew, piece: Batch) -> Yield | WorkerLostError:
+    """Have a crew parse a piece; what is lost through no fault of its own is tried again."""
+    for losses in range(1, MAX_INNOCENT_LOSSES + 1):
+        try:
+            return await crew.parse(piece)
+        except WorkerLostError as error:
+            lost = error
+        except GenerationBrokenError as error:
+            return WorkerLostError(f"cannot be started again: {error}")
+        except OSError as error:  # no process, no descriptor
+            lost = WorkerLostError(str(error), innocent=True)
+        if not lost.innocent:
+            break
+        await asyncio.sleep(INNOCENT_PAUSE_S * losses)
+    return lost
+
+
 def _is_worse(expected: Yield, found: Yield) -> bool:
+    """Tell whether it is worth looking closer: how a version marks what it rejects is its own affair."""
     known = {(letter.offset, len(letter.raw)) for letter in expected.dead}
     news = [letter for letter in found.dead if (letter.offset, len(letter.raw)) not in known]
     return bool(news) or found.records < expected.records

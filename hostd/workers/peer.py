@@ -16,7 +16,6 @@ from hostd.workers import wire
 from hostd.workers.batch import Batch, DeadLetter, Yield
 from hostd.workers.spawner import Spawner
 
-LOAD_TIMEOUT_S = 30.0
 EXIT_TIMEOUT_S = 2.0
 
 Answer = tuple[wire.Message, bytes | bytearray]
@@ -65,12 +64,12 @@ class Worker:
             self.hang_up()
             raise
 
-    async def load(self, load: wire.Load) -> None:
+    async def load(self, load: wire.Load, timeout_s: float) -> None:
         """Make it a worker of a generation.
 
-        Raises GenerationBrokenError, or WorkerLostError when it ends or is silent for `LOAD_TIMEOUT_S`.
+        Raises GenerationBrokenError, or WorkerLostError when it ends or is silent for `timeout_s`.
         """
-        answer, _ = await self._ask(load, (), LOAD_TIMEOUT_S, None)
+        answer, _ = await self._ask(load, (), timeout_s, None)
         if isinstance(answer, wire.Broken):
             raise GenerationBrokenError(wire.Broken(*map(wire.clean, answer)))
         if not isinstance(answer, wire.Loaded):

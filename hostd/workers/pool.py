@@ -223,7 +223,7 @@ class Crew:
             self._freed.set()
         self._workers[worker.pid] = worker
         try:
-            await worker.load(self._load)
+            await worker.load(self._load, self._pool.start_timeout_s)
         except BaseException:
             self._dismiss(worker)
             raise
@@ -280,6 +280,7 @@ class Pool:
         handoff_s: float = 0.25,
         losses: int = 5,
         losses_window_s: float = 60.0,
+        start_timeout_s: float = 30.0,
     ) -> None:
         # Each worker that parses has the next batch in its other inbox.
         self.slots = Slots(busy * wire.DEPTH, handoff_s)
@@ -293,6 +294,7 @@ class Pool:
         self.idle_s = idle_s
         self.losses = losses
         self.losses_window_s = losses_window_s
+        self.start_timeout_s = start_timeout_s
         self._nurseries = {SHARED: Nursery(SHARED, idle_s, launched)}
         self._crews: Counter[Place] = Counter()
 

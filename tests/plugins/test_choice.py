@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from hostd.errors import Refusal
-from hostd.past import Hold
+from hostd.past import Hold, Past
 from hostd.plugins.artifact import Artifact
-from hostd.plugins.choice import Choice, Facts, choose
+from hostd.plugins.choice import Choice, Facts, Want, again, choose
 from hostd.plugins.generation import generation_key
 from hostd.plugins.inventory import Known
 from tests.build import artifact
@@ -143,10 +143,17 @@ def test_what_serves_goes_on_while_its_file_is_broken(old: Artifact, new: Artifa
 
 def test_a_restart_finds_the_last_proven_one_for_a_broken_file(old: Artifact, new: Artifact) -> None:
     """From its private copy; but a good file of that name comes first, and another file is no reason."""
-    kept = {"last_paths": {"demo": new.path}, "kept": {"demo": new}}
+    kept = {"last_paths": {"demo": new.path}, "kept": {"demo": back_to(new)}}
     assert decide(known(new.path), **kept).wants["demo"].artifact is new
     assert decide(known(new.path, old), **kept).wants["demo"].artifact is old
     assert decide(known(old.path), **kept).wants == {}
+
+
+def back_to(found: Artifact, options: dict[str, Any] | None = None) -> Want:
+    """Return the want for what served as generation 1, with these options."""
+    key = generation_key(found, options)
+    path = str(found.path)
+    return again(Past("demo", 1, found.manifest.version, found.digest, key, path, path, "then"), found)
 
 
 def hold(kind: str, found: Artifact) -> Hold:
@@ -159,11 +166,11 @@ def test_a_hold_decides_until_its_file_changes(
     tmp_path: Path, old: Artifact, new: Artifact, twin: Artifact, kind: str
 ) -> None:
     """Other bytes in that file, or none, release it; a file that is broken now is not yet another."""
-    held: dict[str, Any] = {"holds": {"demo": hold(kind, new)}, "held": {"demo": old}}
+    held: dict[str, Any] = {"holds": {"demo": hold(kind, new)}, "held": {"demo": back_to(old)}}
     for files in (known(new), known(new.path), known(new, twin)):
         choice = decide(files, serving(old), **held)
         assert choice.wants["demo"].artifact is old
-        assert choice.wants["demo"].decided
+        assert choice.wants["demo"].is_decided
         assert choice.released == []
     changed = artifact(tmp_path, "# mended\n", file=new.path.name, version="1.10")
     choice = decide(known(changed), serving(old), **held)
@@ -171,15 +178,49 @@ def test_a_hold_decides_until_its_file_changes(
     assert [why for _, why in choice.released] == ["b_new.py has changed"]
     choice = decide(known(old), serving(old), **held)
     assert [why for _, why in choice.released] == ["b_new.py was removed"]
-    assert not choice.wants["demo"].decided
+    assert not choice.wants["demo"].is_decided
 
 
 def test_a_higher_version_ends_a_roll_back_but_not_a_pin(old: Artifact, new: Artifact, tmp_path: Path) -> None:
     """Who drops in the mended one under another name expects it to serve; who pinned does not."""
     higher = artifact(tmp_path, file="d.py", version="2.0")
     for kind, expected in (("rolled back", higher), ("pinned", old)):
-        held: dict[str, Any] = {"holds": {"demo": hold(kind, new)}, "held": {"demo": old}}
-        assert decide(known(new, higher), serving(old), **held).wants["demo"].artifact is expected
+        held: dict[str, Any] = {"holds": {"demo": hold(kind, new)}, "held": {"demo": back_to(old)}}
+        choice = decide(known(new, higher), serving(old), **held)
+        assert choice.wants["demo"].artifact is expected
+        assert choice.released == []  # it has yet to prove itself
+    held["holds"] = {"demo": hold("rolled back", new)}
+    choice = decide(known(new, higher), serving(higher), **held)
+    assert choice.wants["demo"].artifact is higher
+    assert [why for _, why in choice.released] == ["d.py has a higher version"]
+
+
+def test_a_higher_version_that_is_refused_does_not_bring_back_what_was_rolled_back(
+    old: Artifact, new: Artifact, tmp_path: Path
+) -> None:
+    """The file that was set aside is the next best one, and yet not what serves."""
+    higher = artifact(tmp_path, file="d.py", version="2.0")
+    held: dict[str, Any] = {"holds": {"demo": hold("rolled back", new)}, "held": {"demo": back_to(old)}}
+    choice = decide(
+        known(new, higher), serving(old), is_refused=lambda key: key == generation_key(higher, None), **held
+    )
+    assert choice.wants["demo"].artifact is old
+    assert choice.released == []
+
+
+def test_what_is_gone_back_to_keeps_the_options_that_it_had(old: Artifact, new: Artifact) -> None:
+    """A generation is bytes and options; with those of today it would be another one, and may be what failed."""
+    held: dict[str, Any] = {"holds": {"demo": hold("rolled back", new)}, "held": {"demo": back_to(old, {"x": 1})}}
+    choice = decide(known(new), serving(old), options={"demo": {"x": 2}}, **held)
+    assert choice.wants["demo"].options == {"x": 1}
+    assert choice.wants["demo"].key == generation_key(old, {"x": 1})
+
+
+def test_what_is_held_but_cannot_start_leaves_the_choice_to_the_folder(old: Artifact, new: Artifact) -> None:
+    """Anything is better than trying it again and again."""
+    held: dict[str, Any] = {"holds": {"demo": hold("rolled back", new)}, "held": {"demo": back_to(old)}}
+    choice = decide(known(new), is_refused=lambda key: key == generation_key(old, None), **held)
+    assert choice.wants["demo"].artifact is new
 
 
 def test_a_hold_whose_bytes_are_lost_does_not_leave_the_name_without(new: Artifact) -> None:

@@ -18,6 +18,7 @@ ALLOWED = {
     ("prepared", "started"),
     ("prepared", "refused"),
     ("started", "tried"),
+    ("started", "warm"),
     ("started", "refused"),
     ("tried", "current"),
     ("current", "permanent"),
