@@ -30,7 +30,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver, ObservedWatch
+from watchdog.observers.api import BaseObserver, EventEmitter
 
 from hostd import events
 
@@ -54,26 +54,29 @@ _EVENTS: list[type[FileSystemEvent]] = [
 
 
 class _Handler(FileSystemEventHandler):
-    """Runs in watchdog's thread; wakes the event loop at most once a turn."""
+    """Runs in watchdog's thread; wakes the event loop at most once a turn, with the paths, and the folders removed."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_hint: OnHint) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_events: Callable[[set[str], set[str]], None]) -> None:
         self._loop = loop
-        self._on_hint = on_hint
+        self._on_events = on_events
         self._lock = threading.Lock()
         self._paths: set[str] = set()
+        self._removed: set[str] = set()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         paths = {os.fsdecode(path) for path in (event.src_path, event.dest_path) if path}
         with self._lock:
             wake = not self._paths
             self._paths |= paths
+            if isinstance(event, DirDeletedEvent):
+                self._removed |= paths
         if wake and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         with self._lock:
-            paths, self._paths = self._paths, set()
-        self._on_hint(paths)
+            paths, removed, self._paths, self._removed = self._paths, self._removed, set(), set()
+        self._on_events(paths, removed)
 
 
 class _Watch:
@@ -84,13 +87,13 @@ class _Watch:
         self._handler = handler
         self._path = path
         self._recursive = recursive
-        self._watched: ObservedWatch | None = None
+        self._emitter: EventEmitter | None = None
         self._identity: tuple[int, int] | None = None
 
     @property
     def polled(self) -> bool:
         """Tell whether the folder is there and the kernel gives no events for it."""
-        return self._identity is not None and self._watched is None
+        return self._identity is not None and self._emitter is None
 
     def check(self) -> bool:
         """Watch what is there, if it is not watched yet; tell whether that was news. Raises OSError if none is."""
@@ -99,22 +102,32 @@ class _Watch:
             identity = status.st_dev, status.st_ino
             if identity != self._identity:
                 self.forget()
-            had_events = self._watched is not None
+            had_events = self._emitter is not None
             # Also when it is watched: a folder that was removed and made again may have the old one's number.
-            self._watched = self._watcher.schedule(self._handler, self._path.resolve(), recursive=self._recursive)
+            self._emitter = self._watcher.schedule(self._handler, self._path.resolve(), recursive=self._recursive)
         except OSError:
             self.forget()
             raise
-        news = identity != self._identity or had_events != (self._watched is not None)
+        news = identity != self._identity or had_events != (self._emitter is not None)
         self._identity = identity
         return news
+
+    @property
+    def cut_off(self) -> bool:
+        """Tell whether it is not told any more: somebody else watched the same folder, and does so anew."""
+        return self._emitter is not None and not self._watcher.has(self._emitter)
+
+    def note(self, removed: set[str]) -> None:
+        """Take note of folders that were removed: the next `check` watches anew what was one of them."""
+        if self._emitter is not None and str(self._emitter.watch.path) in removed:
+            self._emitter.stop()  # which it does by itself as well, but not before it tells
 
     def forget(self) -> None:
         """Watch no more, until the next `check`."""
         self._identity = None
-        if self._watched is not None:
-            self._watcher.unschedule(self._handler, self._watched)
-            self._watched = None
+        if self._emitter is not None:
+            self._watcher.unschedule(self._handler, self._emitter)
+            self._emitter = None
 
 
 class FolderWatch:
@@ -128,7 +141,7 @@ class FolderWatch:
         self._watcher = watcher
         self._folder = folder
         self._on_hint = on_hint
-        handler = _Handler(asyncio.get_running_loop(), on_hint)
+        handler = _Handler(asyncio.get_running_loop(), self._deliver)
         self._own = _Watch(watcher, handler, folder, recursive=recursive)
         self._parent = _Watch(watcher, handler, folder.parent, recursive=False)
         watcher.watches.add(self)
@@ -146,6 +159,16 @@ class FolderWatch:
         with contextlib.suppress(OSError):  # no parent, no folder: of that the folder itself tells
             self._parent.check()
         return self._own.check()
+
+    def _deliver(self, paths: set[str], removed: set[str]) -> None:
+        self._own.note(removed)
+        self._parent.note(removed)
+        self._on_hint(paths)
+
+    @property
+    def cut_off(self) -> bool:
+        """Tell whether events may have passed it by."""
+        return self._own.cut_off or self._parent.cut_off
 
     def lost(self) -> None:
         """Look again, and watch again: events were lost, and with them perhaps that of the folder's end."""
@@ -189,7 +212,8 @@ class Watcher:
         self._poll = poll
         self._observer: BaseObserver | None = None
         self._without_events: set[Path] = set()
-        self._complaints = _Complaints(asyncio.get_running_loop(), self._lost)
+        self._loop = asyncio.get_running_loop()
+        self._complaints = _Complaints(self._loop, self._lost)
         self._log = logging.getLogger("watchdog")
         self._log.addHandler(self._complaints)
         self._log.propagate = False
@@ -199,7 +223,7 @@ class Watcher:
         """Tell whether there are folders that the kernel gives no events for."""
         return self._poll or any(watch.by == "polling" for watch in self.watches)
 
-    def schedule(self, handler: FileSystemEventHandler, folder: Path, *, recursive: bool) -> ObservedWatch | None:
+    def schedule(self, handler: FileSystemEventHandler, folder: Path, *, recursive: bool) -> EventEmitter | None:
         """Report events below `folder` to `handler`, once however often this is asked; None if there are no events.
 
         Raises OSError when the folder is not there.
@@ -207,7 +231,8 @@ class Watcher:
         if self._poll:
             return None
         try:
-            watched = self._observe().schedule(handler, str(folder), recursive=recursive, event_filter=_EVENTS)
+            observer = self._observe()
+            watch = observer.schedule(handler, str(folder), recursive=recursive, event_filter=_EVENTS)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 raise
@@ -216,16 +241,20 @@ class Watcher:
                 events.emit(events.FOLDER_POLLED, folder=str(folder), reason=error.strerror or str(error))
             return None
         self._without_events.discard(folder)
-        return watched
+        return next(emitter for emitter in observer.emitters if emitter.watch == watch)
 
-    def unschedule(self, handler: FileSystemEventHandler, watch: ObservedWatch) -> None:
-        """Report no more to `handler`; the watch itself ends when nobody listens to it."""
-        if self._observer is None:
-            return
-        with contextlib.suppress(KeyError):  # its emitter ended by itself, with its folder
-            self._observer.remove_handler_for_watch(handler, watch)
-            if not self._observer._handlers.get(watch):  # noqa: SLF001 - the observer has no other way to ask
-                self._observer.unschedule(watch)
+    def has(self, emitter: EventEmitter) -> bool:
+        """Tell whether what an emitter tells is reported still."""
+        return self._observer is not None and emitter in self._observer.emitters
+
+    def unschedule(self, handler: FileSystemEventHandler, emitter: EventEmitter) -> None:
+        """Report no more to `handler`; the emitter itself ends when nobody listens to it."""
+        if self._observer is None or not self.has(emitter):
+            return  # it ended by itself, with its folder
+        with contextlib.suppress(KeyError):  # nothing was reported to it any more
+            self._observer.remove_handler_for_watch(handler, emitter.watch)
+        if not self._observer._handlers.get(emitter.watch):  # noqa: SLF001 - the observer has no other way to ask
+            self._observer.unschedule(emitter.watch)
 
     def close(self) -> None:
         """Stop all watching."""
@@ -242,7 +271,13 @@ class Watcher:
             self._observer.start()
         for emitter in [emitter for emitter in self._observer.emitters if not emitter.should_keep_running()]:
             self._observer.unschedule(emitter.watch)
+            self._loop.call_soon(self._tell_the_cut_off)
         return self._observer
+
+    def _tell_the_cut_off(self) -> None:
+        for watch in tuple(self.watches):
+            if watch.cut_off:
+                watch.lost()
 
     def _lost(self, reason: str) -> None:
         events.emit(events.FOLDER_EVENTS_LOST, reason=reason)

@@ -24,26 +24,32 @@ def watching(scenario: Callable[[Watcher], Awaitable[None]]) -> None:
 
 
 class Watched:
-    """A watch of a folder, looked after as its owners do: each hint is a check."""
+    """A watch of a folder, looked after as its owners do: each hint is a check, and then a look."""
 
     def __init__(self, watcher: Watcher, folder: Path) -> None:
         self.folder = folder
-        self.paths: set[str] = set()
+        self.seen: list[str] | None = None
         self.news = asyncio.Event()
         self.watch = FolderWatch(watcher, folder, self._hinted, recursive=False)
-        self.watch.check()
+        self.look()
 
-    def _hinted(self, paths: set[str]) -> None:
-        self.paths |= paths
-        self.news.set()
-        if self.folder.exists():
+    def look(self) -> None:
+        """See what is in the folder."""
+        try:
             self.watch.check()
+            self.seen = sorted(path.name for path in self.folder.iterdir())
+        except OSError:
+            self.seen = None
 
-    async def hint_of(self, path: Path) -> None:
-        """Wait for the hint of a path."""
-        while str(path) not in self.paths:
+    async def sees(self, *names: str) -> None:
+        """Wait for hints until the folder was seen with these files; without any, until it was not there."""
+        while self.seen != (list(names) or None):
             self.news.clear()
             await self.news.wait()
+
+    def _hinted(self, _paths: set[str]) -> None:
+        self.look()
+        self.news.set()
 
 
 @pytest.mark.parametrize("watches", [1, 2])
@@ -54,18 +60,18 @@ def test_a_folder_made_again_under_the_same_number_is_watched(tmp_path: Path, wa
 
     async def scenario(watcher: Watcher) -> None:
         all_watched = [Watched(watcher, folder) for _ in range(watches)]
-        for number in range(5):
-            for watched in all_watched:
-                watched.paths.clear()
+        for number in range(20):
             folder.rmdir()
             folder.mkdir()
-            for watched in all_watched:
-                await watched.hint_of(folder)
             file = folder / str(number)
             file.touch()
             for watched in all_watched:
-                await watched.hint_of(file)
+                await watched.sees(file.name)
+            (folder / "second").touch()
             file.unlink()
+            for watched in all_watched:
+                await watched.sees("second")
+            (folder / "second").unlink()
 
     watching(scenario)
 
@@ -78,11 +84,12 @@ def test_a_parent_made_again_is_watched(tmp_path: Path) -> None:
     async def scenario(watcher: Watcher) -> None:
         watched = Watched(watcher, folder)
         shutil.rmtree(folder.parent)
+        await watched.sees()
         folder.mkdir(parents=True)
-        await watched.hint_of(folder)
-        watched.watch.check()
-        watched.paths.clear()
+        (folder / "one").touch()
+        watched.look()  # as the slow look does: nobody watches the folder above that one
+        await watched.sees("one")
         folder.rename(tmp_path / "aside")
-        await watched.hint_of(folder)
+        await watched.sees()
 
     watching(scenario)

@@ -1,5 +1,6 @@
 """A new version serves the next batch, in whichever way its file came into the folder."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -140,7 +141,8 @@ def test_edits_faster_than_loads_are_skipped(serving) -> None:
     home.drop("lines.py", plugin(version="2.0.0", code=slow))
     serving.wait("the first is being started", (home.path / "gate.begun").exists)
     for number in range(3, 102):
-        home.drop("lines.py", plugin(version=f"{number}.0.0"))
+        last = home.drop("lines.py", plugin(version=f"{number}.0.0"))
+    serving.wait_event("artifact.found", digest=hashlib.sha256(last.read_bytes()).hexdigest()[:12])
     gate.touch()
     serving.wait_event("generation.switched", plugin="lines", version="101.0.0")
     assert serving.rescan() == []
