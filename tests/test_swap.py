@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from hostd import swap
+from hostd.config import Plugins
+from hostd.pipeline.commit import Committer
+from hostd.pipeline.ledger import Ledger
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.environment import Environments
-from hostd.plugins.generation import Generation
 from hostd.swap import Swapper
 from hostd.tasks import Tasks
 from hostd.workers.pool import Pool
@@ -30,28 +32,28 @@ def test_rescan_does_not_wait_for_a_slow_resolution_without_end(
     (folder / "slow.py").write_text(plugin(name="slow", top='dependencies = ["tinylib"]'))
     (folder / "demo.py").write_text(plugin())
 
-    async def record(_generation: Generation, _key: str) -> None:
-        """Nothing outlives this test."""
-
     async def scenario(index: SlowIndex) -> list[str]:
         monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
         pool, tasks = Pool(1, 60.0), Tasks()
+        ledger = Ledger(tmp_path / "ledger.db")
+        committer = Committer(ledger, [])
         swapper = Swapper(
-            folder=folder,
+            settings=Plugins(folder=folder),
             watcher=None,
             store=store,
             environments=Environments(tmp_path / "environments"),
             catalog=Catalog(),
             pool=pool,
             source_field="@source",
-            last_served={},
-            record=record,
+            ledger=ledger,
+            committer=committer,
             tasks=tasks,
         )
         changes = await swapper.rescan()
         assert await asyncio.to_thread(index.asked.wait, 20)
         await swapper.close()
         await pool.close()
+        committer.close()
         return changes
 
     with SlowIndex(tmp_path) as index:
