@@ -8,14 +8,33 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from contract.manifest import line_of
+from contract.manifest import ReadablePath, line_of
+from hostd import early
+from hostd.early import find as find
 from hostd.errors import ConfigError
-
-DEFAULT_NAME = "hostd.toml"
 
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Grant(_Table):
+    """What one plugin may reach beyond its input, if its manifest's `needs` asks for it."""
+
+    network: bool = Field(False, description="The network.")  # noqa: FBT003
+    paths: tuple[ReadablePath, ...] = Field((), description="Files and folders that it may read.")
+
+
+class Sandbox(_Table):
+    """How plugins are confined."""
+
+    mode: early.SandboxMode = Field(
+        early.SANDBOX_MODE,
+        description='"auto": under bubblewrap where that works; "required": there, or not at all; "off": not.',
+    )
+    grants: dict[str, Grant] = Field(
+        {}, description="`[plugins.sandbox.grants.NAME]`: what that plugin may reach, of what it needs."
+    )
 
 
 class Plugins(_Table):
@@ -25,6 +44,7 @@ class Plugins(_Table):
     options: dict[str, dict[str, Any]] = Field(
         {}, description="`[plugins.options.NAME]`: handed to that processor, validated by its `Options`."
     )
+    sandbox: Sandbox = Sandbox()
 
 
 class FileSource(_Table):
@@ -72,7 +92,9 @@ class Workers(_Table):
 class State(_Table):
     """What must survive a restart."""
 
-    folder: Path = Field(Path("state"), description="Ledger, private copies of plugins, control socket; mode 0700.")
+    folder: Path = Field(
+        Path(early.STATE_FOLDER), description="Ledger, private copies of plugins, control socket; mode 0700."
+    )
 
 
 class Daemon(_Table):
@@ -110,16 +132,6 @@ class Config(_Table):
             if hasattr(os, "sched_getaffinity")
             else (self.workers.busy or os.cpu_count() or 1)
         )
-
-
-def find(named: Path | None) -> Path | None:
-    """Return the settings file: the one named, else $HOSTD_CONFIG, else ./hostd.toml, else None."""
-    if named is not None:
-        return named
-    if from_environment := os.environ.get("HOSTD_CONFIG"):
-        return Path(from_environment)
-    here = Path(DEFAULT_NAME)
-    return here if here.exists() else None
 
 
 def load(path: Path | None) -> Config:

@@ -27,6 +27,7 @@ from hostd.tasks import Tasks
 from hostd.watch import Watcher
 from hostd.workers.launch import Launched
 from hostd.workers.pool import Pool
+from hostd.workers.sandbox import Sandbox
 
 LOOK_EVERY_S = 10.0
 """How often folders are compared without a hint, for file systems that give no events."""
@@ -54,7 +55,8 @@ class Daemon:
     async def run(self) -> int:
         """Run until told to stop, or with `once` until all is parsed; return the exit code.
 
-        Raises StateError when the state folder cannot be used, OSError when a sink cannot be written.
+        Raises StateError when the state folder cannot be used, SandboxError when plugins must be confined and cannot
+        be, OSError when a sink cannot be written.
         """
         began = clock.monotonic()
         os.umask(0o027)
@@ -62,7 +64,12 @@ class Daemon:
         self._state.acquire()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._state.release)
-            pool = Pool(self._settings.busy_workers, self._settings.workers.idle_s, self._launched)
+            pool = Pool(
+                self._settings.busy_workers,
+                self._settings.workers.idle_s,
+                self._launched,
+                sandbox=Sandbox(self._settings.plugins.sandbox.mode, self._state.artifacts, self._state.path),
+            )
             stack.push_async_callback(pool.close)
             self._handle_signals()
             events.emit(
@@ -72,7 +79,10 @@ class Daemon:
                 config=str(self._settings_path or "defaults"),
                 plugins_folder=str(self._settings.plugins.folder),
                 state_folder=str(self._settings.state.folder),
+                sandbox=self._settings.plugins.sandbox.mode,
             )
+            if pool.confinement.required:
+                await pool.settle()
             self._tasks = Tasks()
             await self._wire(stack, pool)
             await self._begin(began)
@@ -124,7 +134,9 @@ class Daemon:
             tasks=self._tasks,
         )
         self._swapper.options = settings.plugins.options
+        self._swapper.grants = settings.plugins.sandbox.grants
         stack.push_async_callback(self._swapper.close)
+        self._confinement = pool.confinement
         self._pump = Pump(
             catalog=self._catalog,
             pool=pool,
@@ -271,6 +283,7 @@ class Daemon:
                 "plugins_folder": str(self._settings.plugins.folder),
             },
             catalog=self._catalog,
+            confinement=self._confinement,
             sources=self._finder.sources.values(),
             pump=self._pump,
             dead_letters=await self._dead_letters(),

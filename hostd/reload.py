@@ -97,8 +97,13 @@ class Reloader:
         folder = self.settings.plugins.folder
         if new.plugins.folder != folder:
             events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="plugins.folder")
+        sandbox = self.settings.plugins.sandbox
+        if new.plugins.sandbox.mode != sandbox.mode:
+            events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="plugins.sandbox.mode")
         self._swapper.options = new.plugins.options
-        return new.plugins.model_copy(update={"folder": folder})
+        self._swapper.grants = new.plugins.sandbox.grants
+        sandbox = new.plugins.sandbox.model_copy(update={"mode": sandbox.mode})
+        return new.plugins.model_copy(update={"folder": folder, "sandbox": sandbox})
 
     async def _change_sources(self, new: Config) -> tuple[config.FileSource, ...]:
         for source in self._finder.reconfigure(new.sources):

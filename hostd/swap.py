@@ -13,7 +13,7 @@ from typing import Any
 from hostd import clock, events
 from hostd.errors import Refusal
 from hostd.plugins import artifact as artifacts
-from hostd.plugins import proof
+from hostd.plugins import grants, proof
 from hostd.plugins.artifact import Artifact, BeingWrittenError
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.choice import Want, choose
@@ -60,6 +60,7 @@ class Swapper:
         tasks: Tasks,
     ) -> None:
         self.options: dict[str, dict[str, Any]] = {}
+        self.grants: grants.Grants = {}
         self._store = store
         self._catalog = catalog
         self._pool = pool
@@ -162,6 +163,7 @@ class Swapper:
 
     def _choose(self) -> dict[str, Want]:
         files = self._inventory.files
+        self._refuse_revoked()
         in_service = {name: served.path for name, served in self._last_served.items()}
         in_service |= {name: generation.artifact.path for name, generation in self._catalog.current.items()}
         choice = choose(files.values(), in_service, self.options, lambda want: want.key in self._refused_keys)
@@ -183,7 +185,8 @@ class Swapper:
                 self._catalog.refused.pop(want.artifact.path, None)
             # What serves goes on serving while its own file holds something that was refused.
             known = files.get(generation.artifact.path)
-            if known is not None and (known.artifact is None or self._all_refused(name, known.artifact)):
+            broken = known is not None and (known.artifact is None or self._all_refused(name, known.artifact))
+            if known is not None and broken and grants.is_granted(generation.artifact, self.grants):
                 choice.wants[name] = Want(generation.artifact, self.options.get(name), known.seen_at)
         for name, served in self._last_served.items():
             known = files.get(served.path)
@@ -191,6 +194,17 @@ class Swapper:
             if known is not None and broken and name not in choice.wants and (kept := self._restore(served)):
                 choice.wants[name] = Want(kept, self.options.get(name), known.seen_at)
         return choice.wants
+
+    def _refuse_revoked(self) -> None:
+        """Refuse what serves and is not granted any more what it needs: it does not go on serving meanwhile."""
+        for generation in self._catalog.current.values():
+            try:
+                grants.check(generation.artifact, self.grants)
+            except Refusal as refusal:
+                if not refusal.transient and generation.key not in self._refused_keys:
+                    self._refused_keys.add(generation.key)
+                    artifact = generation.artifact
+                    self._refuse(artifact.path, generation.plugin, artifact.digest, refusal)
 
     def _all_refused(self, name: str, artifact: Artifact) -> bool:
         return artifact.manifest.name == name and generation_key(artifact, self.options.get(name)) in self._refused_keys
@@ -233,7 +247,9 @@ class Swapper:
                     continue  # a look meanwhile wants something else, and left it to us
                 if want is None:
                     assert current is not None
-                    await self._withdraw(name, f"{current.artifact.display} was removed")
+                    revoked = not grants.is_granted(current.artifact, self.grants)
+                    gone = "is not granted any more what it needs" if revoked else "was removed"
+                    await self._withdraw(name, f"{current.artifact.display} {gone}")
                 else:
                     await self._swap(name, want)
         finally:
@@ -246,7 +262,7 @@ class Swapper:
         generation = proof.make(number, want.artifact, want.options, self._source_field, self._pool)
         self._moving.add(generation)
         try:
-            await proof.prove(generation)
+            await proof.prove(generation, self.grants)
         except Refusal as refusal:
             self._refused_keys.add(want.key)
             self._refuse(want.artifact.path, name, want.artifact.digest, refusal)

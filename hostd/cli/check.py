@@ -14,8 +14,8 @@ from hostd.errors import Refusal, Stage
 from hostd.plugins import artifact as artifacts
 from hostd.plugins import proof
 from hostd.plugins.folder import is_plugin_name
-from hostd.workers.launch import launch
 from hostd.workers.pool import Pool
+from hostd.workers.sandbox import Sandbox
 
 EPILOG = """examples:
   hostd check my_format.py
@@ -43,12 +43,13 @@ def main(options: argparse.Namespace) -> int:
 
 
 async def _check_all(files: list[Path], settings: Config) -> list[dict[str, Any]]:
-    pool = Pool(settings.busy_workers, settings.workers.idle_s, launch())
-    try:
-        with tempfile.TemporaryDirectory(prefix="hostd-check-") as store:
+    with tempfile.TemporaryDirectory(prefix="hostd-check-") as store:
+        sandbox = Sandbox(settings.plugins.sandbox.mode, Path(store), settings.state.folder)
+        pool = Pool(settings.busy_workers, settings.workers.idle_s, sandbox=sandbox)
+        try:
             return [await _check(file, Path(store), settings, pool) for file in files]
-    finally:
-        await pool.close()
+        finally:
+            await pool.close()
 
 
 async def _check(file: Path, store: Path, settings: Config, pool: Pool) -> dict[str, Any]:
@@ -68,7 +69,7 @@ async def _check(file: Path, store: Path, settings: Config, pool: Pool) -> dict[
         options = settings.plugins.options.get(artifact.manifest.name)
         generation = proof.make(1, artifact, options, settings.pipeline.source_field, pool)
         try:
-            await proof.prove(generation)
+            await proof.prove(generation, settings.plugins.sandbox.grants)
         finally:
             await generation.crew.kill()
         report |= {"ok": True, "samples": len(artifact.manifest.samples)}

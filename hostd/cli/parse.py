@@ -25,8 +25,8 @@ from hostd.plugins.catalog import Catalog
 from hostd.plugins.generation import Generation
 from hostd.swap import Swapper
 from hostd.tasks import Tasks
-from hostd.workers.launch import launch
 from hostd.workers.pool import Pool
+from hostd.workers.sandbox import Sandbox
 
 EPILOG = """examples:
   hostd parse examples/logs/access.log
@@ -68,11 +68,12 @@ class _Parse:
 
     async def run(self) -> int:
         async with contextlib.AsyncExitStack() as stack:
-            pool = Pool(self._settings.busy_workers, self._settings.workers.idle_s, launch())
-            stack.push_async_callback(pool.close)
             if not self._folder.is_dir():
                 raise HostdError(str(self._folder), "the plugins folder is not there", "name one with --plugins")
             store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostd-parse-")))
+            sandbox = Sandbox(self._settings.plugins.sandbox.mode, store, self._settings.state.folder)
+            pool = Pool(self._settings.busy_workers, self._settings.workers.idle_s, sandbox=sandbox)
+            stack.push_async_callback(pool.close)
             self._ledger = Ledger(Path(":memory:"))
             committer = Committer(self._ledger, [StdoutSink(fd=self._fd)], give_up=True)
             stack.callback(committer.close)
@@ -90,6 +91,7 @@ class _Parse:
                 tasks=tasks,
             )
             swapper.options = self._settings.plugins.options
+            swapper.grants = self._settings.plugins.sandbox.grants
             stack.push_async_callback(swapper.close)
             await swapper.look()
             await swapper.settle()

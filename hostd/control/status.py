@@ -7,12 +7,15 @@ from hostd.pipeline.pump import Pump
 from hostd.pipeline.sources.file import FileSource
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.generation import Generation
+from hostd.workers.confinement import Confinement
+from hostd.workers.limits import OPEN_FILES
 
 
 def snapshot(
     *,
     daemon: dict[str, Any],
     catalog: Catalog,
+    confinement: Confinement,
     sources: Iterable[FileSource],
     pump: Pump,
     dead_letters: dict[str, int],
@@ -20,7 +23,8 @@ def snapshot(
     """Return the status as JSON values; the shape is part of the interface."""
     return {
         "daemon": daemon,
-        "plugins": [_plugin(generation) for _, generation in sorted(catalog.current.items())],
+        "sandbox": {"by": confinement.by, "reason": confinement.reason},
+        "plugins": [_plugin(generation, confinement) for _, generation in sorted(catalog.current.items())],
         "sources": [_source(source, pump) for source in sorted(sources, key=lambda source: source.name)],
         "refused": [
             {
@@ -37,7 +41,8 @@ def snapshot(
     }
 
 
-def _plugin(generation: Generation) -> dict[str, Any]:
+def _plugin(generation: Generation, confinement: Confinement) -> dict[str, Any]:
+    place, limits = generation.crew.place, generation.manifest.limits
     return {
         "name": generation.plugin,
         "version": generation.version,
@@ -49,6 +54,8 @@ def _plugin(generation: Generation) -> dict[str, Any]:
         "records": generation.records,
         "rejected": generation.rejected,
         "workers": generation.crew.workers,
+        "sandbox": {"by": confinement.by, "network": place.network, "paths": list(place.paths)},
+        "limits": {"time_s": limits.time_s, "memory_mib": limits.memory_mib, "open_files": OPEN_FILES},
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hostd import clock, events
 from hostd.errors import Refusal, Stage, WorkerLostError
-from hostd.plugins import environment
+from hostd.plugins import environment, grants
 from hostd.plugins.artifact import Artifact
 from hostd.plugins.generation import Generation, State
 from hostd.workers import wire
@@ -18,11 +18,11 @@ from hostd.workers.pool import Pool
 def make(number: int, artifact: Artifact, options: dict[str, Any] | None, source_field: str, pool: Pool) -> Generation:
     """Return a checked generation, without a process yet."""
     load = load_message(artifact, options, source_field)
-    crew = pool.crew(load, artifact.manifest.limits.time_s, number)
+    crew = pool.crew(load, artifact.manifest.limits.time_s, number, grants.place_of(artifact))
     return Generation(number, artifact, options, crew, artifact.manifest.compiled_framing())
 
 
-async def prove(generation: Generation) -> None:
+async def prove(generation: Generation, granted: grants.Grants) -> None:
     """Take a generation from checked to started: its first worker has imported it and passed its samples.
 
     Raises Refusal, and the generation is refused; nothing of it is left running then.
@@ -30,6 +30,7 @@ async def prove(generation: Generation) -> None:
     began = clock.monotonic()
     artifact = generation.artifact
     try:
+        grants.check(artifact, granted)
         environment.prepare(artifact)
         generation.advance(State.PREPARED)
         pid = await _start(generation)

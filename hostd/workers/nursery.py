@@ -7,6 +7,7 @@ import asyncio
 from typing import Protocol
 
 from hostd.errors import WorkerLostError
+from hostd.workers.confinement import Confinement
 from hostd.workers.launch import Launched, Place
 from hostd.workers.peer import Worker
 from hostd.workers.spawner import Spawner
@@ -26,13 +27,17 @@ class Owner(Protocol):
 class Nursery:
     """The zygote of one place and its workers. The zygote is `launched`, or started when it is needed."""
 
-    def __init__(self, place: Place, launched: Launched | None = None) -> None:
-        self._spawner = Spawner(place, self._on_exit, launched)
+    def __init__(self, place: Place, confinement: Confinement, launched: Launched | None = None) -> None:
+        self._spawner = Spawner(place, confinement, self._on_exit, launched)
         self._owners: dict[int, tuple[Owner | None, Worker]] = {}
         self._spare: Worker | None = None
         self._spare_task: asyncio.Task[None] | None = None
         self._spare_timer: asyncio.TimerHandle | None = None
         self._closed = False
+
+    async def ready(self) -> None:
+        """Wait until there is a zygote. Raises as `fork` does."""
+        await self._spawner.ready()
 
     async def fork(self, owner: Owner) -> Worker:
         """Return a new worker; it has loaded nothing yet. Raises WorkerLostError, or OSError when there can be none."""

@@ -13,9 +13,11 @@ from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
 from hostd.workers.batch import Batch, Yield
+from hostd.workers.confinement import Confinement
 from hostd.workers.launch import SHARED, Launched, Place
 from hostd.workers.nursery import Nursery
 from hostd.workers.peer import EXIT_TIMEOUT_S, Worker
+from hostd.workers.sandbox import Sandbox
 from hostd.workers.slots import Slots
 
 
@@ -51,6 +53,11 @@ class Crew:
     def workers(self) -> int:
         """How many processes run now."""
         return len(self._workers)
+
+    @property
+    def place(self) -> Place:
+        """What its workers are surrounded by."""
+        return self._place
 
     @property
     def in_flight(self) -> int:
@@ -210,6 +217,7 @@ class Crew:
     async def _hire(self) -> Worker:
         self._forking += 1
         try:
+            await self._pool.settle()
             worker = await self._nursery.fork(self)
         finally:
             self._forking -= 1
@@ -253,23 +261,37 @@ class Crew:
 class Pool:
     """All workers of the daemon, by the place that they are in; `launched` is the shared place's zygote, if it runs."""
 
-    def __init__(self, busy: int, idle_s: float, launched: Launched | None = None, *, handoff_s: float = 0.25) -> None:
+    def __init__(
+        self,
+        busy: int,
+        idle_s: float,
+        launched: Launched | None = None,
+        *,
+        sandbox: Sandbox | None = None,
+        handoff_s: float = 0.25,
+    ) -> None:
+        self.confinement = Confinement(sandbox)
         # Each worker that parses has the next batch in its other inbox.
         self.slots = Slots(busy * wire.DEPTH, handoff_s)
         self.busy_limit = busy
         self.busy = 0
         self.handoff_s = handoff_s
         self.idle_s = idle_s
-        self._nurseries = {SHARED: Nursery(SHARED, launched)}
+        self._nurseries = {SHARED: Nursery(SHARED, self.confinement, launched)}
         self._crews: Counter[Place] = Counter()
 
     def crew(self, load: wire.Load, time_s: float, generation: int, place: Place = SHARED) -> Crew:
         """Return a crew without workers for a generation. `kill` it in the end, also when it never started one."""
         nursery = self._nurseries.get(place)
         if nursery is None:
-            nursery = self._nurseries[place] = Nursery(place)
+            nursery = self._nurseries[place] = Nursery(place, self.confinement)
         self._crews[place] += 1
         return Crew(self, nursery, place, load, time_s, generation)
+
+    async def settle(self) -> None:
+        """Wait until it is known whether plugins are confined. Raises SandboxError when they must be and cannot."""
+        if not self.confinement.decided:
+            await self._nurseries[SHARED].ready()
 
     async def release(self, place: Place) -> None:
         """Take note that a crew has ended; the zygote of a place that nobody uses any more ends with the last one."""
