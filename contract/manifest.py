@@ -7,6 +7,7 @@ own metadata. Every error names the field, the value, the line, and what to writ
 import base64
 import difflib
 import json
+import posixpath
 import re
 import tomllib
 from collections.abc import Iterable
@@ -52,6 +53,17 @@ def _regex(pattern: str) -> str:
 
 
 Regex = Annotated[str, AfterValidator(_regex)]
+
+
+def _readable_path(path: str) -> str:
+    if path in {"/", "//"} or path.split("/")[1:2] == ["proc"]:
+        raise ValueError("is more than can be granted; name a file or a folder")
+    if not path.startswith("/") or posixpath.normpath(path) != path:
+        raise ValueError('is not an absolute path without "." and ".."; write for example "/usr/share/GeoIP"')
+    return path
+
+
+ReadablePath = Annotated[str, AfterValidator(_readable_path)]
 
 
 class _Table(BaseModel):
@@ -136,6 +148,13 @@ class Limits(_Table):
     record_mib: int = Field(16, ge=1, le=1024, description="MiB that one record (or whole document) may have.")
 
 
+class Needs(_Table):
+    """What it needs beyond its input; the operator grants it, or the plugin is refused."""
+
+    network: bool = Field(False, description="The network.")  # noqa: FBT003
+    paths: tuple[ReadablePath, ...] = Field((), description="Absolute paths of files and folders that it reads.")
+
+
 class Manifest(_Table):
     """A plugin's account of itself."""
 
@@ -151,6 +170,7 @@ class Manifest(_Table):
     )
     samples: tuple[Sample, ...] = Field((), description="Inputs with the records expected.")
     limits: Limits = Field(Limits(), description="What a worker may use.")
+    needs: Needs = Field(Needs(), description="What it needs beyond its input.")
 
     @field_validator("version")
     @classmethod

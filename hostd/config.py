@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from contract.manifest import line_of
+from contract.manifest import ReadablePath, line_of
+from hostd import early
+from hostd.early import find as find
 from hostd.errors import ConfigError
-
-DEFAULT_NAME = "hostd.toml"
 
 
 class _Table(BaseModel):
@@ -62,6 +62,25 @@ class Trust(_Table):
     )
 
 
+class Grant(_Table):
+    """What one plugin may reach beyond its input, if its manifest's `needs` asks for it."""
+
+    network: bool = Field(False, description="The network.")  # noqa: FBT003
+    paths: tuple[ReadablePath, ...] = Field((), description="Files and folders that it may read.")
+
+
+class Sandbox(_Table):
+    """How plugins are confined."""
+
+    mode: early.SandboxMode = Field(
+        early.SANDBOX_MODE,
+        description='"auto": under bubblewrap where that works; "required": there, or not at all; "off": not.',
+    )
+    grants: dict[str, Grant] = Field(
+        {}, description="`[plugins.sandbox.grants.NAME]`: what that plugin may reach, of what it needs."
+    )
+
+
 class Plugins(_Table):
     """Where plugins are dropped, and what the operator sets for them."""
 
@@ -75,6 +94,7 @@ class Plugins(_Table):
     trial: Trial = Field(Trial(), description="What a new version must parse before it goes live.")
     probation: Probation = Field(Probation(), description="How long a new version can still be rolled back by itself.")
     trust: Trust = Field(Trust(), description="`[plugins.trust]`: which artifacts may run here.")
+    sandbox: Sandbox = Field(Sandbox(), description="How plugins are confined, and what they may reach beyond that.")
 
 
 class FileSource(_Table):
@@ -129,7 +149,9 @@ class Workers(_Table):
 class State(_Table):
     """What must survive a restart."""
 
-    folder: Path = Field(Path("state"), description="Ledger, private copies of plugins, control socket; mode 0700.")
+    folder: Path = Field(
+        Path(early.STATE_FOLDER), description="Ledger, private copies of plugins, control socket; mode 0700."
+    )
 
 
 class Daemon(_Table):
@@ -172,16 +194,6 @@ class Config(_Table):
             if hasattr(os, "sched_getaffinity")
             else (self.workers.busy or os.cpu_count() or 1)
         )
-
-
-def find(named: Path | None) -> Path | None:
-    """Return the settings file: the one named, else $HOSTD_CONFIG, else ./hostd.toml, else None."""
-    if named is not None:
-        return named
-    if from_environment := os.environ.get("HOSTD_CONFIG"):
-        return Path(from_environment)
-    here = Path(DEFAULT_NAME)
-    return here if here.exists() else None
 
 
 def load(path: Path | None) -> Config:

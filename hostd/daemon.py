@@ -28,6 +28,7 @@ from hostd.tasks import Tasks
 from hostd.watch import Watcher
 from hostd.workers.launch import Launched
 from hostd.workers.pool import Pool
+from hostd.workers.sandbox import Sandbox
 
 LOOK_EVERY_S = 10.0
 """How often folders are compared without a hint, in case that one was lost."""
@@ -64,7 +65,8 @@ class Daemon:
     async def run(self) -> int:
         """Run until told to stop, or with `once` until all is parsed; return the exit code.
 
-        Raises StateError when the state folder cannot be used, OSError when a sink cannot be written.
+        Raises StateError when the state folder cannot be used, SandboxError when plugins must be confined and cannot
+        be, OSError when a sink cannot be written.
         """
         began = clock.monotonic()
         os.umask(0o027)
@@ -80,6 +82,7 @@ class Daemon:
                 losses=workers.losses,
                 losses_window_s=workers.losses_window_s,
                 start_timeout_s=workers.start_timeout_s,
+                sandbox=Sandbox(self._settings.plugins.sandbox.mode, self._state.artifacts, self._state.path),
             )
             stack.push_async_callback(pool.close)
             self._handle_signals()
@@ -90,7 +93,10 @@ class Daemon:
                 config=str(self._settings_path or "defaults"),
                 plugins_folder=str(self._settings.plugins.folder),
                 state_folder=str(self._settings.state.folder),
+                sandbox=self._settings.plugins.sandbox.mode,
             )
+            if pool.confinement.required:
+                await pool.settle()
             self._tasks = Tasks()
             await self._wire(stack, pool)
             await self._begin(began)
@@ -139,6 +145,7 @@ class Daemon:
         )
         await self._swapper.register.recall()
         stack.push_async_callback(self._swapper.close)
+        self._confinement = pool.confinement
         self._pump = Pump(
             catalog=self._catalog,
             pool=pool,
@@ -312,6 +319,7 @@ class Daemon:
             },
             catalog=self._catalog,
             holds=self._swapper.register.holds,
+            confinement=self._confinement,
             sources=self._finder.sources.values(),
             pump=self._pump,
             dead_letters=await self._dead_letters(),

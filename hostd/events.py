@@ -32,7 +32,9 @@ def _event(name: str, level: Level, keys: str, meaning: str) -> Event:
     return event
 
 
-DAEMON_STARTED = _event("daemon.started", "info", "version pid config plugins_folder state_folder", "The daemon runs.")
+DAEMON_STARTED = _event(
+    "daemon.started", "info", "version pid config plugins_folder state_folder sandbox", "The daemon runs."
+)
 DAEMON_READY = _event("daemon.ready", "info", "plugins sources ms", "The first pass over plugins and sources is done.")
 DAEMON_STOPPING = _event(
     "daemon.stopping", "info", "reason grace_s", "No more input is taken; what is under way is finished."
@@ -168,10 +170,21 @@ GENERATION_DRAINING = _event(
 GENERATION_RETIRED = _event(
     "generation.retired", "info", "plugin generation reason ms", "The generation's processes have ended."
 )
+SANDBOX_UNAVAILABLE = _event(
+    "sandbox.unavailable",
+    "warning",
+    "reason remedy",
+    "Plugins run in processes of their own but unconfined: the sandbox does not work here.",
+)
 WORKER_EXITED = _event(
     "worker.exited", "warning", "plugin generation pid reason", "A worker ended without being told to."
 )
-ZYGOTE_STARTED = _event("zygote.started", "debug", "pid ms", "The process that workers are forked from is ready.")
+ZYGOTE_STARTED = _event(
+    "zygote.started",
+    "debug",
+    "pid sandbox ms",
+    "The process that workers are forked from is ready; `sandbox` is what confines them, `bubblewrap` or `none`.",
+)
 ZYGOTE_RETIRED = _event(
     "zygote.retired",
     "debug",

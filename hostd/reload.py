@@ -105,7 +105,11 @@ class Reloader:
         folder = self.settings.plugins.folder
         if new.plugins.folder != folder:
             events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="plugins.folder")
-        self._swapper.settings = new.plugins.model_copy(update={"folder": folder})
+        mode = self.settings.plugins.sandbox.mode
+        if new.plugins.sandbox.mode != mode:
+            events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="plugins.sandbox.mode")
+        sandbox = new.plugins.sandbox.model_copy(update={"mode": mode})
+        self._swapper.settings = new.plugins.model_copy(update={"folder": folder, "sandbox": sandbox})
         self._swapper.environments.find_links = new.plugins.find_links
         return self._swapper.settings
 

@@ -1,5 +1,6 @@
 """The state folder: made private, and owned by one daemon at a time."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -23,13 +24,26 @@ class StateFolder:
         self.environments = path / ENVIRONMENTS
         self.socket = path / SOCKET
         self._lock_fd = -1
+        self._is_new = False
+
+    def make(self) -> None:
+        """Make the folder, private, with the store in it. May be called again. Raises OSError."""
+        self._is_new = self._is_new or not self.path.exists()
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.chmod(0o700)
+        self.artifacts.mkdir(mode=0o700, exist_ok=True)
+
+    def unmake(self) -> None:
+        """Remove the folder again, if `make` has made it and nothing is in it."""
+        if self._is_new:
+            with contextlib.suppress(OSError):
+                self.artifacts.rmdir()
+                self.path.rmdir()
 
     def acquire(self) -> None:
         """Make the folder and lock it. Raises StateError, with the pid of the daemon that has it."""
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.path.chmod(0o700)
-            self.artifacts.mkdir(mode=0o700, exist_ok=True)
+            self.make()
             fd = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StateError(

@@ -16,7 +16,7 @@ from hostd.errors import Refusal
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger import Ledger
 from hostd.plugins import artifact as artifacts
-from hostd.plugins import proof, trial
+from hostd.plugins import grants, proof, trial
 from hostd.plugins.artifact import Artifact
 from hostd.plugins.catalog import Catalog, retire
 from hostd.plugins.choice import Choice, Facts, Want, again, cannot_serve, choose
@@ -173,8 +173,19 @@ class Swapper:
     async def _judge_again(self) -> None:
         catalog = self._catalog
         await self._judge.look([*catalog.current.values(), *catalog.warm.values()])
+        self._refuse_revoked()
         for name in [name for name, warm in catalog.warm.items() if warm.distrusted]:
             await self.probation.confirm(catalog.current[name])  # there is nothing to go back to any more
+
+    def _refuse_revoked(self) -> None:
+        """Refuse what serves and is not granted any more what it needs: it does not go on serving meanwhile."""
+        for generation in (*self._catalog.current.values(), *self._catalog.warm.values()):
+            try:
+                grants.check(generation.artifact, self.settings.sandbox.grants)
+            except Refusal as refusal:
+                if not refusal.transient and not generation.distrusted:
+                    generation.distrusted = f"{generation.artifact.display} is not granted any more what it needs"
+                    self._refusals.add(Want(generation.artifact, generation.options, 0.0), refusal)
 
     def _lying_at(self, path: Path) -> str | None:
         known = self._inventory.files.get(path)
@@ -316,7 +327,7 @@ class Swapper:
         generation = self._make(number, want.artifact, want.options)
         self._catalog.moving.add(generation)
         before = None
-        proving = asyncio.ensure_future(proof.prove(generation, self.environments))
+        proving = asyncio.ensure_future(proof.prove(generation, self.environments, self.settings.sandbox.grants))
         self._proving[name] = generation, proving
         try:
             await proving
@@ -377,7 +388,7 @@ class Swapper:
         generation.records, generation.rejected = past.records, past.rejected
         self._catalog.moving.add(generation)
         try:
-            await proof.prove(generation, self.environments)
+            await proof.prove(generation, self.environments, self.settings.sandbox.grants)
         except Refusal:  # it cannot start any more: it tells nothing, and there is no going back to it
             self._catalog.moving.discard(generation)
             return None

@@ -74,7 +74,7 @@ def test_lower_levels_are_not_shown() -> None:
     events.emit(events.SOURCE_ENDED, source="a", offset=0, reason="x")
     assert out.getvalue() == ""
     events.configure("json", "debug", out)
-    events.emit(events.ZYGOTE_STARTED, pid=1, ms=1.0)
+    events.emit(events.ZYGOTE_STARTED, pid=1, sandbox="none", ms=1.0)
     assert json.loads(out.getvalue())["event"] == "zygote.started"
 
 

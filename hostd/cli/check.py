@@ -15,8 +15,8 @@ from hostd.plugins import artifact as artifacts
 from hostd.plugins import proof, trust
 from hostd.plugins.environment import Environments
 from hostd.plugins.folder import is_plugin_name
-from hostd.workers.launch import launch
 from hostd.workers.pool import Pool
+from hostd.workers.sandbox import Sandbox
 
 EPILOG = """examples:
   hostd check my_format.py
@@ -45,13 +45,16 @@ def main(options: argparse.Namespace) -> int:
 
 async def _check_all(files: list[Path], settings: Config) -> list[dict[str, Any]]:
     workers = settings.workers
-    pool = Pool(settings.busy_workers, workers.idle_s, launch(), start_timeout_s=workers.start_timeout_s)
-    try:
-        with tempfile.TemporaryDirectory(prefix="hostd-check-") as temporary:
-            store, environments = Path(temporary), Environments(Path(temporary), settings.plugins.find_links)
+    with tempfile.TemporaryDirectory(prefix="hostd-check-") as temporary:
+        store = Path(temporary) / "artifacts"
+        store.mkdir()
+        environments = Environments(Path(temporary) / "environments", settings.plugins.find_links)
+        sandbox = Sandbox(settings.plugins.sandbox.mode, store, settings.state.folder)
+        pool = Pool(settings.busy_workers, workers.idle_s, sandbox=sandbox, start_timeout_s=workers.start_timeout_s)
+        try:
             return [await _check(file, store, settings, pool, environments) for file in files]
-    finally:
-        await pool.close()
+        finally:
+            await pool.close()
 
 
 async def _check(file: Path, store: Path, settings: Config, pool: Pool, environments: Environments) -> dict[str, Any]:
@@ -71,7 +74,7 @@ async def _check(file: Path, store: Path, settings: Config, pool: Pool, environm
         options = settings.plugins.options.get(artifact.manifest.name)
         generation = proof.make(1, artifact, options, settings.pipeline.source_field, pool, environments)
         try:
-            await proof.prove(generation, environments)
+            await proof.prove(generation, environments, settings.plugins.sandbox.grants)
         finally:
             await generation.crew.kill()
         report |= {"ok": True, "samples": len(artifact.manifest.samples)}

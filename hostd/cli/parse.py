@@ -25,8 +25,8 @@ from hostd.plugins.catalog import Catalog
 from hostd.plugins.environment import Environments
 from hostd.swap import Swapper
 from hostd.tasks import Tasks
-from hostd.workers.launch import launch
 from hostd.workers.pool import Pool
+from hostd.workers.sandbox import Sandbox
 
 EPILOG = """examples:
   hostd parse examples/logs/access.log
@@ -68,14 +68,17 @@ class _Parse:
 
     async def run(self) -> int:
         async with contextlib.AsyncExitStack() as stack:
-            workers = self._settings.workers
-            pool = Pool(self._settings.busy_workers, workers.idle_s, launch(), start_timeout_s=workers.start_timeout_s)
-            stack.push_async_callback(pool.close)
             if not self._folder.is_dir():
                 raise HostdError(str(self._folder), "the plugins folder is not there", "name one with --plugins")
             temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostd-parse-")))
             store = temporary / "artifacts"
             store.mkdir()
+            workers = self._settings.workers
+            sandbox = Sandbox(self._settings.plugins.sandbox.mode, store, self._settings.state.folder)
+            pool = Pool(
+                self._settings.busy_workers, workers.idle_s, sandbox=sandbox, start_timeout_s=workers.start_timeout_s
+            )
+            stack.push_async_callback(pool.close)
             self._ledger = Ledger(Path(":memory:"))
             committer = Committer(self._ledger, [StdoutSink(fd=self._fd)], give_up=True)
             stack.callback(committer.close)

@@ -2,6 +2,12 @@
 
 import argparse
 import signal
+from pathlib import Path
+
+from hostd import early
+from hostd.state import StateFolder
+from hostd.workers.launch import Launched, launch
+from hostd.workers.sandbox import Sandbox
 
 EPILOG = """examples:
   hostd run
@@ -18,27 +24,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Run until stopped; return the exit code."""
     # First of all: unhandled, a SIGHUP ends the process, and whoever sends one need not know whether it is up yet.
-    early: list[int] = []
-    signal.signal(signal.SIGHUP, lambda number, _frame: early.append(number))
-    from hostd.workers.launch import launch
-
+    hangups: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _frame: hangups.append(number))
     # And then: the zygote loads what it needs on another core while we load what we need.
-    launched = launch()
+    path = early.find(options.config)
+    state, launched = _launch(path)
     import asyncio
     import gc
 
     gc.disable()
     from hostd import config, events
     from hostd.daemon import Daemon
+    from hostd.errors import ConfigError
 
     # What is loaded now lives as long as the daemon: the collector need not look at it, now or ever.
     gc.freeze()
     gc.enable()
-    path = config.find(options.config)
-    settings = config.load(path)
+    try:
+        settings = config.load(path)
+    except ConfigError:
+        if state is not None:
+            state.unmake()
+        raise
     events.configure(settings.log.format, settings.log.level)
 
     async def run() -> int:
-        return await Daemon(settings, path, launched, once=options.once, hung_up=lambda: bool(early)).run()
+        return await Daemon(settings, path, launched, once=options.once, hung_up=lambda: bool(hangups)).run()
 
     return asyncio.run(run())
+
+
+def _launch(path: Path | None) -> tuple[StateFolder | None, Launched | None]:
+    """Start the zygote that the settings at `path` ask for, and make the state folder that it is shown a part of.
+
+    Neither where that has to wait until the settings are loaded: what is wrong is said then.
+    """
+    peeked = early.peek(path)
+    if peeked is None:
+        return None, None
+    mode, folder = peeked
+    if mode == "off":
+        return None, launch()
+    state = StateFolder(folder)
+    try:
+        state.make()
+        return state, launch(sandbox=Sandbox(mode, state.artifacts, state.path))
+    except OSError:
+        return state, None

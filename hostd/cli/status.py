@@ -37,9 +37,11 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
     """Yield the status as lines for people."""
     daemon = status["daemon"]
     yield f"hostd {daemon['version']}, pid {daemon['pid']}, since {daemon['since']}"
+    reason = status["sandbox"]["reason"]
+    yield f"sandbox: {status['sandbox']['by']}{f' ({reason})' if reason else ''}"
     yield ""
     yield from table(
-        ("PLUGIN", "VERSION", "GENERATION", "STATE", "SINCE", "RECORDS", "REJECTED", "WORKERS", "DIGEST"),
+        ("PLUGIN", "VERSION", "GENERATION", "STATE", "SINCE", "RECORDS", "REJECTED", "WORKERS", "SANDBOX", "DIGEST"),
         [
             (
                 p["name"],
@@ -50,6 +52,7 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
                 p["records"],
                 p["rejected"],
                 p["workers"],
+                sandbox(p["sandbox"]),
                 p["digest"][:12],
             )
             for p in status["plugins"]
@@ -89,6 +92,13 @@ def _notes(plugin: dict[str, Any]) -> Iterable[str]:
         yield f"  {plugin['name']}: {held['kind']} until {held['path']} changes: {held['reason']}"
     if failing := plugin["failing"]:
         yield f"  {plugin['name']}: failing, tried again in {failing['retry_s']} s: {failing['reason']}"
+
+
+def sandbox(in_force: dict[str, Any]) -> str:
+    """Return what confines a plugin, and what it was granted, in one word."""
+    if in_force["by"] == "none":
+        return "none"
+    return "+".join([in_force["by"], *(["network"] if in_force["network"] else []), *in_force["paths"]])
 
 
 def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Iterable[str]:

@@ -9,6 +9,8 @@ from hostd.pipeline.pump import Pump
 from hostd.pipeline.sources.file import FileSource
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.generation import Generation
+from hostd.workers.confinement import Confinement
+from hostd.workers.limits import OPEN_FILES
 
 
 def snapshot(
@@ -16,6 +18,7 @@ def snapshot(
     daemon: dict[str, Any],
     catalog: Catalog,
     holds: Mapping[str, Hold],
+    confinement: Confinement,
     sources: Iterable[FileSource],
     pump: Pump,
     dead_letters: dict[str, int],
@@ -23,8 +26,9 @@ def snapshot(
     """Return the status as JSON values; the shape is part of the interface."""
     return {
         "daemon": daemon,
+        "sandbox": {"by": confinement.by, "reason": confinement.reason},
         "plugins": [
-            _plugin(generation, catalog.warm.get(name), holds.get(name))
+            _plugin(generation, catalog.warm.get(name), holds.get(name), confinement)
             for name, generation in sorted(catalog.current.items())
         ],
         "sources": [_source(source, pump) for source in sorted(sources, key=lambda source: source.name)],
@@ -43,8 +47,11 @@ def snapshot(
     }
 
 
-def _plugin(generation: Generation, warm: Generation | None, hold: Hold | None) -> dict[str, Any]:
+def _plugin(
+    generation: Generation, warm: Generation | None, hold: Hold | None, confinement: Confinement
+) -> dict[str, Any]:
     intensity = generation.crew.intensity
+    place, limits = generation.crew.place, generation.manifest.limits
     return {
         "name": generation.plugin,
         "version": generation.version,
@@ -69,6 +76,8 @@ def _plugin(generation: Generation, warm: Generation | None, hold: Hold | None) 
             if intensity.is_failing
             else None
         ),
+        "sandbox": {"by": confinement.by, "network": place.network, "paths": list(place.paths)},
+        "limits": {"time_s": limits.time_s, "memory_mib": limits.memory_mib, "open_files": OPEN_FILES},
     }
 
 

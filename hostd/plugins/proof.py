@@ -7,11 +7,11 @@ from typing import Any
 
 from hostd import clock, events
 from hostd.errors import Refusal, Stage, WorkerLostError
+from hostd.plugins import grants
 from hostd.plugins.artifact import Artifact
 from hostd.plugins.environment import Environments
 from hostd.plugins.generation import Generation, State
 from hostd.workers import wire
-from hostd.workers.launch import Place
 from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Pool
 
@@ -26,12 +26,12 @@ def make(
 ) -> Generation:
     """Return a checked generation, without a process yet."""
     load = load_message(artifact, options, source_field)
-    place = Place(packages=environments.packages(artifact))
+    place = grants.place_of(artifact, environments.packages(artifact))
     crew = pool.crew(load, artifact.manifest.limits.time_s, number, place)
     return Generation(number, artifact, options, crew, artifact.manifest.compiled_framing())
 
 
-async def prove(generation: Generation, environments: Environments) -> None:
+async def prove(generation: Generation, environments: Environments, granted: grants.Grants) -> None:
     """Take a generation from checked to started: its first worker has imported it and passed its samples.
 
     Raises Refusal, and the generation is refused; nothing of it is left running then.
@@ -39,6 +39,7 @@ async def prove(generation: Generation, environments: Environments) -> None:
     began = clock.monotonic()
     artifact = generation.artifact
     try:
+        grants.check(artifact, granted)
         await environments.prepare(artifact)
         generation.advance(State.PREPARED)
         pid = await _start(generation)

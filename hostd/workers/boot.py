@@ -1,4 +1,5 @@
-"""Start a zygote in an environment of a plugin's own: `python -I -S boot.py FD PARENT_PID PACKAGES OWN_FOLDER…`.
+"""Start a zygote in an environment of a plugin's own: `python -I -S boot.py` with
+FD PARENT_PID CONFINEMENT PACKAGES OWN_FOLDER….
 
 Without `-S` a plugin could import what is installed beside hostd, and not another version of it. So hostd's own
 folders are on the path only while its own modules are imported, and of those `hostd` and `contract` alone can be
@@ -10,7 +11,7 @@ import sys
 
 def main() -> None:
     """Import what runs in a worker, forget where it came from, and serve as the zygote of PACKAGES."""
-    packages, own_folders = sys.argv[3], sys.argv[4:]
+    packages, own_folders = sys.argv[4], sys.argv[5:]
     sys.path += own_folders
     from hostd.workers import zygote
 

@@ -7,6 +7,9 @@ import sys
 import time
 from dataclasses import dataclass
 
+from hostd.workers import sandbox as sandboxes
+from hostd.workers.sandbox import Sandbox
+
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
@@ -14,10 +17,13 @@ _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 class Place:
     """What workers are surrounded by: those of equal places are forked from one zygote.
 
-    `packages` is the folder of an environment's packages, empty for the environment that all share.
+    `packages` is the folder of an environment's packages, empty for the environment that all share; `network` and
+    `paths` are what the operator granted beyond what all have.
     """
 
     packages: str = ""
+    network: bool = False
+    paths: tuple[str, ...] = ()
 
 
 SHARED = Place()
@@ -25,36 +31,53 @@ SHARED = Place()
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A zygote that was started: for which place, its process, the daemon's end of its socket, when (monotonic)."""
+    """A zygote that was started: for which place, its process, the daemon's end of its socket, when (monotonic).
+
+    With a `sandbox` the process is bubblewrap's, and its standard error a pipe to be read when it has ended.
+    """
 
     place: Place
     process: subprocess.Popen[bytes]
     control: socket.socket
     began: float
+    sandbox: Sandbox | None
 
 
-def launch(place: Place = SHARED) -> Launched:
-    """Start a zygote without waiting until it is ready. It ends when `control` is closed, or this process ends."""
+def launch(place: Place = SHARED, sandbox: Sandbox | None = None) -> Launched:
+    """Start a zygote without waiting until it is ready. It ends when `control` is closed, or this process ends.
+
+    Raises OSError when there can be no process, FileNotFoundError among them when bubblewrap is not installed.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(0)
     began = time.monotonic()
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, *_zygote(place, theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in a terminal is for the daemon to act on, not for workers
-            env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
-        )
-    return Launched(place, process, ours, began)
+    environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    confinement = "" if sandbox is None else "network" if place.network else "confined"
+    command = _python(place, [str(theirs.fileno()), str(os.getpid()), confinement])
+    if sandbox is not None:
+        command = sandboxes.command(command, sandbox, place.packages, place.paths, network=place.network)
+        environment = sandboxes.environment(environment, place.packages, place.paths)
+    try:
+        with theirs:
+            process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=None if sandbox is None else subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C in a terminal is for the daemon to act on, not for workers
+                env=environment,
+            )
+    except OSError:
+        ours.close()
+        raise
+    return Launched(place, process, ours, began, sandbox)
 
 
-def _zygote(place: Place, fd: int) -> list[str]:
-    """Return what Python is told, to run the zygote of a place."""
-    wanted = [str(fd), str(os.getpid())]
+def _python(place: Place, arguments: list[str]) -> list[str]:
+    """Return the command of a place's zygote."""
     if not place.packages:
-        return ["-I", "-m", "hostd.workers.zygote", *wanted]
+        return [sys.executable, "-I", "-m", "hostd.workers.zygote", *arguments]
     from importlib.util import find_spec
     from pathlib import Path
 
@@ -63,4 +86,4 @@ def _zygote(place: Place, fd: int) -> list[str]:
     msgspec = find_spec("msgspec")
     if msgspec is not None and msgspec.origin is not None:
         own_folders.append(str(Path(msgspec.origin).parents[1]))
-    return ["-I", "-S", str(here.with_name("boot.py")), *wanted, place.packages, *own_folders]
+    return [sys.executable, "-I", "-S", str(here.with_name("boot.py")), *arguments, place.packages, *own_folders]

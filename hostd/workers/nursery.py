@@ -9,6 +9,7 @@ from typing import Protocol
 
 from hostd import events
 from hostd.errors import WorkerLostError
+from hostd.workers.confinement import Confinement
 from hostd.workers.launch import SHARED, Launched, Place
 from hostd.workers.peer import Worker
 from hostd.workers.spawner import Spawner
@@ -28,18 +29,23 @@ class Owner(Protocol):
 class Nursery:
     """The zygote of one place and its workers. The zygote is `launched`, or started when it is needed."""
 
-    def __init__(self, place: Place, idle_s: float, launched: Launched | None = None) -> None:
+    def __init__(self, place: Place, confinement: Confinement, idle_s: float, launched: Launched | None = None) -> None:
         self._place = place
+        self._confinement = confinement
         self._idle_s = idle_s if place != SHARED else None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
         self._waiting = 0
-        self._spawner = Spawner(place, self._on_exit, launched)
+        self._spawner = Spawner(place, confinement, self._on_exit, launched)
         self._owners: dict[int, tuple[Owner | None, Worker]] = {}
         self._spare: Worker | None = None
         self._spare_task: asyncio.Task[None] | None = None
         self._spare_timer: asyncio.TimerHandle | None = None
         self._closed = False
+
+    async def ready(self) -> None:
+        """Wait until there is a zygote. Raises as `fork` does."""
+        await self._spawner.ready()
 
     async def fork(self, owner: Owner) -> Worker:
         """Return a new worker; it has loaded nothing yet. Raises WorkerLostError, or OSError when there can be none."""
@@ -133,7 +139,7 @@ class Nursery:
             del self._owners[spare.pid]
             spare.dismiss()
         # Whoever needs a worker from now on must not get one of a zygote that is ending.
-        spawner, self._spawner = self._spawner, Spawner(self._place, self._on_exit)
+        spawner, self._spawner = self._spawner, Spawner(self._place, self._confinement, self._on_exit)
         self._ending = asyncio.create_task(
             self._end(spawner, f"idle for {self._idle_s:g} s"), name="end an idle zygote"
         )

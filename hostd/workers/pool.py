@@ -13,10 +13,12 @@ from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
 from hostd.workers.batch import Batch, Yield
+from hostd.workers.confinement import Confinement
 from hostd.workers.intensity import Intensity
 from hostd.workers.launch import SHARED, Launched, Place
 from hostd.workers.nursery import Nursery
 from hostd.workers.peer import EXIT_TIMEOUT_S, Worker
+from hostd.workers.sandbox import Sandbox
 from hostd.workers.slots import Slots
 
 IDLE_MOST = 64
@@ -56,6 +58,11 @@ class Crew:
     def workers(self) -> int:
         """How many processes run now."""
         return len(self._workers)
+
+    @property
+    def place(self) -> Place:
+        """What its workers are surrounded by."""
+        return self._place
 
     @property
     def in_flight(self) -> int:
@@ -217,6 +224,7 @@ class Crew:
     async def _hire(self) -> Worker:
         self._forking += 1
         try:
+            await self._pool.settle()
             worker = await self._nursery.fork(self)
         finally:
             self._forking -= 1
@@ -277,11 +285,13 @@ class Pool:
         idle_s: float,
         launched: Launched | None = None,
         *,
+        sandbox: Sandbox | None = None,
         handoff_s: float = 0.25,
         losses: int = 5,
         losses_window_s: float = 60.0,
         start_timeout_s: float = 30.0,
     ) -> None:
+        self.confinement = Confinement(sandbox)
         # Each worker that parses has the next batch in its other inbox.
         self.slots = Slots(busy * wire.DEPTH, handoff_s)
         # More starts at once take longer each, and memory: a thousand plugins are started one after the other.
@@ -295,16 +305,21 @@ class Pool:
         self.losses = losses
         self.losses_window_s = losses_window_s
         self.start_timeout_s = start_timeout_s
-        self._nurseries = {SHARED: Nursery(SHARED, idle_s, launched)}
+        self._nurseries = {SHARED: Nursery(SHARED, self.confinement, idle_s, launched)}
         self._crews: Counter[Place] = Counter()
 
     def crew(self, load: wire.Load, time_s: float, generation: int, place: Place = SHARED) -> Crew:
         """Return a crew without workers for a generation. `kill` it in the end, also when it never started one."""
         nursery = self._nurseries.get(place)
         if nursery is None:
-            nursery = self._nurseries[place] = Nursery(place, self.idle_s)
+            nursery = self._nurseries[place] = Nursery(place, self.confinement, self.idle_s)
         self._crews[place] += 1
         return Crew(self, nursery, place, load, time_s, generation)
+
+    async def settle(self) -> None:
+        """Wait until it is known whether plugins are confined. Raises SandboxError when they must be and cannot."""
+        if not self.confinement.decided:
+            await self._nurseries[SHARED].ready()
 
     async def release(self, place: Place) -> None:
         """Take note that a crew has ended; the zygote of a place that nobody uses any more ends with the last one."""

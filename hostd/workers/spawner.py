@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
 
 from hostd import clock, events
 from hostd.errors import WorkerLostError
-from hostd.workers.launch import Launched, Place, launch
+from hostd.workers.confinement import Confinement, SandboxError, last_words
+from hostd.workers.launch import Launched, Place
 
 SEND_AGAIN_S = 0.01
 
@@ -23,12 +25,18 @@ class Spawner:
     """
 
     def __init__(
-        self, place: Place, on_exit: Callable[[int, str, bool], None], launched: Launched | None = None
+        self,
+        place: Place,
+        confinement: Confinement,
+        on_exit: Callable[[int, str, bool], None],
+        launched: Launched | None = None,
     ) -> None:
         self._place = place
+        self._confinement = confinement
         self._on_exit = on_exit
         self._zygote = launched
         self._ready: asyncio.Future[None] | None = None
+        self._pid: int | None = None
         self._forks: dict[int, asyncio.Future[int]] = {}
         self._next = 0
         self._lock = asyncio.Lock()
@@ -37,14 +45,15 @@ class Spawner:
     @property
     def zygote_pid(self) -> int | None:
         """The process that forks, if there is one."""
-        return self._zygote.process.pid if self._zygote is not None else None
+        return self._pid or (self._zygote.process.pid if self._zygote is not None else None)
 
     async def fork(self, theirs: Sequence[int]) -> int:
         """Fork a worker that gets the descriptors `theirs`; return its pid.
 
-        Raises WorkerLostError when the zygote has ended, OSError when the system gives no more processes.
+        Raises WorkerLostError when the zygote has ended, OSError when the system gives no more processes,
+        SandboxError when the zygote cannot be confined and must be.
         """
-        zygote = await self._ensure_ready()
+        zygote = await self.ready()
         self._next += 1
         number, future = self._next, asyncio.get_running_loop().create_future()
         self._forks[number] = future
@@ -86,18 +95,26 @@ class Spawner:
         except subprocess.TimeoutExpired:
             zygote.process.kill()
             await asyncio.to_thread(zygote.process.wait)
+        last_words(zygote)
 
-    async def _ensure_ready(self) -> Launched:
+    async def ready(self) -> Launched:
+        """Return the zygote once it is ready, starting it if need be. Raises as `fork` does."""
         async with self._lock:
-            if self._zygote is None:
-                self._zygote = launch(self._place)
-            if self._ready is None:
-                loop = asyncio.get_running_loop()
-                self._ready = loop.create_future()
-                loop.add_reader(self._zygote.control.fileno(), self._receive, self._zygote)
-            zygote = self._zygote
-            await self._ready
-            return zygote
+            while True:
+                if self._zygote is None:
+                    self._zygote = self._confinement.launch(self._place)
+                if self._ready is None:
+                    loop = asyncio.get_running_loop()
+                    self._ready = loop.create_future()
+                    loop.add_reader(self._zygote.control.fileno(), self._receive, self._zygote)
+                zygote, was_decided = self._zygote, self._confinement.decided
+                try:
+                    await self._ready
+                except WorkerLostError:
+                    if was_decided or not self._confinement.decided:
+                        raise
+                    continue  # it cannot be confined, and another is started without
+                return zygote
 
     def _hang_up(self, zygote: Launched) -> None:
         self._ready = None
@@ -121,7 +138,14 @@ class Spawner:
         if "ready" in answer:
             assert self._ready is not None
             self._ready.set_result(None)
-            events.emit(events.ZYGOTE_STARTED, pid=answer["ready"], ms=clock.milliseconds_since(zygote.began))
+            self._pid = answer["ready"]
+            self._confinement.hold()
+            events.emit(
+                events.ZYGOTE_STARTED,
+                pid=answer["ready"],
+                sandbox=self._confinement.by,
+                ms=clock.milliseconds_since(zygote.began),
+            )
         elif "failed" in answer:
             future = self._forks.get(answer["failed"])
             if future is not None and not future.done():
@@ -141,11 +165,18 @@ class Spawner:
         """The zygote died, and the kernel has killed its workers: say so; the next fork starts another."""
         ready, self._zygote = self._ready, None
         self._hang_up(zygote)
-        reason = "hung up"
+        reason, pid, self._pid = "hung up", self._pid or zygote.process.pid, None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            reason = describe_status(zygote.process.wait(1))
-        events.emit(events.ZYGOTE_EXITED, pid=zygote.process.pid, reason=reason)
-        lost = WorkerLostError(f"the zygote ended: {reason}", innocent=True)
+            reason = describe_status(_own_status(zygote.process.wait(1), zygote))
+        lost: Exception = WorkerLostError(f"the zygote ended: {reason}", innocent=True)
+        said = last_words(zygote)
+        if self._confinement.decided:
+            events.emit(events.ZYGOTE_EXITED, pid=pid, reason=f"{reason}: {said}" if said else reason)
+        else:
+            try:
+                self._confinement.fail(said or f"bubblewrap ended: {reason}")
+            except SandboxError as error:
+                lost = error
         for future in (*self._forks.values(), *((ready,) if ready is not None else ())):
             if not future.done():
                 future.set_exception(lost)
@@ -154,6 +185,13 @@ class Spawner:
             self._on_exit(pid, f"killed with its zygote ({reason})", True)  # noqa: FBT003
 
 
+def _own_status(status: int, zygote: Launched) -> int:
+    """Return how a zygote ended; bubblewrap tells a signal as a shell does."""
+    return 128 - status if zygote.sandbox is not None and status > 128 else status
+
+
 def describe_status(status: int) -> str:
     """Return an exit status, negative for a signal, in words."""
-    return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+    words = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+    # Where it is PID 1 it ends by itself when it gets the signal.
+    return f"{words}, for more processor time than it may use" if abs(status) == signal.SIGXCPU else words

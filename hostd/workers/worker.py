@@ -8,18 +8,18 @@ import contextlib
 import gc
 import json
 import re
-import resource
 import sys
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from contract.context import Context
 from contract.framing import Framing
 from contract.processor import Processor
-from hostd.workers import wire
+from hostd.workers import limits, wire
 from hostd.workers.encode import Encoder
 from hostd.workers.loading import (
     BrokenPluginError,
@@ -31,6 +31,7 @@ from hostd.workers.loading import (
     short,
 )
 
+LOAD_TIME_S = 30.0
 MAX_SAID = 20
 MAX_SAID_CHARACTERS = 500
 
@@ -194,24 +195,26 @@ class _Attempt:
         return at + len(raw)
 
 
-def main(channel: wire.Channel) -> None:
-    """Serve one generation on `channel` until the daemon closes it."""
+def main(channel: wire.Channel, seal: Callable[[wire.Load], wire.Load]) -> None:
+    """Serve one generation on `channel` until the daemon closes it; `seal` is called before anything of it runs."""
     said = _Said()
     sys.stdout = sys.stderr = said
     sys.dont_write_bytecode = True
     gc.set_threshold(50_000, 20, 50)
-    generation = _load(channel, said)
+    generation = _load(channel, said, seal)
     while generation is not None and (frame := channel.receive()) is not None:
         request, body = frame
         if not isinstance(request, wire.Parse):
             raise wire.WireError(f"expected Parse, got {type(request).__name__}")
         data = bytes(body[request.header_length :])
         last = time.monotonic()
+        limits.allow_cpu(request.time_s)
 
-        def still_alive(quarter_s: float = request.time_s / 4) -> None:
+        def still_alive(time_s: float = request.time_s) -> None:
             nonlocal last
-            if time.monotonic() - last > quarter_s:
+            if time.monotonic() - last > time_s / 4:
                 last = time.monotonic()
+                limits.allow_cpu(time_s)
                 channel.send(wire.Alive(1))
 
         channel.send(*generation.parse(request, bytes(body[: request.header_length]), data, still_alive))
@@ -242,7 +245,7 @@ def start_pattern(text: str) -> re.Pattern[bytes]:
         return re.compile(text.encode(), re.MULTILINE)
 
 
-def _load(channel: wire.Channel, said: _Said) -> Generation | None:
+def _load(channel: wire.Channel, said: _Said, seal: Callable[[wire.Load], wire.Load]) -> Generation | None:
     frame = channel.receive()
     if frame is None:
         return None
@@ -252,7 +255,13 @@ def _load(channel: wire.Channel, said: _Said) -> Generation | None:
     began = time.monotonic()
     show_as(f"hostd:{load.name}")
     try:
-        _limit_memory(load.memory_mib)
+        limits.set_limits(load.memory_mib)
+        limits.allow_cpu(LOAD_TIME_S)
+        try:
+            load = seal(load)
+        except OSError as error:
+            problem = f"its worker cannot be confined: {error}"
+            raise BrokenPluginError(load.display, problem, "make room for it, then: hostd rescan", error) from error
         generation = Generation(load, said)
         generation.check_samples()
     except BrokenPluginError as error:
@@ -268,13 +277,3 @@ def show_as(name: str) -> None:
     """Name this process for ps and top; the kernel keeps 15 bytes of it."""
     with contextlib.suppress(OSError):  # not Linux
         Path("/proc/self/comm").write_text(name[:15])
-
-
-def _limit_memory(memory_mib: int) -> None:
-    """Let the worker allocate `memory_mib` beyond what it shares with the zygote; more is a MemoryError."""
-    try:
-        fields = Path("/proc/self/statm").read_text().split()
-    except OSError:  # not Linux: RLIMIT_DATA does not count what we mean there
-        return
-    limit = int(fields[5]) * resource.getpagesize() + memory_mib * 1024 * 1024
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -1,6 +1,9 @@
 """The process that workers are forked from: it has imported what every plugin needs, and never runs a plugin.
 
-`python -I -m hostd.workers.zygote FD PARENT_PID`. Requests and answers are JSON on a SOCK_SEQPACKET socket:
+`python -I -m hostd.workers.zygote FD PARENT_PID CONFINEMENT`; that is `confined` or `network` where it runs under
+bubblewrap, and each worker is confined by itself, with or without the network.
+
+Requests and answers are JSON on a SOCK_SEQPACKET socket:
 `{"fork": n}` with the worker's end of a socket pair and its memory files attached, `{"kill": pid}`; `{"ready": pid}`,
 `{"forked": n, "pid": pid}`, `{"failed": n, "errno": e}`, `{"exited": pid, "status": n}`. It is the workers' parent,
 so that a pid it is asked to kill is always that worker's. When the daemon goes, however it goes, the zygote ends, and
@@ -10,18 +13,19 @@ its workers with it.
 import contextlib
 import ctypes
 import fcntl
+import functools
 import gc
 import json
 import os
-import resource
 import selectors
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 import hostd.workers.worker as worker
-from hostd.workers import wire
+from hostd.workers import confine, wire
 
 PR_SET_PDEATHSIG = 1
 MAX_OWN_FD = 64
@@ -34,7 +38,12 @@ def main(packages: str = "") -> None:
     """Serve fork requests until the daemon hangs up. Workers can import from the folder `packages`, if there is one."""
     control = socket.socket(fileno=int(sys.argv[1]))
     daemon_pid = int(sys.argv[2])
-    die_with_parent(daemon_pid)
+    confinement = sys.argv[3]
+    if confinement:
+        confine.try_out()  # bubblewrap is its parent, and ends it with the daemon
+    else:
+        die_with_parent(daemon_pid)
+    _harden()
     worker.show_as("hostd-zygote")
     for name in PRELOAD:
         with contextlib.suppress(ImportError):  # an environment of a plugin's own may lack it
@@ -59,7 +68,7 @@ def main(packages: str = "") -> None:
         while True:
             for key, _ in selector.select():
                 if key.fileobj is control:
-                    if not _serve(control, children):
+                    if not _serve(control, children, confinement):
                         return
                 else:
                     with contextlib.suppress(BlockingIOError):
@@ -75,7 +84,15 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(1)
 
 
-def _serve(control: socket.socket, children: set[int]) -> bool:
+def _harden() -> None:
+    """Give workers no way to more rights, and have the kernel end them, not the daemon, when memory runs out."""
+    if sys.platform == "linux":
+        confine.no_new_privileges()
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def _serve(control: socket.socket, children: set[int], confinement: str) -> bool:
     try:
         message, fds, _, _ = socket.recv_fds(control, 4096, 1 + 2 * wire.DEPTH)
     except ConnectionResetError:  # hung up with an answer of ours unread
@@ -89,7 +106,7 @@ def _serve(control: socket.socket, children: set[int]) -> bool:
         return True
     zygote_pid = os.getpid()
     try:
-        pid = os.fork()
+        pid = confine.fork() if confinement else os.fork()
     except OSError as error:  # too many processes, or no memory
         for fd in fds:
             os.close(fd)
@@ -97,7 +114,8 @@ def _serve(control: socket.socket, children: set[int]) -> bool:
         return True
     if pid == 0:
         control.close()
-        _become_worker(fds, zygote_pid)
+        # In a PID namespace of its own its parent has no number.
+        _become_worker(fds, 0 if confinement else zygote_pid, confinement)
     for fd in fds:
         os.close(fd)
     children.add(pid)
@@ -105,14 +123,15 @@ def _serve(control: socket.socket, children: set[int]) -> bool:
     return True
 
 
-def _become_worker(fds: list[int], zygote_pid: int) -> None:
+def _become_worker(fds: list[int], zygote_pid: int, confinement: str) -> None:
     status = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setpgid(0, 0)
         die_with_parent(zygote_pid)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if confinement:
+            confine.enter()
         worker.show_as("hostd-spare")
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
@@ -121,12 +140,19 @@ def _become_worker(fds: list[int], zygote_pid: int) -> None:
         fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, MAX_OWN_FD) for fd in fds]
         os.closerange(3, MAX_OWN_FD)
         sock = socket.socket(fileno=fds[0])
-        worker.main(wire.Channel(sock, fds[1:]))
+        worker.main(wire.Channel(sock, fds[1:]), functools.partial(_seal, confinement))
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the daemon hung up while we were answering
     finally:
         os._exit(status)
+
+
+def _seal(confinement: str, load: wire.Load) -> wire.Load:
+    """Shut the door behind a worker that has been told what to load, and before it does."""
+    if not confinement:
+        return load
+    return load._replace(path=confine.seal(load.path, load.digest, network=confinement == "network"))
 
 
 def _reap(control: socket.socket, children: set[int]) -> None:

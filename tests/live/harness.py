@@ -110,10 +110,14 @@ def wheel(
 
 
 class Home:
-    """A folder with its own hostd.toml, plugins.d, logs, out and state, and the daemons that were started in it."""
+    """A folder with its own hostd.toml, plugins.d, logs, out and state, and the daemons that were started in it.
 
-    def __init__(self, path: Path) -> None:
+    With `uid` they are started as that user, to whom the folder is given.
+    """
+
+    def __init__(self, path: Path, uid: int | None = None) -> None:
         self.path = path
+        self.uid = uid
         self.settings = path / "hostd.toml"
         self.plugins = path / "plugins.d"
         self.logs = path / "logs"
@@ -124,6 +128,9 @@ class Home:
         self._dropped = 0
         for folder in (self.plugins, self.logs, self._temporary):
             folder.mkdir(parents=True)
+        if uid is not None:
+            for folder in (path, self._temporary):
+                os.chown(folder, uid, uid)
         self.configure()
 
     @property
@@ -134,13 +141,23 @@ class Home:
         return {**kept, "TMPDIR": str(self._temporary)}
 
     def configure(
-        self, more: str = "", *, paths: Iterable[str] = ("logs/**/*",), level: str = "debug", probation_s: float = 0
+        self,
+        more: str = "",
+        *,
+        paths: Iterable[str] = ("logs/**/*",),
+        level: str = "debug",
+        probation_s: float = 0,
+        sandbox: str = "auto",
     ) -> None:
-        """Write hostd.toml, in one step. Without probation what was taken over from is retired at once."""
+        """Write hostd.toml, in one step.
+
+        Without probation what was taken over from is retired at once; without a sandbox a plugin can meet the test,
+        in files.
+        """
         globs = ", ".join(f'"{path}"' for path in paths)
         text = (
-            f'[plugins]\nfolder = "plugins.d"\nprobation = {{ length_s = {probation_s:g} }}\n\n'
-            f"[[sources]]\npaths = [{globs}]\n\n"
+            f'[plugins]\nfolder = "plugins.d"\nprobation = {{ length_s = {probation_s:g} }}\n'
+            f'sandbox.mode = "{sandbox}"\n\n[[sources]]\npaths = [{globs}]\n\n'
             '[[sinks]]\nkind = "ndjson"\nfolder = "out"\n\n[state]\nfolder = "state"\n\n'
             f'[log]\nformat = "json"\nlevel = "{level}"\n\n{more}'
         )
@@ -205,13 +222,24 @@ class Home:
         return daemon
 
     def pids(self) -> set[int]:
-        """Return the processes that live here: daemon, zygote, workers, and whatever they started."""
-        mark = f"TMPDIR={self._temporary}".encode()
+        """Return the processes that live here: daemon, zygote, workers, and whatever they started.
+
+        Not the bubblewrap that waits for a zygote, which is the same to a test.
+        """
+        return {pid for pid in self._pids() if _comm(pid) != "bwrap"}
+
+    def _pids(self) -> set[int]:
+        variable = f"TMPDIR={self._temporary}".encode()
+        # In the sandbox they have another temporary folder, and a folder of ours mounted.
+        mounted = f"/{self.path.parent.name}/{self.path.name}/".encode()
         found = set()
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():
                 with suppress(OSError):
-                    if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    if (
+                        variable in (folder / "environ").read_bytes().split(b"\0")
+                        or mounted in (folder / "mountinfo").read_bytes()
+                    ):
                         found.add(int(folder.name))
         return found
 
@@ -221,7 +249,7 @@ class Home:
 
     def wait_empty(self, deadline_s: float = 5.0) -> None:
         """Wait until no process lives here."""
-        eventually("no process is left", lambda: not self.pids(), deadline_s)
+        eventually("no process is left", lambda: not self._pids(), deadline_s)
 
     def end(self) -> None:
         """Stop what still runs, kill what does not stop, and then say so."""
@@ -266,6 +294,9 @@ class Daemon:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            user=home.uid,
+            group=home.uid,
+            extra_groups=None if home.uid is None else [],
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

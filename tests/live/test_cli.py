@@ -245,7 +245,9 @@ def test_status_shows_what_serves_what_is_read_and_what_is_refused(serving: Daem
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"hostd {version('hostd')}, pid {serving.pid}, since ")
     rows = [line.split() for line in lines]
-    assert rows[2] == ["PLUGIN", "VERSION", "GENERATION", "STATE", "SINCE", "RECORDS", "REJECTED", "WORKERS", "DIGEST"]
+    assert lines[1].startswith("sandbox: ")
+    head = ["PLUGIN", "VERSION", "GENERATION", "STATE", "SINCE", "RECORDS", "REJECTED", "WORKERS", "SANDBOX", "DIGEST"]
+    assert rows[3] == head
     lines_row = next(row for row in rows if row[:1] == ["lines"])
     assert lines_row[:4] == ["lines", "1.0.0", "1", "permanent"]
     assert lines_row[5:8] == ["1", "0", "1"]
@@ -267,7 +269,7 @@ def test_status_json_has_stable_keys(serving: Daemon) -> None:
     assert {"daemon", "plugins", "sources", "refused", "dead_letters"} <= status.keys()
     assert status["daemon"]["pid"] == serving.pid
     (served,) = status["plugins"]
-    keys = {"name", "version", "generation", "digest", "state", "since", "records", "rejected", "workers"}
+    keys = {"name", "version", "generation", "digest", "state", "since", "records", "rejected", "workers", "sandbox"}
     assert keys <= served.keys()
     assert (served["name"], served["generation"], served["state"]) == ("lines", 1, "permanent")
     assert len(served["digest"]) == 64
@@ -287,13 +289,14 @@ def test_rescan_waits_and_prints_what_changed(serving: Daemon) -> None:
     done = home.hostd("rescan")
     assert (done.returncode, done.stdout) == (0, "nothing changed\n")
     licence = home.path / "licence"
-    home.drop("needs.py", plugin("needs", glob="*.needs", code=f"open({str(licence)!r}).close()\n"))
-    serving.wait_event("artifact.refused", plugin="needs")
     licence.touch()
-    home.configure("[daemon]\ngrace_s = 5\n")
+    needs = f"needs = {{ paths = ['{licence}'] }}"
+    home.drop("needs.py", plugin("needs", glob="*.needs", manifest=needs, code=f"open({str(licence)!r}).close()\n"))
+    serving.wait_event("artifact.refused", plugin="needs")
+    home.configure(f"[daemon]\ngrace_s = 5\n\n[plugins.sandbox.grants.needs]\npaths = ['{licence}']\n")
     done = home.hostd("rescan")
     assert done.returncode == 0
-    assert done.stdout == "settings changed: daemon\nneeds 1.0.0 is live as generation 1\n"
+    assert done.stdout == "settings changed: daemon, plugins\nneeds 1.0.0 is live as generation 1\n"
 
 
 def test_without_a_daemon_there_is_nobody_to_ask(home: Home) -> None:

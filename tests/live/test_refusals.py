@@ -232,6 +232,7 @@ def test_a_candidate_that_ends_its_worker_is_refused(serving: Daemon) -> None:
 
 def test_one_slow_plugin_delays_no_other(home: Home) -> None:
     """While one file takes its time at import, another goes live and parses."""
+    home.configure(sandbox="off")
     gate = home.path / "gate"
     wait = f"import pathlib\nimport time\n\nwhile not pathlib.Path({str(gate)!r}).exists():\n    time.sleep(0.01)\n"
     home.drop("slow.py", plugin("slow", glob="*.slow", code=wait))

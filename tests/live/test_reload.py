@@ -134,9 +134,11 @@ def test_sighup_tries_refused_plugins_again(serving: Daemon) -> None:
     """What is refused for a cause outside of its file goes live on SIGHUP once the cause is gone."""
     home = serving.home
     licence = home.path / "licence"
-    home.drop("needs.py", plugin("needs", glob="*.needs", code=f"open({str(licence)!r}).close()\n"))
-    serving.wait_event("artifact.refused", plugin="needs")
     licence.touch()
+    needs = f"needs = {{ paths = ['{licence}'] }}"
+    home.drop("needs.py", plugin("needs", glob="*.needs", manifest=needs, code=f"open({str(licence)!r}).close()\n"))
+    serving.wait_event("artifact.refused", plugin="needs")
+    home.configure(f"[plugins.sandbox.grants.needs]\npaths = ['{licence}']\n")
     serving.hup()
     serving.wait_event("generation.switched", plugin="needs", generation=1)
     assert serving.status()["refused"] == []

@@ -87,6 +87,7 @@ def test_a_new_plugin_parses_what_waited_from_the_start(home: Home) -> None:
 
 def test_a_plugin_removed_while_it_starts_does_not_stay(home: Home) -> None:
     """Taken away before its import is done, it serves nothing, and leaves neither process nor copy."""
+    home.configure(sandbox="off")
     gate = home.path / "gate"
     wait = f"import pathlib\nimport time\n\nwhile not pathlib.Path({str(gate)!r}).exists():\n    time.sleep(0.01)\n"
     home.drop("other.py", plugin("other", glob="*.none"))

@@ -1,0 +1,48 @@
+"""What the kernel lets one worker use, in force with the sandbox and without. Standard library only."""
+
+import contextlib
+import math
+import os
+import resource
+from pathlib import Path
+
+OPEN_FILES = 256
+PROCESSES = 4096
+"""Of the daemon's user, threads counted, or of one zygote's where that has a user namespace of its own."""
+STACK_BYTES = 64 << 20
+CPU_PER_SECOND = 2 + (os.cpu_count() or 1)
+"""Processor seconds that a worker may use in a second of a batch's time: native code may use every core."""
+
+
+def set_limits(memory_mib: int) -> None:
+    """Limit this worker for good. It may allocate `memory_mib` beyond what it shares with the zygote."""
+    memory_bytes = memory_mib << 20
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
+    _lower(resource.RLIMIT_NPROC, PROCESSES)
+    _lower(resource.RLIMIT_STACK, STACK_BYTES)  # a stack is no data
+    # Nor is what it writes to its memory files, which are as large as the records of one batch.
+    _lower(resource.RLIMIT_FSIZE, memory_bytes)
+    with contextlib.suppress(OSError):  # not Linux: RLIMIT_DATA does not count what we mean there
+        fields = Path("/proc/self/statm").read_text().split()
+        _lower(resource.RLIMIT_DATA, int(fields[5]) * resource.getpagesize() + memory_bytes)
+
+
+def allow_cpu(time_s: float) -> None:
+    """Let this worker use what `time_s` of parsing can need, from now on; past that it is ended.
+
+    Its batches end at their deadlines already: this is for threads that are left behind.
+    """
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    limit = math.ceil(usage.ru_utime + usage.ru_stime + CPU_PER_SECOND * time_s) + 1
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    with contextlib.suppress(ValueError):  # a limit of the daemon's own is lower
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
+
+
+def _lower(which: int, limit: int) -> None:
+    soft, hard = resource.getrlimit(which)
+    for present in (soft, hard):
+        if present != resource.RLIM_INFINITY:
+            limit = min(limit, present)
+    resource.setrlimit(which, (limit, limit))
