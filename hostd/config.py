@@ -44,7 +44,7 @@ class Plugins(_Table):
     options: dict[str, dict[str, Any]] = Field(
         {}, description="`[plugins.options.NAME]`: handed to that processor, validated by its `Options`."
     )
-    sandbox: Sandbox = Sandbox()
+    sandbox: Sandbox = Field(Sandbox(), description="`[plugins.sandbox]`: how plugins are confined.")
 
 
 class FileSource(_Table):
@@ -198,7 +198,12 @@ def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    tables: dict[str, type[BaseModel]] = {"sources": FileSource, "ndjson": NdjsonSink, "stdout": StdoutSink}
+    tables: dict[str, type[BaseModel]] = {
+        "sources": FileSource,
+        "grants": Grant,
+        "ndjson": NdjsonSink,
+        "stdout": StdoutSink,
+    }
     model: type[BaseModel] = Config
     for part in location:
         if part in tables:

@@ -90,8 +90,10 @@ def settings_page() -> str:
 def _settings_tables(name: str, field: FieldInfo) -> Iterator[tuple[str, type[BaseModel]]]:
     for model in _models_in(field.annotation):
         kind = model.model_fields.get("kind")
-        heading = f'[[{name}]] kind = "{kind.default}"' if kind else f"[{name}]"
-        yield heading, model
+        yield (f'[[{name}]] kind = "{kind.default}"' if kind else f"[{name}]"), model
+        for inner_name, inner in model.model_fields.items():
+            is_by_name = get_origin(inner.annotation) is dict
+            yield from _settings_tables(f"{name}.{inner_name}{'.NAME' if is_by_name else ''}", inner)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
