@@ -269,7 +269,12 @@ def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    tables: dict[str, type[BaseModel]] = {"sources": FileSource, "ndjson": NdjsonSink, "stdout": StdoutSink}
+    tables: dict[str, type[BaseModel]] = {
+        "sources": FileSource,
+        "grants": Grant,
+        "ndjson": NdjsonSink,
+        "stdout": StdoutSink,
+    }
     model: type[BaseModel] = Config
     for part in location:
         if part in tables:

@@ -44,7 +44,9 @@ def peek(path: Path | None) -> tuple[SandboxMode, Path] | None:
 
 def _get(table: Any, default: object, *names: str) -> Any:
     for name in names:
-        if not isinstance(table, dict) or name not in table:
+        if not isinstance(table, dict):
+            return None
+        if name not in table:
             return default
         table = table[name]
     return table

@@ -116,6 +116,19 @@ def test_busy_workers_are_the_cores_unless_set(busy: int, expected: int, monkeyp
             "setting 'pipeline.memory_mib' = 1: Input should be greater",
             "correct that",
         ),
+        ("[plugins.sandbox]\nmode = 'on'\n", 2, "setting 'plugins.sandbox.mode' = 'on': Input should be 'auto'", ""),
+        (
+            "[plugins.sandbox.grants.geo]\nnetwrok = true\n",
+            2,
+            "setting 'plugins.sandbox.grants.geo.netwrok' is not known",
+            "did you mean 'network'?",
+        ),
+        (
+            "[plugins.sandbox.grants.geo]\npaths = ['share']\n",
+            2,
+            "setting 'plugins.sandbox.grants.geo.paths.0' = 'share': is not an absolute path",
+            "correct",
+        ),
         ("[log]\nlevel = 'loud'\n", 2, "setting 'log.level' = 'loud': Input should be 'debug', 'info'", "correct that"),
         (
             "[plugins.trust]\nownership = true\nsha256 = ['abc']\n",

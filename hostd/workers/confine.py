@@ -62,7 +62,7 @@ def fork() -> int:
 
 
 def enter() -> None:
-    """Give this fork a temporary folder and a limit of threads of its own, and an end by the signals it is to obey."""
+    """Give this fork a temporary folder and a limit of threads of its own, and an end by signals that it must obey."""
     if _pid_max_is_own():
         # uid 0 has no limit of processes, and a limit of memory is none for threads with little of it.
         _PID_MAX.write_text(str(MAX_THREADS))

@@ -34,6 +34,15 @@ class Confinement:
         """Tell whether nothing may run without the sandbox."""
         return self._sandbox is not None and self._sandbox.mode == "required"
 
+    def adopt(self, launched: Launched | None) -> Launched | None:
+        """Return a zygote that was started ahead if it is what would be started now; hang up on it otherwise."""
+        if launched is None or launched.sandbox == self._sandbox:
+            return launched
+        launched.control.close()
+        if launched.process.stderr is not None:
+            launched.process.stderr.close()
+        return None
+
     def launch(self, place: Place) -> Launched:
         """Start a zygote. Raises SandboxError, or OSError when there can be no process."""
         try:

@@ -34,7 +34,7 @@ class Spawner:
         self._place = place
         self._confinement = confinement
         self._on_exit = on_exit
-        self._zygote = launched
+        self._zygote = confinement.adopt(launched)
         self._ready: asyncio.Future[None] | None = None
         self._pid: int | None = None
         self._forks: dict[int, asyncio.Future[int]] = {}
@@ -170,11 +170,12 @@ class Spawner:
             reason = describe_status(_own_status(zygote.process.wait(1), zygote))
         lost: Exception = WorkerLostError(f"the zygote ended: {reason}", innocent=True)
         said = last_words(zygote)
-        if self._confinement.decided:
+        # A zygote that was killed says nothing, which is no sign that it cannot be confined.
+        if self._confinement.decided or not said:
             events.emit(events.ZYGOTE_EXITED, pid=pid, reason=f"{reason}: {said}" if said else reason)
         else:
             try:
-                self._confinement.fail(said or f"bubblewrap ended: {reason}")
+                self._confinement.fail(said)
             except SandboxError as error:
                 lost = error
         for future in (*self._forks.values(), *((ready,) if ready is not None else ())):

@@ -89,7 +89,9 @@ def _try_python(block: Block, session: Session) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(block.body, encoding="utf-8")
         conformance(path)
-        session.type(Command(f"hostd check {path}", f"…: ok, … {'…'}"))
+        needs = "\n# needs = " in block.body
+        answer = "refused at prepared: … is not granted; …" if needs else f"…: ok, … {'…'}"
+        session.type(Command(f"hostd check {path}", answer))
     elif block.file is None:
         done = subprocess.run(
             [sys.executable, "-c", block.body], cwd=session.folder, capture_output=True, text=True, check=False

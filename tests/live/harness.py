@@ -124,6 +124,7 @@ class Home:
         self.out = path / "out"
         self.state = path / "state"
         self.daemons: list[Daemon] = []
+        self.variables: dict[str, str] = {}
         self._temporary = path / "tmp"
         self._dropped = 0
         for folder in (self.plugins, self.logs, self._temporary):
@@ -138,7 +139,7 @@ class Home:
         """The environment of what is started here; by its TMPDIR a process can be told to be ours."""
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         kept.pop("HOSTD_CONFIG", None)
-        return {**kept, "TMPDIR": str(self._temporary)}
+        return {**kept, **self.variables, "TMPDIR": str(self._temporary)}
 
     def configure(
         self,

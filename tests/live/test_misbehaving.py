@@ -181,6 +181,7 @@ def test_a_plugin_that_writes_to_the_descriptors_it_finds_damages_nothing(home: 
 
 def test_a_plugin_that_leaves_processes_behind_leaves_none_at_its_end(home: Home) -> None:
     """What a parser started ends with its worker, at the latest when the generation is retired."""
+    home.configure(sandbox="off")  # in it there are no processes to leave
     code = "import subprocess\n\nsubprocess.Popen(['sleep', '1000'])\n"
     home.drop("lines.py", plugin(code=code))
     home.append("a.log", "1")
