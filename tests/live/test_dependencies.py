@@ -45,8 +45,8 @@ def links(home: Home, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def use_links(home: Home, more: str = "", find_links: str = '"links"') -> None:
-    home.configure(more)
+def use_links(home: Home, more: str = "", find_links: str = '"links"', sandbox: str = "auto") -> None:
+    home.configure(more, sandbox=sandbox)
     home.settings.write_text(
         home.settings.read_text().replace("[plugins]\n", f"[plugins]\nfind_links = [{find_links}]\n", 1)
     )
@@ -91,6 +91,7 @@ def test_another_version_than_hostds_own(home: Home, links: Path) -> None:
 
     Nothing of its environment runs in the process that workers are forked from: no module, and no .pth file.
     """
+    use_links(home, sandbox="off")  # the library leaves a trace in a file
     who = home.path / "imported_by"
     fake = f"import os\nwith open({str(who)!r}, 'a') as file:\n    file.write(f'{{os.getpid()}}\\n')\nVERSION = '1.0'\n"
     ran = home.path / "pth_ran"

@@ -170,9 +170,13 @@ def test_sighups_before_it_is_ready_are_kept(home: Home) -> None:
     assert daemon.wait_records("marked", 2)[1]["mark"] == "199"
 
 
-def test_sighups_during_a_swap_are_kept_and_do_not_wait_for_it(serving: Daemon) -> None:
+def test_sighups_during_a_swap_are_kept_and_do_not_wait_for_it(home: Home) -> None:
     """A version hangs while it is imported: the settings are read again all the same, and it is started once."""
-    home = serving.home
+    home.configure(sandbox="off")  # the plugin waits for a file
+    home.drop("lines.py", plugin())
+    home.append("a.log", "1")
+    serving = home.start()
+    serving.wait_records("lines", 1)
     gate = home.path / "gate"
     home.drop("marked.py", marked())
     home.append("a.marked", "1")
@@ -184,7 +188,7 @@ def test_sighups_during_a_swap_are_kept_and_do_not_wait_for_it(serving: Daemon) 
     home.drop("lines.py", plugin(version="2.0.0", code=code))
     serving.wait("the next version is being imported", (home.path / "gate.begun").exists)
     for number in range(200):
-        home.configure(f"[plugins.options.marked]\nmark = '{number}'\n")
+        home.configure(f"[plugins.options.marked]\nmark = '{number}'\n", sandbox="off")
         serving.hup()
     serving.wait("what the last one is about is in force", lambda: mark_of(serving) == "199")
     assert not serving.seen("generation.switched", plugin="lines", version="2.0.0")

@@ -130,9 +130,13 @@ def test_a_storm_of_versions_ends_with_the_last(serving) -> None:
     assert not serving.seen("artifact.refused")
 
 
-def test_edits_faster_than_loads_are_skipped(serving) -> None:
+def test_edits_faster_than_loads_are_skipped(home: Home) -> None:
     """A hundred while the first is being started: it, then the last, and never more than two generations at once."""
-    home = serving.home
+    home.configure(sandbox="off")  # the plugin waits for a file
+    home.drop("lines.py", plugin())
+    home.append("a.log", "first")
+    serving = home.start()
+    serving.wait_records("lines", 1)
     gate = home.path / "gate"
     slow = (
         f"import os\nimport time\n\nopen({f'{gate}.begun'!r}, 'w').close()\n"
