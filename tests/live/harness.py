@@ -79,6 +79,14 @@ def plugin(
     )
 
 
+def worse(version: str, word: str = "bad", does: str = "raise ValueError(line)", **more: str) -> str:
+    """Return a plugin like `plugin` makes, for which lines that begin with `word` go wrong."""
+    source = plugin(version=version, **more)
+    mark = "    return {"
+    assert source.count(mark) == 1
+    return source.replace(mark, f"    if line.startswith({word!r}):\n        {does}\n{mark}")
+
+
 def wheel(name: str = "lines", version: str = "1.0.0", *, glob: str = "*.log") -> tuple[str, bytes]:
     """Return the file name and the bytes of a wheel with the same plugin in a package."""
     info = f"plugin_{name}-{version}.dist-info"
