@@ -317,6 +317,23 @@ def test_a_pin_survives_restarts_and_ends_with_its_file(home: Home) -> None:
     daemon.wait_event("generation.switched", version="9.0.0")
 
 
+def test_a_pin_during_a_probation_is_not_undone_by_a_regression(home: Home) -> None:
+    """What it fails is the proven one's, as before; but it was decided that it stays."""
+    home.configure(probation_s=600)
+    home.drop("lines.py", plugin())
+    home.append("a.log", "first")
+    daemon = home.start()
+    daemon.wait_records("lines", 1)
+    home.drop("lines.py", worse("2.0.0"))
+    daemon.wait_event("generation.switched", generation=2)
+    said(home, "pin", "lines")
+    home.append("a.log", "bad 1")
+    daemon.wait_event("batch.regressed")
+    assert daemon.wait_records("lines", 2)[1]["by"] == "1.0.0"
+    assert_next_by(daemon, "2.0.0")
+    assert standing(daemon) == (2, "current", "pinned")
+
+
 def test_a_pin_keeps_options_too(home: Home) -> None:
     """Options are part of a generation."""
     code = (

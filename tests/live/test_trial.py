@@ -93,7 +93,7 @@ def test_other_keys_are_a_warning(home: Home) -> None:
     differed = daemon.wait_event("trial.differed")
     assert differed["level"] == "warning"
     assert differed["differences"].startswith(
-        """logs/a.log at 0: '{"line":"good 1","by":"1.0.0","@source":"logs/a.log"}' also has size; """
+        "logs/a.log at 0: 'good 1' also has size; logs/a.log at 7: 'bad 2' also has size; "
     )
     assert differed["differences"].endswith("also has size; and more")
     assert daemon.wait_event("generation.tried")["changes"] == 4

@@ -165,11 +165,21 @@ def test_other_keys_are_changes_of_which_a_few_are_shown(tmp_path: Path) -> None
     assert verdict is not None
     assert verdict.regressions == []
     assert len(verdict.changes) == trial.SHOWN + 1
-    assert str(verdict.changes[0]) == (
-        """a.log at 100: '{"line":"line 00"}' no longer has line and also has size, text"""
-    )
+    assert str(verdict.changes[0]) == ("a.log at 100: 'line 00' no longer has line and also has size, text")
+    assert str(verdict.changes[1]).startswith("a.log at 108: 'line 01' no longer has line")
     assert verdict.describe(verdict.changes).count("no longer has") == trial.SHOWN
     assert verdict.describe(verdict.changes).endswith("; and more")
+    twice = verdict_of(
+        tmp_path,
+        candidate.replace("BODY", 'yield {"text": 1}'),
+        [piece(b"one\n")],
+        present=CODE.replace("BODY", "yield {}"),
+    )
+    assert twice is not None
+    assert [str(each) for each in twice.changes] == [
+        "a.log at 100: '{}' also has text",
+        """a.log at 100: '{"line":"one"}' no longer has line and also has size, text""",
+    ]
     other_values = CODE.replace('"line": line', '"line": line.upper()').replace("BODY", "pass")
     assert verdict_of(tmp_path, other_values) == Verdict(records=20)
 
