@@ -110,9 +110,7 @@ class Swapper:
                 for name in [name for name, generation in self._catalog.current.items() if generation.distrusted]:
                     self._want(name, None)
                 return
-            there = {*self._inventory.files, self._inventory.refused_folder}
-            for path in [path for path in self._catalog.refused if path not in there]:
-                del self._catalog.refused[path]
+            self._forget_what_is_gone()
             self._refusals.keep_only(self._digests_at_hand)
             wants = self._choose(await self._rescued(), await self._held())
             self.register.forget_removed(wants)
@@ -186,6 +184,16 @@ class Swapper:
                 if not refusal.transient and not generation.distrusted:
                     generation.distrusted = f"{generation.artifact.display} is not granted any more what it needs"
                     self._refusals.add(Want(generation.artifact, generation.options, 0.0), refusal)
+
+    def _forget_what_is_gone(self) -> None:
+        """Drop what was said of files that are gone, or have other bytes by now."""
+        for path, refused in list(self._catalog.refused.items()):
+            digest = self._lying_at(path)
+            if path not in {*self._inventory.files, self._inventory.refused_folder} or digest not in {
+                None,
+                refused.digest,
+            }:
+                del self._catalog.refused[path]
 
     def _lying_at(self, path: Path) -> str | None:
         known = self._inventory.files.get(path)
@@ -356,6 +364,8 @@ class Swapper:
         self.register.serves(want)
         if not want.is_decided:
             self._refusals.clear(want)
+            if name in self.register.holds:
+                self.look_again()  # a version above the one that was rolled back: that ends here
         if before is not None:
             self._catalog.keep_warm(before)
         previous = self._catalog.current.get(name)

@@ -83,7 +83,6 @@ class Decisions:
                 await self._register.hold(previous)
             else:
                 self._register.release(hold, f"generation {hold.generation} does not come up")
-            await self._apply()  # what was said of it is not what lies in the folder
             raise HostdError(name, f"generation {hold.generation} does not come up", "; ".join(changes))
         return [f"{name} is {hold.kind}: generation {hold.generation} serves", *changes]
 

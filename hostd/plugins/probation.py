@@ -70,7 +70,8 @@ class Probation:
             allowance=allowance,
             reason=reason,
         )
-        if generation.regressions > allowance:
+        held = self._register.holds.get(plugin)
+        if generation.regressions > allowance and (held is None or held.generation != number):
             artifact = generation.artifact
             found = f"{batch.source} at {batch.offset}: {reason}"
             hold = Hold(plugin, ROLLED_BACK, str(artifact.path), artifact.digest, warm.number, found)

@@ -75,7 +75,9 @@ async def _start(generation: Generation) -> int:
             Stage.STARTED,
             display,
             f"its worker was lost while loading it: {error.reason}",
-            "look for os._exit, native code, or an endless loop at import",
+            "that is no fault of its own, so it is tried again by itself"
+            if error.innocent
+            else "look for os._exit, native code, or an endless loop at import",
             transient=True,
         ) from error
     except OSError as error:

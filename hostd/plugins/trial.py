@@ -191,9 +191,15 @@ class _Trial:
             return
         if expected.lines == found.lines:
             return
-        for before, after in zip(bytes(expected.lines).splitlines(), bytes(found.lines).splitlines(), strict=False):
+        befores, afters = bytes(expected.lines).splitlines(), bytes(found.lines).splitlines()
+        starts = [*self.framing.starts(piece.data), len(piece.data)]
+        if len(starts) - 1 != len(befores):
+            starts = []  # which record is made of which input cannot be told
+        for number, (before, after) in enumerate(zip(befores, afters, strict=False)):
             if before != after and (what := _other_keys(before, after)):
-                self.verdict.changes.append(Difference(piece.source, piece.offset, before, what))
+                start, end = starts[number : number + 2] or (0, len(piece.data))
+                raw = piece.data[start:end] if starts else before
+                self.verdict.changes.append(Difference(piece.source, piece.offset + start, raw, what))
                 if len(self.verdict.changes) > SHOWN:
                     return
 

@@ -79,6 +79,14 @@ def plugin(
     )
 
 
+def worse(version: str, word: str = "bad", does: str = "raise ValueError(line)", **more: str) -> str:
+    """Return a plugin like `plugin` makes, for which lines that begin with `word` go wrong."""
+    source = plugin(version=version, **more)
+    mark = "    return {"
+    assert source.count(mark) == 1
+    return source.replace(mark, f"    if line.startswith({word!r}):\n        {does}\n{mark}")
+
+
 def wheel(
     name: str = "lines",
     version: str = "1.0.0",
@@ -124,6 +132,7 @@ class Home:
         self.out = path / "out"
         self.state = path / "state"
         self.daemons: list[Daemon] = []
+        self.sandbox = "auto"
         self.variables: dict[str, str] = {}
         self._temporary = path / "tmp"
         self._dropped = 0
@@ -148,17 +157,18 @@ class Home:
         paths: Iterable[str] = ("logs/**/*",),
         level: str = "debug",
         probation_s: float = 0,
-        sandbox: str = "auto",
+        sandbox: str | None = None,
     ) -> None:
         """Write hostd.toml, in one step.
 
         Without probation what was taken over from is retired at once; without a sandbox a plugin can meet the test,
         in files.
         """
+        self.sandbox = sandbox or self.sandbox
         globs = ", ".join(f'"{path}"' for path in paths)
         text = (
             f'[plugins]\nfolder = "plugins.d"\nprobation = {{ length_s = {probation_s:g} }}\n'
-            f'sandbox.mode = "{sandbox}"\n\n[[sources]]\npaths = [{globs}]\n\n'
+            f'sandbox.mode = "{self.sandbox}"\n\n[[sources]]\npaths = [{globs}]\n\n'
             '[[sinks]]\nkind = "ndjson"\nfolder = "out"\n\n[state]\nfolder = "state"\n\n'
             f'[log]\nformat = "json"\nlevel = "{level}"\n\n{more}'
         )
