@@ -186,7 +186,7 @@ def test_a_higher_version_beside_it_ends_a_rollback(home: Home) -> None:
     assert_next_by(daemon, "1.0.0")
     home.drop("zz.py", plugin(version="4.0.1"))
     daemon.wait_event("generation.switched", version="4.0.1")
-    assert daemon.wait_event("plugin.released")["reason"] == "zz.py has a higher version"
+    assert daemon.wait_event("plugin.released", deadline_s=5)["reason"] == "zz.py has a higher version"
     assert_next_by(daemon, "4.0.1")
 
 
