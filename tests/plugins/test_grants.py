@@ -15,14 +15,14 @@ def test_a_plugin_that_needs_nothing_shares_the_place_of_all(tmp_path: Path) -> 
     """Whatever is granted: what it does not ask for it does not get."""
     demo = artifact(tmp_path)
     grants.check(demo, {"demo": Grant(network=True, paths=("/usr/share",))})
-    assert grants.place_of(demo) == SHARED
+    assert grants.place_of(demo, "") == SHARED
 
 
 def test_what_it_needs_and_is_granted_is_its_place(tmp_path: Path) -> None:
     """Two that need the same are forked from one zygote."""
     demo = artifact(tmp_path, table='needs = { network = true, paths = ["/usr/share"] }')
     grants.check(demo, {"demo": Grant(network=True, paths=("/usr",))})
-    assert grants.place_of(demo) == Place(network=True, paths=("/usr/share",))
+    assert grants.place_of(demo, "") == Place(network=True, paths=("/usr/share",))
 
 
 @pytest.mark.parametrize(

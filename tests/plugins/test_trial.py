@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from hostd.config import Trial
 from hostd.errors import Refusal
 from hostd.plugins import proof, trial
+from hostd.plugins.environment import Environments
 from hostd.plugins.generation import Generation, State
 from hostd.plugins.trial import Verdict, compare, judge
 from hostd.workers.batch import Batch
@@ -61,13 +62,13 @@ def run(
     """Have `scenario` judge one version against another; no process is left afterwards."""
 
     async def judged() -> None:
-        pool = Pool(2, 60.0)
-        old = proof.make(1, artifact(folder, present, version="1.0.0", table=table), None, "", pool)
-        new = proof.make(2, artifact(folder, candidate, version="2.0.0", table=table), None, "", pool)
+        pool, environments = Pool(2, 60.0), Environments(folder / "environments")
+        old = proof.make(1, artifact(folder, present, version="1.0.0", table=table), None, "", pool, environments)
+        new = proof.make(2, artifact(folder, candidate, version="2.0.0", table=table), None, "", pool, environments)
         try:
             async with asyncio.timeout(20):
                 for each in (old, new):
-                    await proof.prove(each)
+                    await proof.prove(each, environments, {})
                 await scenario(new, old)
         finally:
             for each in (old, new):

@@ -28,7 +28,7 @@ def pairs(arguments: list[str], option: str) -> list[tuple[str, str]]:
 
 def command(tmp_path: Path, *more: str, network: bool = False) -> list[str]:
     state = tmp_path / "state"
-    return sandboxes.command(["python"], Sandbox("auto", state / "artifacts", state), more, network=network)
+    return sandboxes.command(["python"], Sandbox("auto", state / "artifacts", state), "", more, network=network)
 
 
 def test_only_what_python_needs_is_in_view(tmp_path: Path) -> None:
@@ -77,9 +77,9 @@ def test_the_state_folder_is_covered_where_a_granted_path_holds_it(tmp_path: Pat
 def test_temporary_files_are_elsewhere_where_something_to_be_seen_lies_in_tmp(monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of a worker's own on /tmp would hide it."""
     monkeypatch.setattr(sandboxes, "_python_folders", lambda: ["/opt/hostd/lib"])
-    assert sandboxes.environment({"LANG": "C"}, ()) == {"LANG": "C", "HOME": "/tmp", "TMPDIR": "/tmp"}
-    assert sandboxes.temporary(["/tmpfiles"]) == "/tmp"
-    assert sandboxes.temporary(["/tmp/granted"]) == "/scratch"
+    assert sandboxes.environment({"LANG": "C"}, "", ()) == {"LANG": "C", "HOME": "/tmp", "TMPDIR": "/tmp"}
+    assert sandboxes.temporary("", ["/tmpfiles"]) == "/tmp"
+    assert sandboxes.temporary("", ["/tmp/granted"]) == "/scratch"
 
 
 @pytest.mark.parametrize(
