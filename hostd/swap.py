@@ -282,6 +282,8 @@ class Swapper:
         return digests | held | {past.digest for past in self.register.rescuable.values()}
 
     def _remove_unused(self) -> None:
+        if not self._inventory.settled:
+            return  # what a file that may be whole in a moment does without, its last good version may need
         self._untidy = False
         catalog = self._catalog
         wants = {name: want for name, want in self._wants.items() if want}
