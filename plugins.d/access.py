@@ -52,7 +52,8 @@ _START = r'^(\S++) (\S++) (\S++) \[(.{26})\] "([A-Z]++) (\S++) (HTTP/[0-9.]++)" 
 _COMBINED = re.compile(rf'{_START} "([^"]*+)" "([^"]*+)"\r?$', re.MULTILINE | re.ASCII)
 _COMMON = re.compile(rf"{_START}\r?$", re.MULTILINE | re.ASCII)
 
-_QUOTED = r'([^"\\]*+(?:\\.[^"\\]*+)*+)'
+# Not the group: Python 3.11.2 can leave a possessive one half matched.
+_QUOTED = r'([^"\\]*+(?:\\.[^"\\]*+)*)'
 _ANY_LINE = re.compile(
     rf'(\S++) (\S++) (\S++) \[([^]]++)\] "(?:([A-Z]++) (\S++) (HTTP/[0-9.]++)|{_QUOTED})"'
     rf' ([0-9]{{3}}) ([0-9]{{1,18}}+|-)(?: "{_QUOTED}" "{_QUOTED}")?(?: (.*))?',

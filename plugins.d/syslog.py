@@ -78,10 +78,11 @@ _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _LEVELS = "EMERG|ALERT|CRIT|ERR|WARNING|NOTICE|INFO|DEBUG"
 
 _PRIORITY = re.compile(r"<(\d{1,3})>", re.ASCII)
+# What is repeated is possessive, the groups are not: Python 3.11.2 can leave a possessive group half matched.
 _RFC_5424 = re.compile(
     rf"1 (?:-|(?P<timestamp>{_DATE_TIME})) (?:-|(?P<hostname>\S+)) (?:-|(?P<appname>\S+))"
     r" (?:-|(?P<procid>\S+)) (?:-|(?P<msgid>\S+))"
-    r' (?:-|(?P<structured_data>(?:\[[^\s\]"]+(?: [^\s=\]"]+="(?:[^"\\\]]|\\.)*+")*+\])+))'
+    r' (?:-|(?P<structured_data>(?:\[[^\s\]"]++(?: [^\s=\]"]++="[^"\\\]]*+(?:\\.[^"\\\]]*+)*")*\])+))'
     r"(?: \ufeff?(?P<message>.*))?",
     re.ASCII | re.DOTALL,
 )
@@ -92,8 +93,8 @@ _RFC_3164 = re.compile(
     r"(?:(?P<appname>[^\s:\[]+)(?:\[(?P<procid>[^\]\s]*)\])?:(?: |$))?(?P<message>.*)",
     re.ASCII | re.DOTALL,
 )
-_ELEMENT = re.compile(r'\[([^\s\]"]+)((?: [^\s=\]"]+="(?:[^"\\\]]|\\.)*+")*+)\]')
-_PARAMETER = re.compile(r' ([^\s=\]"]+)="((?:[^"\\\]]|\\.)*+)"')
+_ELEMENT = re.compile(r'\[([^\s\]"]++)((?: [^\s=\]"]++="[^"\\\]]*+(?:\\.[^"\\\]]*+)*")*)\]')
+_PARAMETER = re.compile(r' ([^\s=\]"]++)="([^"\\\]]*+(?:\\.[^"\\\]]*+)*)"')
 _ESCAPE = re.compile(r'\\(["\\\]])')
 
 _SEVERITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")

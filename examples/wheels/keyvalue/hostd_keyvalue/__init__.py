@@ -8,7 +8,7 @@ import re
 
 from contract import JsonValue, Processor, Record, each_line
 
-_PAIR = re.compile(r'\s*([^\s="]+)(?:=(?:"((?:[^"\\]|\\.)*+)"|([^\s"]*)))?(?=\s|$)')
+_PAIR = re.compile(r'\s*([^\s="]+)(?:=(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"|([^\s"]*)))?(?=\s|$)')
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 
