@@ -241,15 +241,15 @@ class Home:
 
     def _pids(self) -> set[int]:
         variable = f"TMPDIR={self._temporary}".encode()
-        # In the sandbox they have another temporary folder, and a folder of ours mounted.
-        mounted = f"/{self.path.parent.name}/{self.path.name}/".encode()
+        # In the sandbox they have another temporary folder, and a folder of ours mounted where we do not see it: what a
+        # test itself has mounted here, every process does.
+        mounted, ours = f"/{self.path.parent.name}/{self.path.name}/".encode(), Path("/proc/self/ns/mnt").readlink()
         found = set()
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():
                 with suppress(OSError):
-                    if (
-                        variable in (folder / "environ").read_bytes().split(b"\0")
-                        or mounted in (folder / "mountinfo").read_bytes()
+                    if variable in (folder / "environ").read_bytes().split(b"\0") or (
+                        (folder / "ns/mnt").readlink() != ours and mounted in (folder / "mountinfo").read_bytes()
                     ):
                         found.add(int(folder.name))
         return found

@@ -8,8 +8,10 @@ the daemon does itself, what an operator meets: descriptors run out, the disk is
 import hashlib
 import os
 import resource
+import shutil
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -423,6 +425,66 @@ def test_a_roll_back_cannot_be_recorded(home: Home) -> None:
         daemon.wait_event("sink.failed")
         assert not daemon.seen("plugin.held")
         unlock()
+    daemon.wait_event("plugin.held")
+    assert [record["by"] for record in daemon.wait_records("lines", 2)] == ["1.0.0"] * 2
+    assert_current_serves(daemon, "probation")
+    assert_mended(daemon, before, was_files, "2.0.1")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A state folder on a disk of its own, of 2 MiB."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "hostd-test", str(folder)]
+    if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextmanager
+def full(disk: Path) -> Iterator[None]:
+    """Fill a disk up."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            pass
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def test_the_disk_of_the_state_is_full_when_a_version_comes(small_disk: Path, home: Home) -> None:
+    """Refused for now; what serves goes on serving, its records wait; with room again all comes by itself."""
+    daemon = serving(home)
+    before, was_files = settled(daemon), files(home)
+    with full(small_disk):
+        home.drop("lines.py", plugin(version="2.0.0", manifest=LIMITS))
+        refused = daemon.wait_event("artifact.refused")
+        assert "No space left on device" in refused["reason"]
+        assert refused["serving"] == "generation 1 (1.0.0)"
+        assert daemon.plugin("lines")["generation"] == 1
+    daemon.wait_event("generation.switched", version="2.0.0")
+    assert_mended(daemon, before, was_files, "2.0.1")
+
+
+def test_the_disk_of_the_state_is_full_when_a_version_is_rolled_back(small_disk: Path, home: Home) -> None:
+    """The proven one is current at once; the line comes out, once, when there is room."""
+    daemon = serving(home)
+    before, was_files = settled(daemon), files(home)
+    home.drop("lines.py", spoiled("first batch", WAYS["raises"]))
+    daemon.wait_event("generation.switched", generation=2)
+    daemon.wait_all_read()
+    with full(small_disk):
+        home.append("a.log", "first of all")
+        daemon.wait_event("generation.rolled_back")
+        failed = daemon.wait_event("sink.failed")
+        assert "full" in failed["reason"] or "I/O" in failed["reason"]
     daemon.wait_event("plugin.held")
     assert [record["by"] for record in daemon.wait_records("lines", 2)] == ["1.0.0"] * 2
     assert_current_serves(daemon, "probation")
