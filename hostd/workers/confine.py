@@ -4,6 +4,7 @@ bubblewrap leaves the zygote one capability, to mount, in a user namespace where
 It is used here, by trusted code alone, and given up for good in `seal`. Linux only, standard library only.
 """
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -12,9 +13,8 @@ import signal
 from pathlib import Path
 
 from hostd.workers import seccomp
+from hostd.workers.sandbox import PLUGIN, STORE
 
-PLUGIN = "/plugin"
-STORE = "/artifacts"
 TEMPORARY_MIB = 64
 TEMPORARY_FILES = 4096
 MAX_THREADS = 512
@@ -65,7 +65,8 @@ def enter() -> None:
     """Give this fork a temporary folder and a limit of threads of its own, and an end by signals that it must obey."""
     if _pid_max_is_own():
         # uid 0 has no limit of processes, and a limit of memory is none for threads with little of it.
-        _PID_MAX.write_text(str(MAX_THREADS))
+        with contextlib.suppress(OSError):  # a container may have it read-only; the other limits hold
+            _PID_MAX.write_text(str(MAX_THREADS))
     _mount("tmpfs", os.environ["TMPDIR"], f"size={TEMPORARY_MIB}m,nr_inodes={TEMPORARY_FILES},mode=700")
     for number in (signal.SIGABRT, signal.SIGXCPU):  # PID 1 is spared what it does not handle
         # Called with the signal's number, which becomes the exit status.
