@@ -6,6 +6,7 @@ It is used here, by trusted code alone, and given up for good in `seal`. Linux o
 
 import contextlib
 import ctypes
+import errno
 import os
 import platform
 import re
@@ -86,27 +87,33 @@ def seal(path: str, digest: str, *, network: bool) -> str:
 
 def try_out() -> None:
     """Do in a child what workers will do. Raises OSError where the kernel refuses a step."""
+    if _MACHINE not in seccomp.MACHINES:
+        raise OSError(errno.ENOTSUP, f"there is no filter of system calls for {_MACHINE}")
     for network in (False, True):
         seccomp.program(_MACHINE, network=network)  # kept for all that are forked
     said, says = os.pipe()
     pid = fork()
     if pid == 0:
+        status = 1
         try:
             enter()
             _mount(STORE, PLUGIN, flags=_MS_BIND)
             _close_off()
             _give_up(network=False)
+            status = 0
         except OSError as error:
             os.write(says, f"{error.errno}:{error.strerror}".encode())
         finally:
-            os._exit(0)
+            os._exit(status)
     os.close(says)
     with open(said, "rb") as answer:
         refused = answer.read().decode()
-    os.waitpid(pid, 0)
+    _, status = os.waitpid(pid, 0)
     if refused:
         number, text = refused.split(":", 1)
         raise OSError(int(number), text)
+    if status:
+        raise OSError(errno.ENOTSUP, f"a confined process does not live: {os.waitstatus_to_exitcode(status)}")
 
 
 def _tid_address() -> ctypes.c_void_p | None:
