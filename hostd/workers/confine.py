@@ -4,7 +4,9 @@ bubblewrap leaves the zygote one capability, to mount, in a user namespace where
 It is used here, by trusted code alone, and given up for good in `seal`. Linux only, standard library only.
 """
 
+import contextlib
 import ctypes
+import errno
 import os
 import platform
 import re
@@ -12,9 +14,8 @@ import signal
 from pathlib import Path
 
 from hostd.workers import seccomp
+from hostd.workers.sandbox import PLUGIN, STORE
 
-PLUGIN = "/plugin"
-STORE = "/artifacts"
 TEMPORARY_MIB = 64
 TEMPORARY_FILES = 4096
 MAX_THREADS = 512
@@ -65,7 +66,8 @@ def enter() -> None:
     """Give this fork a temporary folder and a limit of threads of its own, and an end by signals that it must obey."""
     if _pid_max_is_own():
         # uid 0 has no limit of processes, and a limit of memory is none for threads with little of it.
-        _PID_MAX.write_text(str(MAX_THREADS))
+        with contextlib.suppress(OSError):  # a container may have it read-only; the other limits hold
+            _PID_MAX.write_text(str(MAX_THREADS))
     _mount("tmpfs", os.environ["TMPDIR"], f"size={TEMPORARY_MIB}m,nr_inodes={TEMPORARY_FILES},mode=700")
     for number in (signal.SIGABRT, signal.SIGXCPU):  # PID 1 is spared what it does not handle
         # Called with the signal's number, which becomes the exit status.
@@ -85,27 +87,33 @@ def seal(path: str, digest: str, *, network: bool) -> str:
 
 def try_out() -> None:
     """Do in a child what workers will do. Raises OSError where the kernel refuses a step."""
+    if _MACHINE not in seccomp.MACHINES:
+        raise OSError(errno.ENOTSUP, f"there is no filter of system calls for {_MACHINE}")
     for network in (False, True):
         seccomp.program(_MACHINE, network=network)  # kept for all that are forked
     said, says = os.pipe()
     pid = fork()
     if pid == 0:
+        status = 1
         try:
             enter()
             _mount(STORE, PLUGIN, flags=_MS_BIND)
             _close_off()
             _give_up(network=False)
+            status = 0
         except OSError as error:
             os.write(says, f"{error.errno}:{error.strerror}".encode())
         finally:
-            os._exit(0)
+            os._exit(status)
     os.close(says)
     with open(said, "rb") as answer:
         refused = answer.read().decode()
-    os.waitpid(pid, 0)
+    _, status = os.waitpid(pid, 0)
     if refused:
         number, text = refused.split(":", 1)
         raise OSError(int(number), text)
+    if status:
+        raise OSError(errno.ENOTSUP, f"a confined process does not live: {os.waitstatus_to_exitcode(status)}")
 
 
 def _tid_address() -> ctypes.c_void_p | None:

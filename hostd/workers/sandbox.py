@@ -3,14 +3,18 @@
 Nothing is in view that is not named here. Imports next to nothing, like `launch`.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hostd.early import SandboxMode
+if TYPE_CHECKING:
+    from hostd.early import SandboxMode
 
 STORE = "/artifacts"
 PLUGIN = "/plugin"
@@ -78,8 +82,11 @@ def command(python: list[str], sandbox: Sandbox, packages: str, paths: Sequence[
             arguments += ["--ro-bind", str(folder), str(folder)]
     for path in system:
         arguments += ["--ro-bind-try", path, path]
-    for path in (*_python_folders(), *paths):
+    for path in _python_folders():
         arguments += ["--ro-bind", path, path]
+    for path in paths:
+        # One that is gone since it was granted is missed by who needs it, and by nobody else.
+        arguments += ["--ro-bind-try", path, path]
     if any(_is_within(str(sandbox.state), path) for path in paths):
         arguments += ["--tmpfs", str(sandbox.state)]
     if packages:

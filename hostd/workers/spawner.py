@@ -168,11 +168,12 @@ class Spawner:
         reason, pid, self._pid = "hung up", self._pid or zygote.process.pid, None
         with contextlib.suppress(subprocess.TimeoutExpired):
             reason = describe_status(_own_status(zygote.process.wait(1), zygote))
-        lost: Exception = WorkerLostError(f"the zygote ended: {reason}", innocent=True)
         said = last_words(zygote)
+        reason = f"{reason}: {said}" if said else reason
+        lost: Exception = WorkerLostError(f"the zygote ended: {reason}", innocent=True)
         # A zygote that was killed says nothing, which is no sign that it cannot be confined.
         if self._confinement.decided or not said:
-            events.emit(events.ZYGOTE_EXITED, pid=pid, reason=f"{reason}: {said}" if said else reason)
+            events.emit(events.ZYGOTE_EXITED, pid=pid, reason=reason)
         else:
             try:
                 self._confinement.fail(said)
