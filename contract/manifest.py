@@ -145,6 +145,12 @@ class Limits(_Table):
     time_s: float = Field(10.0, gt=0, le=3600, description="Seconds for one batch; then the worker is killed.")
     memory_mib: int = Field(512, ge=16, le=65536, description="MiB of memory that a worker may allocate.")
     batch_kib: int = Field(256, ge=1, le=16384, description="KiB of input that make a batch.")
+    output_mib: int = Field(
+        16,
+        ge=1,
+        le=1024,
+        description="MiB of records, as JSON lines, that one batch may yield; a large document four times its size.",
+    )
     record_mib: int = Field(16, ge=1, le=1024, description="MiB that one record (or whole document) may have.")
 
 

@@ -62,6 +62,8 @@ class _EachLine:
                 continue
             try:
                 record = function(line)
+            except MemoryError:
+                raise  # this line need not be what has taken the memory: whoever runs us can tell
             except Exception as error:  # noqa: BLE001 - whatever the author's function raises rejects its line
                 ctx.reject(raw, describe(error))
                 continue

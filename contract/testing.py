@@ -6,7 +6,6 @@ def test_conformance() -> None:
     conformance("my_format.py")
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from contract.context import Context
 from contract.manifest import Manifest, read_script
 from contract.processor import Processor
 from contract.record import JsonValue
+from contract.values import as_json_value
 from contract.version import mismatch, negotiate
 
 
@@ -63,9 +63,7 @@ def as_json(records: Iterable[Any]) -> list[dict[str, JsonValue]]:
     values: list[dict[str, JsonValue]] = []
     for record in records:
         mapping = {"message": record} if isinstance(record, str) else record
-        text = json.dumps(dict(mapping), ensure_ascii=False, allow_nan=False)
-        text.encode("utf-8")
-        values.append(json.loads(text))
+        values.append(as_json_value(dict(mapping)))
     return values
 
 

@@ -150,7 +150,10 @@ GENERATION_FAILING = _event(
     "Too many batches lost their worker: its sources wait, and are tried again after `retry_s`.",
 )
 GENERATION_RECOVERED = _event(
-    "generation.recovered", "info", "plugin generation", "A generation that was failing has parsed a batch again."
+    "generation.recovered",
+    "info",
+    "plugin generation",
+    "A generation that was failing has parsed a batch, or an operator has asked to try it again.",
 )
 PLUGIN_HELD = _event(
     "plugin.held", "info", "plugin generation kind path reason", "A generation was pinned, or gone back to."
@@ -224,7 +227,7 @@ SOURCE_UNPARSED = _event(
     "source.unparsed",
     "error",
     "source plugin reason",
-    "Its plugin can start no worker any more; the source is tried again.",
+    "Its plugin can start no worker, or loses them all to something else; the source is tried again.",
 )
 SOURCE_ROTATED = _event(
     "source.rotated",

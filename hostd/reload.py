@@ -62,6 +62,7 @@ class Reloader:
     async def rescan(self) -> list[str]:
         """Read the settings and the folders again, and wait; return what changed, in words."""
         changes = await self._reload()
+        self._pump.try_again()
         changes += await self._swapper.rescan()
         self._finder.look()
         return changes
@@ -69,6 +70,7 @@ class Reloader:
     async def hang_up(self) -> None:
         """Read the settings and the folders again. Waits for no plugin: the next SIGHUP may be to mend what hangs."""
         await self._reload()
+        self._pump.try_again()
         await self._swapper.retry()
         self._finder.look()
 

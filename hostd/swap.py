@@ -119,20 +119,18 @@ class Swapper:
             self._remove_unused()
 
     async def rescan(self) -> list[str]:
-        """Look at everything again, refused artifacts and failing generations too; return what changed, in words."""
+        """Look at everything again, refused artifacts too; return what changed, in words."""
         self._allow_again()
         return await self.apply()
 
     async def retry(self) -> None:
-        """Look at everything again, refused artifacts and failing generations too."""
+        """Look at everything again, refused artifacts too."""
         self._allow_again()
         await self.look()
 
     def _allow_again(self) -> None:
         self._refusals.forget()
         self._inventory.forget_refusals()
-        for generation in self._catalog.current.values():
-            generation.crew.intensity.heal()
 
     async def apply(self) -> list[str]:
         """Compare the folder with the catalog, and wait; return what changed, in words."""

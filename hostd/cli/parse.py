@@ -157,8 +157,10 @@ class _Parse:
 
     def _report(self, source: FileSource, pump: Pump) -> None:
         """Say what of a file did not become records, and why."""
-        if source.size() > source.offset and (route := pump.route_of(source)).plugin is None:
-            self._fail(f"{source.name}: not parsed: {route.why}")
+        if source.size() > source.offset:
+            route = pump.route_of(source)
+            why = f"{route.plugin} can start no worker any more" if route.plugin else route.why
+            self._fail(f"{source.name}: not parsed: {why}")
         letters = self._ledger.dead_letters_of(source.id)
         for letter in letters[:MAX_SHOWN]:
             line = source.read(0, letter.offset).count(b"\n") + 1

@@ -5,7 +5,9 @@ One plugin gets half of it at most, and each its first claim: one that hangs on 
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,11 +17,25 @@ class _Claim:
     met: asyncio.Future[None]
 
 
-class Budget:
-    """`limit` bytes, given in the order of asking as far as each plugin's share allows."""
+EXCESS_SHARE = 8
+"""One plugin's batches may yield an eighth of the limit in excess; then they come out before more are parsed."""
 
-    def __init__(self, limit: int) -> None:
+
+@dataclass(slots=True)
+class _Turns:
+    free: asyncio.Semaphore
+    line: asyncio.Lock = field(default_factory=asyncio.Lock)
+    excess: int = 0
+    discharged: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Budget:
+    """`limit` bytes, given in the order of asking as far as each plugin's share allows; each has `at_once` turns."""
+
+    def __init__(self, limit: int, at_once: int) -> None:
         self._limit = limit
+        self._at_once = at_once
+        self._turns: dict[str, _Turns] = {}
         self._held: Counter[str] = Counter()
         self._waiting: list[_Claim] = []
 
@@ -45,6 +61,37 @@ class Budget:
                 self._waiting.remove(claim)
             raise
 
+    @asynccontextmanager
+    async def turn(self, plugin: str) -> AsyncIterator[None]:
+        """Wait for a turn to parse: first come first served, a few at once, and none while much excess is charged.
+
+        Whatever a plugin's later batches have yielded, its earlier ones have had their turn, so that they can be
+        delivered, and the excess be discharged.
+        """
+        turns = self._turns.get(plugin)
+        if turns is None:
+            turns = self._turns[plugin] = _Turns(asyncio.Semaphore(self._at_once))
+        async with AsyncExitStack() as held:
+            async with turns.line:
+                await held.enter_async_context(turns.free)
+                while turns.excess > self._limit // EXCESS_SHARE:
+                    turns.discharged.clear()
+                    await turns.discharged.wait()
+            yield
+
+    def charge(self, size: int, plugin: str) -> None:
+        """Hold a plugin that has had its turn to `size` bytes that its batch yields beyond what it has taken."""
+        if size:
+            self._held[plugin] += size
+            self._turns[plugin].excess += size
+
+    def discharge(self, size: int, plugin: str) -> None:
+        """Give back what was charged."""
+        if size:
+            self._turns[plugin].excess -= size
+            self._turns[plugin].discharged.set()
+            self.give(size, plugin)
+
     def give(self, size: int, plugin: str) -> None:
         """Give `size` bytes back."""
         self._held[plugin] -= size
@@ -63,4 +110,7 @@ class Budget:
 
     def _has_room(self, size: int, plugin: str) -> bool:
         held = self._held.get(plugin, 0)
-        return not held or (held + size <= self._limit // 2 and self._held.total() + size <= self._limit)
+        half = self._limit // 2
+        return not held or (
+            held + size <= half and sum(min(h, half) for h in self._held.values()) + size <= self._limit
+        )

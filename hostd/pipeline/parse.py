@@ -18,8 +18,8 @@ from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Pool
 
 SHORTEST_TIME_S = 1.0
-MAX_INNOCENT_LOSSES = 5
-"""How often a batch may be lost through no fault of its own before it is suspected after all."""
+MAX_INNOCENT_LOSSES = 2
+"""How often a batch that was lost through no fault of its own is tried again at once, before it waits in its source."""
 
 INNOCENT_PAUSE_S = 0.02
 
@@ -42,6 +42,10 @@ class NotServedError(Exception):
     """No generation serves the batch as it was cut: it must be cut, or routed, again."""
 
 
+class NotNowError(Exception):
+    """Workers are lost again and again, and it is not the batch that they are lost with: it must wait."""
+
+
 class _OvertakenError(Exception):
     """Another generation has gone live meanwhile."""
 
@@ -51,7 +55,7 @@ async def parse(
 ) -> tuple[Generation, Yield]:
     """Return what `batch` yields and the one generation that made all of it.
 
-    Raises NotServedError, and GenerationBrokenError when its generation can start no worker any more.
+    Raises NotServedError, GenerationBrokenError when its generation can start no worker any more, and NotNowError.
     """
     task = _Task(framing, current, pool)
     while True:
@@ -98,8 +102,8 @@ class _Task:
     ) -> tuple[Generation, Yield | WorkerLostError]:
         """Parse a batch once, by the current generation; return who did, and what came of it.
 
-        A loss that has nothing to do with the batch does not count. Raises NotServedError, and _OvertakenError
-        when the current generation is not `only`.
+        A loss that has nothing to do with the batch does not count. Raises NotServedError, _OvertakenError when the
+        current generation is not `only`, and NotNowError.
         """
         losses = 0
         while True:
@@ -111,9 +115,11 @@ class _Task:
                 try:
                     return generation, await generation.crew.parse(batch, time_s)
                 except WorkerLostError as lost:
-                    losses += 1
-                    if not lost.innocent or losses > MAX_INNOCENT_LOSSES:
+                    if not lost.innocent:
                         return generation, lost
+                    losses += 1
+                    if losses > MAX_INNOCENT_LOSSES:
+                        raise NotNowError(lost.reason) from lost
                 except GenerationBrokenError:
                     if self.is_overtaken(generation):
                         raise _OvertakenError from None
@@ -145,7 +151,8 @@ class _Task:
 
     async def halve(self, batch: Batch, generation: Generation, reason: str) -> list[Yield]:
         """Parse a batch that loses its worker in ever smaller parts; a record that does so alone is dead."""
-        starts = self.framing.starts(batch.data)
+        # In a thread: some plugins' batches are of many megabytes, and the loop must not wait for each of their lines.
+        starts = await asyncio.to_thread(self.framing.starts, batch.data)
         if len(starts) <= 1:
             return [Yield(0, b"", (DeadLetter(batch.offset, batch.data, f"worker lost: {reason}", ""),))]
         middle = starts[len(starts) // 2]

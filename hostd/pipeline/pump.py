@@ -15,7 +15,7 @@ from hostd.pipeline.budget import Budget
 from hostd.pipeline.commit import Committer, Entry
 from hostd.pipeline.framing import NOT_YET, Cut, next_cut
 from hostd.pipeline.ledger import Checkpoint, Result, SourceRow
-from hostd.pipeline.parse import Fallback, NotServedError, note_loss, parse
+from hostd.pipeline.parse import Fallback, NotNowError, NotServedError, note_loss, parse
 from hostd.pipeline.routing import Route, route
 from hostd.pipeline.serving import Catalog, Generation
 from hostd.pipeline.sources.file import HEAD_BYTES, FileSource
@@ -57,6 +57,7 @@ class _Flow:
     task: asyncio.Task[None] | None = None
     woken: bool = False
     timer: asyncio.TimerHandle | None = None
+    given_up: bool = False
 
 
 class Pump:
@@ -82,7 +83,7 @@ class Pump:
         self._catalog = catalog
         self._pool = pool
         self._committer = committer
-        self._budget = Budget(memory_bytes)
+        self._budget = Budget(memory_bytes, pool.slots.capacity)
         self._on_rewritten = on_rewritten
         self._on_parsed = on_parsed
         self._on_regression = on_regression
@@ -105,6 +106,13 @@ class Pump:
         """Route and read every source anew: another generation is live, or one is gone."""
         for source in list(self._flows):
             self.wake(source)
+
+    def try_again(self) -> None:
+        """Forget how often generations have lost their workers, and read all sources: an operator asks for it."""
+        for generation in self._catalog.current.values():
+            if generation.crew.intensity.heal():
+                events.emit(events.GENERATION_RECOVERED, plugin=generation.plugin, generation=generation.number)
+        self.wake_all()
 
     def route_anew(self) -> None:
         """Route and read every source anew: another sink takes, or no sink takes, what they yield."""
@@ -176,7 +184,7 @@ class Pump:
     async def _fill(self, flow: _Flow, pending: deque[_Work]) -> None:
         """Start work until the window or the budget is full, or there is nothing more to read."""
         source = flow.source
-        while len(pending) < self._window:
+        while len(pending) < self._window and not flow.given_up:
             if source.was_rewritten():
                 if pending:
                     return  # what was read before comes first
@@ -222,9 +230,11 @@ class Pump:
         batch = Batch(source.name, cut.start, source.header, cut.data)
         plugin = generation.plugin
         fallback = Fallback(lambda: self._catalog.warm.get(plugin), self._on_regression)
-        generation, result = await parse(
-            batch, generation.framing, lambda: self._catalog.current.get(plugin), self._pool, fallback
-        )
+        async with self._budget.turn(plugin):
+            generation, result = await parse(
+                batch, generation.framing, lambda: self._catalog.current.get(plugin), self._pool, fallback
+            )
+            self._budget.charge(_excess(cut, result), plugin)
         if result.records:
             self._on_parsed(plugin, generation.framing, batch)
         return generation, result
@@ -239,10 +249,11 @@ class Pump:
             flow.routed_at_epoch = -1
             flow.woken = True
             return
-        except GenerationBrokenError as error:
+        except (GenerationBrokenError, NotNowError) as error:
             self._abandon(flow, pending)
             self._note_broken(flow, work.plugin, str(error))
             await asyncio.sleep(BROKEN_RETRY_S)
+            flow.given_up = self._final and self._is_failing(work.plugin)
             flow.woken = True
             return
         if not self._committer.takes(generation.plugin):
@@ -254,11 +265,15 @@ class Pump:
         self._submit(flow.source, work, generation, result)
 
     def _note_broken(self, flow: _Flow, plugin: str, reason: str) -> None:
-        """A generation that could be started before no longer can: that is a loss like any other."""
+        """A generation cannot be started any more, or loses every worker to something else: losses like any other."""
         generation = self._catalog.current.get(plugin)
         if generation is not None:
             note_loss(generation, reason)
         events.emit(events.SOURCE_UNPARSED, source=flow.source.name, plugin=plugin, reason=reason)
+
+    def _is_failing(self, plugin: str) -> bool:
+        generation = self._catalog.current.get(plugin)
+        return generation is not None and generation.crew.intensity.is_failing
 
     def _submit(self, source: FileSource, work: _Work, generation: Generation, result: Yield) -> None:
         who = {"plugin": generation.plugin, "generation": generation.number, "source": source.name}
@@ -278,6 +293,7 @@ class Pump:
 
         def done() -> None:
             self._budget.give(work.cost, work.plugin)
+            self._budget.discharge(_excess(work.cut, result), work.plugin)
             generation.records += result.records
             generation.rejected += len(result.dead)
             if source.id == row.id:
@@ -304,8 +320,9 @@ class Pump:
             return
         flow.source.rewind(pending[0].before)
         for work in pending:
-            work.task.cancel()
             self._budget.give(work.cost, work.plugin)
+            if not work.task.cancel() and not work.task.cancelled() and work.task.exception() is None:
+                self._budget.discharge(_excess(work.cut, work.task.result()[1]), work.plugin)
         pending.clear()
 
     def _generation_for(self, flow: _Flow) -> Generation | None:
@@ -351,3 +368,9 @@ class Pump:
         if flow.timer is not None:
             flow.timer.cancel()
         flow.timer = asyncio.get_running_loop().call_later(delay_s, self.wake, flow.source)
+
+
+def _excess(cut: Cut, result: Yield) -> int:
+    """Return how many bytes a result takes beyond what its batch was given of the budget."""
+    words = sum(len(letter.reason) + len(letter.traceback) for letter in result.dead)
+    return max(0, len(result.lines) + words - len(cut.data) * COST_FACTOR)

@@ -109,5 +109,6 @@ def load_message(artifact: Artifact, options: dict[str, Any] | None, source_fiel
             for sample in manifest.samples
         ],
         memory_mib=manifest.limits.memory_mib,
+        output_mib=manifest.limits.output_mib,
         source_field=source_field,
     )

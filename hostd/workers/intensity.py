@@ -46,16 +46,15 @@ class Intensity:
 
     def succeeded(self, now: float) -> bool:
         """Take note that a batch was parsed; tell whether that ends a failure."""
-        if self.retry_at is None or now < self.retry_at:
-            return False
-        self.heal()
-        return True
+        return self.retry_at is not None and now >= self.retry_at and self.heal()
 
-    def heal(self) -> None:
-        """Forget all losses."""
+    def heal(self) -> bool:
+        """Forget all losses; tell whether that ends a failure."""
+        was_failing = self.is_failing
         self._losses.clear()
         self._tries = 0
         self.retry_at = None
+        return was_failing
 
     def rest_s(self, now: float) -> float:
         """Return for how many seconds nothing is to be tried; 0 when it may be."""

@@ -4,7 +4,6 @@ import contextlib
 import math
 import os
 import resource
-from pathlib import Path
 
 OPEN_FILES = 256
 PROCESSES = 4096
@@ -14,7 +13,23 @@ CPU_PER_SECOND = 2 + (os.cpu_count() or 1)
 """Processor seconds that a worker may use in a second of a batch's time: native code may use every core."""
 
 
-def set_limits(memory_mib: int) -> None:
+class DataSize:
+    """What RLIMIT_DATA counts of the process that makes this, to be asked also once /proc is out of its sight."""
+
+    def __init__(self) -> None:
+        self._statm = -1
+        with contextlib.suppress(OSError):  # not Linux
+            self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+
+    def bytes(self) -> int:
+        """Return it as of now; 0 where it cannot be told."""
+        try:
+            return int(os.pread(self._statm, 200, 0).split()[5]) * resource.getpagesize()
+        except OSError:
+            return 0
+
+
+def set_limits(memory_mib: int, used: DataSize) -> None:
     """Limit this worker for good. It may allocate `memory_mib` beyond what it shares with the zygote."""
     memory_bytes = memory_mib << 20
     _lower(resource.RLIMIT_CORE, 0)
@@ -23,9 +38,8 @@ def set_limits(memory_mib: int) -> None:
     _lower(resource.RLIMIT_STACK, STACK_BYTES)  # a stack is no data
     # Nor is what it writes to its memory files, which are as large as the records of one batch.
     _lower(resource.RLIMIT_FSIZE, memory_bytes)
-    with contextlib.suppress(OSError):  # not Linux: RLIMIT_DATA does not count what we mean there
-        fields = Path("/proc/self/statm").read_text().split()
-        _lower(resource.RLIMIT_DATA, int(fields[5]) * resource.getpagesize() + memory_bytes)
+    if shared := used.bytes():
+        _lower(resource.RLIMIT_DATA, shared + memory_bytes)
 
 
 def allow_cpu(time_s: float) -> None:

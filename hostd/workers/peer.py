@@ -8,8 +8,10 @@ are lost without fault of theirs.
 import asyncio
 import contextlib
 import os
+import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
@@ -17,8 +19,12 @@ from hostd.workers.batch import Batch, DeadLetter, Yield
 from hostd.workers.spawner import Spawner
 
 EXIT_TIMEOUT_S = 2.0
+MAX_SIGNS_OF_LIFE = 12
+"""For how many times its time limit a worker may go on cutting one failing batch, as long as it says that it lives."""
+MAX_BROKEN_CHARACTERS = 4000
 
 Answer = tuple[wire.Message, bytes | bytearray]
+TakePart = Callable[[list[list[Any]]], None]
 
 
 class GenerationBrokenError(Exception):
@@ -69,33 +75,49 @@ class Worker:
 
         Raises GenerationBrokenError, or WorkerLostError when it ends or is silent for `timeout_s`.
         """
-        answer, _ = await self._ask(load, (), timeout_s, None)
+        answer, _ = await self._ask(load, (), timeout_s, 0)
         if isinstance(answer, wire.Broken):
-            raise GenerationBrokenError(wire.Broken(*map(wire.clean, answer)))
+            raise GenerationBrokenError(wire.Broken(*(wire.clean(text[:MAX_BROKEN_CHARACTERS]) for text in answer)))
         if not isinstance(answer, wire.Loaded):
             raise WorkerLostError(f"answered Load with {type(answer).__name__}")
 
-    async def parse(self, batch: Batch, time_s: float, begun: asyncio.Event | None = None) -> Yield:
-        """Have it parse a batch; `begun` is set when that is at the head of its line.
+    async def parse(self, batch: Batch, time_s: float, most_bytes: int, begun: asyncio.Event | None = None) -> Yield:
+        """Have it parse a batch to `most_bytes` of JSON lines; `begun` is set when that is at the head of its line.
 
         Raises WorkerLostError when the worker ends, is silent for `time_s`, or talks nonsense.
         """
-        request = wire.Parse(batch.source, batch.offset, len(batch.header), time_s)
-        answer, lines = await self._ask(request, (batch.header, batch.data), time_s, begun)
+        letters: list[DeadLetter] = []
+        words = 0
+
+        def take_part(dead: list[list[Any]]) -> None:
+            nonlocal words
+            begin = letters[-1].offset + len(letters[-1].raw) - batch.offset if letters else 0
+            for start, length, reason, trace in wire.check_dead(dead, len(batch.data), begin):
+                raw = batch.data[start : start + length]
+                letters.append(DeadLetter(batch.offset + start, raw, reason, trace))
+                words += len(reason) + len(trace)
+            if words > most_bytes:
+                raise wire.WireError(f"dead letters with {words} characters of reasons")
+
+        token = secrets.randbits(53)
+        request = wire.Parse(batch.source, batch.offset, len(batch.header), time_s, most_bytes, token)
+        answer, lines = await self._ask(
+            request, (batch.header, batch.data), time_s, most_bytes, begun=begun, take_part=take_part
+        )
+        if isinstance(answer, wire.Spent):
+            raise WorkerLostError(wire.clean(answer.reason[: wire.MAX_REASON_CHARACTERS]))
         if not isinstance(answer, wire.Parsed):
             raise WorkerLostError(f"answered Parse with {type(answer).__name__}")
         try:
-            dead = wire.check_dead(answer.dead, len(batch.data))
+            if answer.token != token:
+                raise wire.WireError("an answer to another question")
+            take_part(answer.dead)
             said = wire.check_said(answer)
         except wire.WireError as error:
             raise WorkerLostError(f"broke the protocol: {error}") from error
-        letters = tuple(
-            DeadLetter(batch.offset + start, batch.data[start : start + length], reason, trace)
-            for start, length, reason, trace in dead
-        )
         if answer.mute:
             said.append(("warning", f"… and {answer.mute} lines more"))
-        return Yield(answer.records, lines, letters, tuple(said))
+        return Yield(answer.records, lines, tuple(letters), tuple(said))
 
     def dismiss(self) -> None:
         """Hang up of the daemon's own accord: what it has not answered is lost without fault."""
@@ -120,7 +142,14 @@ class Worker:
         self._inboxes = self._outboxes = [-1] * wire.DEPTH
 
     async def _ask(
-        self, message: wire.Message, body: tuple[bytes, ...], time_s: float, begun: asyncio.Event | None
+        self,
+        message: wire.Message,
+        body: tuple[bytes, ...],
+        time_s: float,
+        most_bytes: int,
+        *,
+        begun: asyncio.Event | None = None,
+        take_part: TakePart | None = None,
     ) -> Answer:
         try:
             async with self._asking:
@@ -131,7 +160,7 @@ class Worker:
                 self._check_in_reach()
                 if begun is not None:
                     begun.set()
-                return await self._answer(time_s, self._outboxes[turn])
+                return await self._answer(time_s, self._outboxes[turn], most_bytes, take_part)
         finally:
             if self._hung_up:
                 self.hang_up()
@@ -140,17 +169,24 @@ class Worker:
         if self._lost is not None or self._hung_up:
             raise WorkerLostError(self._lost or "it was dismissed", innocent=True)
 
-    async def _answer(self, time_s: float, outbox_fd: int) -> Answer:
+    async def _answer(self, time_s: float, outbox_fd: int, most_bytes: int, take_part: TakePart | None) -> Answer:
         """Wait for the next answer. Raises WorkerLostError, and all that follow are lost too then."""
+        now = asyncio.get_running_loop().time
+        last = now() + MAX_SIGNS_OF_LIFE * time_s
         try:
             async with asyncio.timeout(time_s) as deadline:
                 while True:
-                    answer, lines = await self._receive(outbox_fd)
-                    if not isinstance(answer, wire.Alive):
+                    answer, lines = await self._receive(outbox_fd, most_bytes)
+                    if isinstance(answer, wire.Alive):
+                        deadline.reschedule(min(now() + time_s, last))
+                    elif isinstance(answer, wire.Rejected) and take_part is not None:
+                        take_part(answer.dead)
+                        await asyncio.sleep(0)  # there may be thousands: let others have their turn
+                    else:
                         return answer, lines
-                    deadline.reschedule(asyncio.get_running_loop().time() + time_s)
         except TimeoutError as error:
-            self._lost = f"no answer within {time_s:g} s"
+            over_all = now() >= last
+            self._lost = f"no answer within {time_s * MAX_SIGNS_OF_LIFE if over_all else time_s:g} s"
             raise WorkerLostError(self._lost) from error
         except (OSError, EOFError) as error:
             self._lost = "closed its socket"
@@ -175,8 +211,9 @@ class Worker:
                 await loop.sock_sendall(self._sock, part[sent:])
             sent = max(0, sent - len(part))
 
-    async def _receive(self, outbox_fd: int) -> Answer:
-        kind, fields_length, body_length, in_file = wire.unpack_head(await self._receive_exactly(wire.HEAD.size))
+    async def _receive(self, outbox_fd: int, most_bytes: int) -> Answer:
+        head = await self._receive_exactly(wire.HEAD.size)
+        kind, fields_length, body_length, in_file = wire.unpack_head(head, wire.MAX_ANSWER_FIELDS_BYTES, most_bytes)
         fields = await self._receive_exactly(fields_length)
         if in_file:
             return wire.unpack(kind, fields), wire.take(outbox_fd, body_length)

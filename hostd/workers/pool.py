@@ -23,6 +23,8 @@ from hostd.workers.slots import Slots
 
 IDLE_MOST = 64
 """How many workers may be idle at once: each holds a few MiB, and another is forked in milliseconds."""
+DOCUMENT_FACTOR = 4
+"""How many bytes of records a byte of input may yield, whatever the limit: some documents are large."""
 
 
 class Crew:
@@ -40,6 +42,7 @@ class Crew:
         self._place = place
         self._load = load
         self._time_s = time_s
+        self._output_bytes = load.output_mib << 20
         self._generation = generation
         self._idle: deque[tuple[float, Worker]] = deque()
         self._workers: dict[int, Worker] = {}
@@ -109,7 +112,9 @@ class Crew:
 
     async def _parse(self, worker: Worker, batch: Batch, time_s: float, begun: asyncio.Event | None) -> Yield:
         try:
-            result = await worker.parse(batch, time_s, begun)
+            result = await worker.parse(
+                batch, time_s, max(self._output_bytes, DOCUMENT_FACTOR * len(batch.data)), begun
+            )
         except WorkerLostError as lost:
             if not lost.innocent:
                 self._dismiss(worker)

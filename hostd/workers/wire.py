@@ -5,7 +5,9 @@ message's fields, and raw bytes, its body. A large body does not travel through 
 it in many pieces: it lies in a memory file of the sender's direction, and the kind has `IN_MEMORY_FILE` set. Nobody
 maps these files: one that the other end cuts short is a short read, not a SIGBUS.
 
-Both ends refuse a frame over `MAX_FRAME_BYTES`: a worker runs foreign code, and what it sends is input like any other.
+Both ends refuse a frame over `MAX_FRAME_BYTES`, and the daemon one over what it has asked for: a worker runs foreign
+code, and what it sends is input like any other. What the daemon has to look through in one go is bounded, so that
+nothing that a worker sends holds up its event loop.
 """
 
 import json
@@ -24,6 +26,13 @@ KEPT_BYTES = 4 << 20
 """How much of a memory file is kept from one frame to the next."""
 MAX_FRAME_BYTES = 1 << 30
 MAX_FIELDS_BYTES = 64 << 20
+MAX_ANSWER_FIELDS_BYTES = 4 << 20
+MAX_DEAD = 100
+"""How many dead letters one frame carries; before the last of them, `Rejected` frames carry the others."""
+MAX_REASON_CHARACTERS = 1000
+MAX_TRACE_CHARACTERS = 4000
+MAX_SAID = 20
+MAX_SAID_CHARACTERS = 500
 
 
 class WireError(Exception):
@@ -45,6 +54,7 @@ class Load(NamedTuple):
     framing: list[Any]
     samples: list[Any]
     memory_mib: int
+    output_mib: int
     source_field: str
 
 
@@ -64,25 +74,31 @@ class Broken(NamedTuple):
 
 
 class Parse(NamedTuple):
-    """Daemon to worker: parse the body, which is the source's header and then the batch."""
+    """Daemon to worker: parse the body, which is the source's header and then the batch.
+
+    The answer has `token` in it, so that nothing else is taken for it, and a body of `most_bytes` at most.
+    """
 
     source: str
     offset: int
     header_length: int
     time_s: float
+    most_bytes: int
+    token: int
 
 
 class Parsed(NamedTuple):
     """Worker to daemon: the records of a batch, as JSON lines in the body.
 
-    `dead` holds `[start, length, reason, traceback]`, in bytes of the batch; `said` holds `[level, message]`;
-    `mute` counts what was said beyond the limit.
+    `dead` holds `[start, length, reason, traceback]`, in bytes of the batch, in order and apart from each other;
+    `said` holds `[level, message]`; `mute` counts what was said beyond the limit.
     """
 
     records: int
     dead: list[list[Any]]
     said: list[list[str]]
     mute: int
+    token: int
 
 
 class Alive(NamedTuple):
@@ -91,16 +107,30 @@ class Alive(NamedTuple):
     attempts: int
 
 
-Message = Load | Loaded | Broken | Parse | Parsed | Alive
-_KINDS: tuple[type[Any], ...] = (Load, Loaded, Broken, Parse, Parsed, Alive)
+class Rejected(NamedTuple):
+    """Worker to daemon: dead letters of a batch, ahead of its `Parsed`."""
+
+    dead: list[list[Any]]
+
+
+class Spent(NamedTuple):
+    """Worker to daemon: this process can parse no more; a fresh one may."""
+
+    reason: str
+
+
+Message = Load | Loaded | Broken | Parse | Parsed | Alive | Rejected | Spent
+_KINDS: tuple[type[Any], ...] = (Load, Loaded, Broken, Parse, Parsed, Alive, Rejected, Spent)
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
-    Load: (str, str, str, str, str, str, str, str, (dict, type(None)), list, list, int, str),
+    Load: (str, str, str, str, str, str, str, str, (dict, type(None)), list, list, int, int, str),
     Loaded: ((int, float),),
     Broken: (str, str, str, str),
-    Parse: (str, int, int, (int, float)),
-    Parsed: (int, list, list, int),
+    Parse: (str, int, int, (int, float), int, int),
+    Parsed: (int, list, list, int, int),
     Alive: (int,),
+    Rejected: (list,),
+    Spent: (str,),
 }
 
 
@@ -122,15 +152,17 @@ def pack(message: Message, body: Sequence[bytes], memory_fd: int) -> tuple[bytes
     return HEAD.pack(kind, len(fields), length) + fields, body
 
 
-def unpack_head(head: bytes | bytearray) -> tuple[int, int, int, bool]:
+def unpack_head(
+    head: bytes | bytearray, most_fields: int = MAX_FIELDS_BYTES, most_body: int = MAX_FRAME_BYTES
+) -> tuple[int, int, int, bool]:
     """Return a frame's kind, the lengths of its fields and body, and whether that is in the memory file.
 
-    Raises WireError.
+    Raises WireError, also for lengths over `most_fields` or `most_body`.
     """
     kind, fields_length, body_length = HEAD.unpack(head)
     in_file = bool(kind & IN_MEMORY_FILE)
     kind &= ~IN_MEMORY_FILE
-    if kind >= len(_KINDS) or fields_length > MAX_FIELDS_BYTES or body_length > MAX_FRAME_BYTES:
+    if kind >= len(_KINDS) or fields_length > most_fields or body_length > most_body:
         raise WireError(f"a frame of kind {kind} with {fields_length} + {body_length} bytes")
     return kind, fields_length, body_length, in_file
 
@@ -179,27 +211,33 @@ def clean(text: str) -> str:
 
 def check_said(parsed: Parsed) -> list[tuple[str, str]]:
     """Return what a plugin said as tuples. Raises WireError when that, or a count beside it, is none."""
-    if not 0 <= parsed.records <= MAX_FRAME_BYTES or parsed.mute < 0:
-        raise WireError(f"counts of {parsed.records} records and {parsed.mute} lines")
+    if not 0 <= parsed.records <= MAX_FRAME_BYTES or parsed.mute < 0 or len(parsed.said) > MAX_SAID + 1:
+        raise WireError(f"counts of {parsed.records} records and {len(parsed.said)} + {parsed.mute} lines")
     said: list[tuple[str, str]] = []
     for entry in parsed.said:
         match entry:
-            case [str(level), str(message)]:
+            case [str(level), str(message)] if len(level) + len(message) <= 2 * MAX_SAID_CHARACTERS:
                 said.append((clean(level), clean(message)))
             case _:
                 raise WireError(f"a line {entry!r:.200} that nobody can have said")
     return said
 
 
-def check_dead(dead: list[list[Any]], size: int) -> list[tuple[int, int, str, str]]:
-    """Return a `Parsed.dead` as tuples that lie inside a batch of `size` bytes. Raises WireError."""
+def check_dead(dead: list[list[Any]], size: int, begin: int = 0) -> list[tuple[int, int, str, str]]:
+    """Return dead letters as tuples that lie inside a batch of `size` bytes, from `begin` on, none in another.
+
+    Raises WireError.
+    """
+    if len(dead) > MAX_DEAD:
+        raise WireError(f"{len(dead)} dead letters in one frame")
     entries: list[tuple[int, int, str, str]] = []
     for entry in dead:
         match entry:
-            case [int(start), int(length), str(reason), str(traceback)] if 0 <= start <= start + length <= size:
+            case [int(start), int(length), str(reason), str(traceback)] if begin <= start < start + length <= size:
                 entries.append((start, length, clean(reason), clean(traceback)))
+                begin = start + length
             case _:
-                raise WireError(f"a dead letter {entry!r:.200} outside its batch of {size} bytes")
+                raise WireError(f"a dead letter {entry!r:.200} outside its batch of {size} bytes, or twice in it")
     return entries
 
 
@@ -213,10 +251,10 @@ class Channel:
         self._received = 0
         self._answered = 0
 
-    def send(self, message: Message, body: bytes = b"") -> None:
-        """Send one frame; blocks until the kernel has it. All but Alive answer the oldest open question."""
-        head, rest = pack(message, (body,), self._outboxes[self._answered % DEPTH])
-        self._answered += not isinstance(message, Alive)
+    def send(self, message: Message, body: Sequence[bytes] = ()) -> None:
+        """Send one frame; blocks until the kernel has it. All but Alive and Rejected answer the oldest question."""
+        head, rest = pack(message, body, self._outboxes[self._answered % DEPTH])
+        self._answered += not isinstance(message, Alive | Rejected)
         self._sock.sendall(b"".join((head, *rest)))
 
     def receive(self) -> tuple[Message, bytes | bytearray] | None:

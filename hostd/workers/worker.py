@@ -20,7 +20,7 @@ from contract.context import Context
 from contract.framing import Framing
 from contract.processor import Processor
 from hostd.workers import limits, wire
-from hostd.workers.encode import Encoder
+from hostd.workers.encode import Encoder, TooMuchError
 from hostd.workers.loading import (
     BrokenPluginError,
     blame,
@@ -32,8 +32,22 @@ from hostd.workers.loading import (
 )
 
 LOAD_TIME_S = 30.0
-MAX_SAID = 20
-MAX_SAID_CHARACTERS = 500
+
+LEAST_OUTPUT_BYTES = 1 << 20
+"""What a part of a failing batch may yield at least; a part gets its share of what the batch may."""
+
+MAX_TRACES = 20
+MAX_LONG_REASONS = 1000
+SHORT_REASON_CHARACTERS = 200
+"""Of a batch's dead letters the first have a traceback, and more of them a long reason: thousands are alike."""
+
+
+class _NotInInputError(ValueError):
+    """What was rejected is no piece of the input."""
+
+
+class _SpentError(Exception):
+    """This process is of no more use."""
 
 
 class _Said:
@@ -45,8 +59,8 @@ class _Said:
         self._partial = ""
 
     def say(self, level: str, message: str) -> None:
-        if len(self.lines) < MAX_SAID:
-            self.lines.append([level, str(message)[:MAX_SAID_CHARACTERS]])
+        if len(self.lines) < wire.MAX_SAID:
+            self.lines.append([level, str(message)[: wire.MAX_SAID_CHARACTERS]])
         else:
             self.mute += 1
 
@@ -55,7 +69,7 @@ class _Said:
         for line in lines:
             self.say("info", self._partial + line)
             self._partial = ""
-        self._partial = (self._partial + rest)[:MAX_SAID_CHARACTERS]
+        self._partial = (self._partial + rest)[: wire.MAX_SAID_CHARACTERS]
         return len(text)
 
     def flush(self) -> None:
@@ -72,11 +86,13 @@ class _Said:
 class Generation:
     """One generation, loaded: its processor and what is needed to run it."""
 
-    def __init__(self, load: wire.Load, said: _Said) -> None:
+    def __init__(self, load: wire.Load, said: _Said, used: limits.DataSize) -> None:
         self.load = load
         self.said = said
+        self.used = used
         self.framing = framing_from(load)
         self.encoder = Encoder(load.source_field)
+        self.spent_bytes = used.bytes() + (load.memory_mib << 19)
         module = import_artifact(load)
         self.options = make_options(module, load)
         # The samples are the author's, and know nothing of what an operator sets.
@@ -93,13 +109,13 @@ class Generation:
             ctx.options = self.default_options
             where = f"{self.load.display}: sample {number}"
             try:
-                _, lines = plain.encode(self.processor.parse(body, ctx), name)
+                _, lines = plain.encode(self.processor.parse(body, ctx), name, self.load.output_mib << 20)
             except BaseException as error:
                 line, text = blame(error, self.load)
                 raise BrokenPluginError(
                     line, f"sample {number} raises {text}", "mend parse, or the sample", error
                 ) from error
-            records = [json.loads(line) for line in lines.splitlines()]
+            records = [json.loads(line) for line in b"".join(lines).splitlines()]
             if records != expected:
                 raise BrokenPluginError(
                     where, f"expected {short(expected)}, got {short(records)}", "mend parse, or the sample"
@@ -111,12 +127,24 @@ class Generation:
                     "mend parse, or the sample",
                 )
 
-    def parse(self, request: wire.Parse, header: bytes, data: bytes, still_alive: Any) -> tuple[wire.Parsed, bytes]:
-        """Parse a batch; what fails is cut down to the records that fail, and those are dead."""
-        attempt = _Attempt(self, request, header, data, still_alive)
-        attempt.run(0, len(data), None)
+    def parse(self, request: wire.Parse, header: bytes, data: bytes, channel: wire.Channel) -> None:
+        """Parse a batch and answer; what fails is cut down to the records that fail, and those are dead."""
+        attempt = _Attempt(self, request, header, data, channel)
+        try:
+            attempt.run(0, len(data), None)
+        except _SpentError as error:
+            channel.send(wire.Spent(str(error)))
+            return
         said, mute = self.said.take()
-        return wire.Parsed(attempt.records, attempt.dead, said, mute), b"".join(attempt.lines)
+        channel.send(wire.Parsed(attempt.records, attempt.dead, said, mute, request.token), attempt.lines)
+
+    def check_memory(self) -> None:
+        """Tell a process that is full from one that was asked for too much at once. Raises _SpentError."""
+        gc.collect()
+        if self.used.bytes() > self.spent_bytes:
+            raise _SpentError(
+                f"out of memory, which it does not give back (limits.memory_mib = {self.load.memory_mib})"
+            )
 
     def _context(self, source: str, offset: int, header: bytes, time_s: float, reject: Any) -> Context:
         return Context(
@@ -134,65 +162,109 @@ class _Attempt:
     """One batch being parsed, whole at first and in ever smaller parts where it fails."""
 
     def __init__(
-        self, generation: Generation, request: wire.Parse, header: bytes, data: bytes, still_alive: Any
+        self, generation: Generation, request: wire.Parse, header: bytes, data: bytes, channel: wire.Channel
     ) -> None:
         self.generation = generation
         self.request = request
         self.header = header
         self.data = data
-        self.still_alive = still_alive
+        self.channel = channel
+        self.last_sign = time.monotonic()
         self.records = 0
         self.lines: list[bytes] = []
         self.dead: list[list[Any]] = []
+        self.dead_before = 0
 
     def run(self, start: int, end: int, starts: list[int] | None) -> None:
         """Parse data[start:end]; `starts` are the offsets of the records in it, if already known."""
         generation, request = self.generation, self.request
         whole = start == 0 and end == len(self.data)
         part = self.data if whole else self.data[start:end]
+        most_bytes = max(LEAST_OUTPUT_BYTES, request.most_bytes * (end - start) // len(self.data))
         rejected: list[tuple[bytes, str]] = []
+
+        def reject(raw: bytes, reason: str) -> None:
+            if len(rejected) > end - start:
+                raise TooMuchError("it rejects more often than its input has bytes")
+            rejected.append((bytes(memoryview(raw)), str(reason)[: wire.MAX_REASON_CHARACTERS]))
+
         ctx = generation._context(  # noqa: SLF001
-            request.source,
-            request.offset + start,
-            self.header,
-            request.time_s,
-            lambda raw, reason: rejected.append((raw, reason)),
+            request.source, request.offset + start, self.header, request.time_s, reject
         )
         try:
-            count, lines = generation.encoder.encode(generation.processor.parse(part, ctx), request.source)
+            parsed = generation.processor.parse(part, ctx)
+            count, lines = generation.encoder.encode(parsed, request.source, most_bytes)
+            dead = self._find(rejected, start, end)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a parser fails its input, not the worker
+            rejected.clear()
             self._fail(start, end, starts, error)
             return
         self.records += count
-        self.lines.append(lines)
-        position = start
-        for raw, reason in rejected:
-            position = self._set_aside(raw, str(reason), start, end, position)
+        self.lines += lines
+        for at, length, reason in dead:
+            self._set_aside(at, length, reason, "")
 
     def _fail(self, start: int, end: int, starts: list[int] | None, error: BaseException) -> None:
         if starts is None:
             starts = [start + at for at in self.generation.framing.starts(self.data[start:end])]
         if len(starts) <= 1:
-            where, text = blame(error, self.generation.load)
-            trace = "".join(traceback.format_exception(error))[-4000:]
-            self.dead.append([start, end - start, f"{text} ({where})", trace])
+            self._set_aside(start, end - start, *self._explain(error))
+        if isinstance(error, MemoryError):
+            traceback.clear_frames(error.__traceback__)
+            self.generation.check_memory()
+        if len(starts) <= 1:
             return
-        self.still_alive()
+        if time.monotonic() - self.last_sign > self.request.time_s / 4:
+            self.last_sign = time.monotonic()
+            limits.allow_cpu(self.request.time_s)
+            self.channel.send(wire.Alive(1))
         middle = len(starts) // 2
         self.run(start, starts[middle], starts[:middle])
         self.run(starts[middle], end, starts[middle:])
 
-    def _set_aside(self, raw: bytes, reason: str, start: int, end: int, position: int) -> int:
-        """Note a rejected record with its place; return where to look for the next one."""
-        at = self.data.find(raw, position, end)
-        if at < 0:
-            at = self.data.find(raw, start, end)
-        if at < 0:
-            # Not a piece of the batch: keep the batch's part that it was rejected from.
-            self.dead.append([start, end - start, reason, ""])
-            return position
-        self.dead.append([at, len(raw), reason, ""])
-        return at + len(raw)
+    def _explain(self, error: BaseException) -> tuple[str, str]:
+        """Return the reason and the traceback of a dead letter."""
+        if isinstance(error, _NotInInputError):
+            return str(error), ""
+        where, text = blame(error, self.generation.load)
+        if self.dead_before + len(self.dead) >= MAX_TRACES:
+            return f"{text} ({where})", ""
+        trace = "".join(traceback.format_exception(error))
+        return f"{text} ({where})", trace[-wire.MAX_TRACE_CHARACTERS :]
+
+    def _set_aside(self, start: int, length: int, reason: str, trace: str) -> None:
+        """Note a dead letter; those of a part come after those of the parts before it."""
+        if len(self.dead) == wire.MAX_DEAD:
+            self.channel.send(wire.Rejected(self.dead))
+            self.dead_before += len(self.dead)
+            self.dead = []
+        most = wire.MAX_REASON_CHARACTERS if self.dead_before < MAX_LONG_REASONS else SHORT_REASON_CHARACTERS
+        self.dead.append([start, length, reason[:most], trace])
+
+    def _find(self, rejected: list[tuple[bytes, str]], start: int, end: int) -> list[tuple[int, int, str]]:
+        """Return what was rejected with its place, a byte only once. Raises _NotInInputError."""
+        position = start
+        dead: list[tuple[int, int, str]] = []
+        for raw, reason in rejected:
+            at = self.data.find(raw, position, end)
+            if at < 0:
+                at = self.data.find(raw, start, end)
+            if at < 0 or not raw:
+                raise _NotInInputError(f"{reason} (of {raw!r:.100}, which is no piece of the input)")
+            dead.append((at, len(raw), reason))
+            position = at + len(raw)
+        return apart(dead)
+
+
+def apart(dead: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Return dead letters in order, without those that lie in or overlap another: a byte is in one at most."""
+    found: list[tuple[int, int, str]] = []
+    end = 0
+    for letter in sorted(dead, key=lambda letter: (letter[0], -letter[1])):
+        if letter[0] >= end:
+            found.append(letter)
+            end = letter[0] + letter[1]
+    return found
 
 
 def main(channel: wire.Channel, seal: Callable[[wire.Load], wire.Load]) -> None:
@@ -207,17 +279,8 @@ def main(channel: wire.Channel, seal: Callable[[wire.Load], wire.Load]) -> None:
         if not isinstance(request, wire.Parse):
             raise wire.WireError(f"expected Parse, got {type(request).__name__}")
         data = bytes(body[request.header_length :])
-        last = time.monotonic()
         limits.allow_cpu(request.time_s)
-
-        def still_alive(time_s: float = request.time_s) -> None:
-            nonlocal last
-            if time.monotonic() - last > time_s / 4:
-                last = time.monotonic()
-                limits.allow_cpu(time_s)
-                channel.send(wire.Alive(1))
-
-        channel.send(*generation.parse(request, bytes(body[: request.header_length]), data, still_alive))
+        generation.parse(request, bytes(body[: request.header_length]), data, channel)
 
 
 def framing_from(load: wire.Load) -> Framing:
@@ -254,15 +317,16 @@ def _load(channel: wire.Channel, said: _Said, seal: Callable[[wire.Load], wire.L
         raise wire.WireError(f"expected Load, got {type(load).__name__}")
     began = time.monotonic()
     show_as(f"hostd:{load.name}")
+    used = limits.DataSize()
     try:
-        limits.set_limits(load.memory_mib)
+        limits.set_limits(load.memory_mib, used)
         limits.allow_cpu(LOAD_TIME_S)
         try:
             load = seal(load)
         except OSError as error:
             problem = f"its worker cannot be confined: {error}"
             raise BrokenPluginError(load.display, problem, "make room for it, then: hostd rescan", error) from error
-        generation = Generation(load, said)
+        generation = Generation(load, said, used)
         generation.check_samples()
     except BrokenPluginError as error:
         channel.send(wire.Broken(error.where, error.problem, error.remedy, error.trace))

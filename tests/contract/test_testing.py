@@ -149,7 +149,7 @@ def test_run_returns_records_rejections_and_what_was_said() -> None:
     assert outcome.said == [("info", "s 3")]
 
 
-@pytest.mark.parametrize("record", [{"x": float("nan")}, {"x": "\ud800"}, {"x": {1, 2}}, {"x": b"raw"}])
+@pytest.mark.parametrize("record", [{"x": "\ud800"}, {"x": object()}, {("a",): 1}])
 def test_as_json_refuses_what_json_cannot_hold(record: object) -> None:
     """A test must not pass with records that a daemon cannot store."""
     with pytest.raises((TypeError, ValueError)):

@@ -224,9 +224,11 @@ class Home:
         )
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def start(self, *arguments: str, ready: bool = True, under: tuple[str, ...] = ()) -> "Daemon":
+    def start(
+        self, *arguments: str, ready: bool = True, under: tuple[str, ...] = (), kind: "type[Daemon] | None" = None
+    ) -> "Daemon":
         """Start `hostd run` here, by a command that becomes it if one is given, and wait until it is ready."""
-        daemon = Daemon(self, arguments, under)
+        daemon = (kind or Daemon)(self, arguments, under)
         self.daemons.append(daemon)
         if ready:
             daemon.wait_event("daemon.ready")
@@ -237,7 +239,7 @@ class Home:
 
         Not the bubblewrap that waits for a zygote, which is the same to a test.
         """
-        return {pid for pid in self._pids() if _comm(pid) != "bwrap"}
+        return {pid for pid in self._pids() if comm(pid) != "bwrap"}
 
     def _pids(self) -> set[int]:
         variable = f"TMPDIR={self._temporary}".encode()
@@ -256,7 +258,7 @@ class Home:
 
     def spares(self) -> set[int]:
         """Return the workers that were forked ahead, and belong to no plugin yet."""
-        return {pid for pid in self.pids() if _comm(pid) == "hostd-spare"}
+        return {pid for pid in self.pids() if comm(pid) == "hostd-spare"}
 
     def wait_empty(self, deadline_s: float = 5.0) -> None:
         """Wait until no process lives here."""
@@ -288,7 +290,9 @@ class Home:
 
 
 class Daemon:
-    """One `hostd run`, and what it logs."""
+    """One `hostd run`, and what it logs. `program` is what Python runs."""
+
+    program: tuple[str, ...] = ("-m", "hostd")
 
     def __init__(self, home: Home, arguments: tuple[str, ...] = (), under: tuple[str, ...] = ()) -> None:
         self.home = home
@@ -298,7 +302,7 @@ class Daemon:
         self._news = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(
-            [*under, sys.executable, "-m", "hostd", "run", "--config", str(home.settings), *arguments],
+            [*under, sys.executable, *self.program, "run", "--config", str(home.settings), *arguments],
             cwd=home.path,
             env=home.environment,
             stdin=subprocess.DEVNULL,
@@ -534,7 +538,8 @@ def _is(event: dict[str, Any], name: str, keys: dict[str, Any]) -> bool:
     return event["event"] == name and all(event.get(key) == value for key, value in keys.items())
 
 
-def _comm(pid: int) -> str:
+def comm(pid: int) -> str:
+    """Return the name that a process has given itself, for ps and top."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:

@@ -166,19 +166,6 @@ def test_printing_damages_no_record(with_plugin: Daemon) -> None:
     assert len(daemon.seen("plugin.logged")) < 200
 
 
-def test_a_plugin_that_writes_to_the_descriptors_it_finds_damages_nothing(home: Home) -> None:
-    """os.write to the standard descriptors goes nowhere: they are not the daemon's."""
-    code = "import os\n"
-    source = plugin(code=code).replace(
-        "    return {", "    os.write(1, b'x' * 100)\n    os.write(2, b'y' * 100)\n    return {"
-    )
-    home.drop("lines.py", source)
-    home.append("a.log", *numbered(100))
-    daemon = home.start()
-    daemon.wait_records("lines", 100)
-    assert home.lines() == numbered(100)
-
-
 def test_a_plugin_that_leaves_processes_behind_leaves_none_at_its_end(home: Home) -> None:
     """What a parser started ends with its worker, at the latest when the generation is retired."""
     home.configure(sandbox="off")  # in it there are no processes to leave
@@ -194,7 +181,7 @@ def test_a_plugin_that_leaves_processes_behind_leaves_none_at_its_end(home: Home
 
 
 def test_memory_over_the_limit_rejects_the_line_and_not_the_daemon(home: Home) -> None:
-    """A parser that allocates without end meets its limit: a MemoryError of its own, on that line."""
+    """It meets its limit: an error on that line, also where `each_line` would reject any other exception itself."""
     source = plugin(manifest="limits = { memory_mib = 64 }").replace(
         "    return {", "    if line == 'big':\n        bytearray(1 << 30)\n    return {"
     )
@@ -204,7 +191,9 @@ def test_memory_over_the_limit_rejects_the_line_and_not_the_daemon(home: Home) -
     daemon.wait_records("lines", 2)
     assert home.lines() == ["1", "2"]
     daemon.wait_all_read()
-    assert dead_letters(home)[0][2:] == (b"big", "MemoryError")
+    [(_, _, raw, reason)] = dead_letters(home)
+    assert (raw, reason.split()[0]) == (b"big\n", "MemoryError")
+    assert not daemon.seen("worker.exited")
 
 
 def test_all_misbehave_at_once_and_the_good_one_goes_on(home: Home) -> None:

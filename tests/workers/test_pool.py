@@ -34,7 +34,7 @@ def batch(data: bytes = DATA, offset: int = 100) -> Batch:
 def processor(body: str, factory: str = "return P()") -> str:
     """Return a plugin whose parse sees each line as `line` and has `body` for it; yields the others as records."""
     return f"""
-import ctypes, math, os, signal, socket, sys, time
+import ctypes, math, os, signal, socket, struct, sys, time
 class P:
     def parse(self, data, ctx):
         for raw in data.splitlines():
@@ -49,6 +49,17 @@ def new_processor():
 def sockets():
     kinds = {{fd: f"/proc/self/fd/{{fd}}" for fd in range(3, 99)}}
     return [fd for fd, path in kinds.items() if os.path.exists(path) and "socket" in os.readlink(path)]
+
+def send(content):
+    for fd in sockets():
+        os.write(fd, content)
+
+def forge(fields):
+    frame = sys._getframe()
+    while "request" not in frame.f_locals:
+        frame = frame.f_back
+    body = fields.replace("TOKEN", str(frame.f_locals["request"].token)).encode()
+    [os.write(fd, struct.pack("!BII", 4, len(body), 0) + body) for fd in sockets()]
 """
 
 
@@ -71,9 +82,12 @@ CONTAINED: dict[str, tuple[str, str]] = {
     "recurses": ("f = lambda: f(); f()", "RecursionError: maximum recursion depth exceeded"),
     "eats memory": ("bytearray(300 << 20)", "MemoryError (plugins.d/demo.py:15)"),
     "yields a number": ("yield 7", "TypeError: a record must be a mapping or a string, not int (plugins.d/demo.py)"),
-    "yields an object": ("yield {'x': object()}", "TypeError: Encoding objects of type object is unsupported"),
-    "yields a surrogate": ("yield {'x': '\\ud800'}", "UnicodeEncodeError: 'utf-8' codec can't encode"),
-    "yields a cycle": ("d = {}; d['d'] = d; yield d", "RecursionError: maximum recursion depth exceeded"),
+    "yields an object": ("yield {'x': object()}", "TypeError: field 'x': object is no JSON value (plugins.d/demo.py)"),
+    "yields a surrogate": ("yield {'x': '\\ud800'}", "ValueError: field 'x': text with a lone surrogate, which UTF-8"),
+    "yields a cycle": ("d = {}; d['d'] = d; yield d", "ValueError: field 'd': holds itself, or is nested too deeply"),
+    "yields for ever": ("yield from iter(dict, 1)", "TooMuchError: its records are over the limit (limits.output_"),
+    "yields too much": ("yield {'x': 'x' * (3 << 20)}", "TooMuchError: its records are over the limit (limits.output_"),
+    "rejects for ever": ("while True: ctx.reject(raw, 'no')", "TooMuchError: it rejects more often than its input has"),
     "returns no iterable line": ("yield None", "TypeError: a record must be a mapping or a string, not NoneType"),
 }
 
@@ -84,7 +98,7 @@ def test_what_a_parser_raises_costs_its_record_alone(runner: asyncio.Runner, cre
     body, reason = CONTAINED[case]
 
     async def scenario() -> None:
-        demo = crew(processor(body), table="limits = { memory_mib = 200 }")
+        demo = crew(processor(body), table="limits = { memory_mib = 200, output_mib = 2 }")
         pid = await demo.start()
         for _ in range(2):
             result = await demo.parse(batch())
@@ -100,9 +114,8 @@ def test_what_a_parser_raises_costs_its_record_alone(runner: asyncio.Runner, cre
 
 
 def forged(fields: str) -> str:
-    """Return code that writes a Parsed with these fields to whatever sockets it finds."""
-    frame = wire.HEAD.pack(4, len(fields), 0) + fields.encode()
-    return f"[os.write(fd, {frame!r}) for fd in sockets()]"
+    """Return code that writes a Parsed with these fields to whatever sockets it finds; TOKEN is what was asked for."""
+    return f"forge({fields!r})"
 
 
 LOST: dict[str, tuple[str, str]] = {
@@ -120,16 +133,33 @@ LOST: dict[str, tuple[str, str]] = {
         "[os.write(fd, b'\\xff' * 99) for fd in sockets()]",
         r"broke the protocol: a frame of kind 127 with 4294967295 \+ 4294967295 bytes",
     ),
+    "announces a gigabyte": (
+        f"[os.write(fd, {wire.HEAD.pack(4, 10, 1 << 30)!r}) for fd in sockets()]",
+        r"broke the protocol: a frame of kind 4 with 10 \+ 1073741824 bytes",
+    ),
+    "announces what does not come": (
+        f"[os.write(fd, {wire.HEAD.pack(4, 10, 1000)!r}) for fd in sockets()]; time.sleep(60)",
+        r"no answer within 0\.3 s",
+    ),
+    "answers what nobody asked": (forged("[0, [], [], 0, 7]"), r"broke the protocol: an answer to another question"),
+    "says for ever that it lives": (
+        f"\n                while not time.sleep(0.01): send({wire.HEAD.pack(5, 3, 0) + b'[1]'!r})",
+        r"no answer within 3\.6 s",
+    ),
+    "keeps what it allocates": (
+        "sys.kept = kept = []; [kept.append(bytearray(1 << 20)) for _ in range(999)]",
+        r"out of memory, which it does not give back \(limits\.memory_mib = 64\)",
+    ),
     "answers out of turn": (
         "[os.write(fd, b'\\x01\\0\\0\\0\\x05\\0\\0\\0\\0[1.0]') for fd in sockets()]",
         r"answered Parse with Loaded",
     ),
     "forges what it said": (
-        forged("[0, [], [[1, 2, 3]], 0]"),
+        forged("[0, [], [[1, 2, 3]], 0, TOKEN]"),
         r"broke the protocol: a line \[1, 2, 3\] that nobody .*",
     ),
-    "forges records": (forged("[-1, [], [], 0]"), r"broke the protocol: counts of -1 records and 0 lines"),
-    "forges silence": (forged("[0, [], [], -1]"), r"broke the protocol: counts of 0 records and -1 lines"),
+    "forges records": (forged("[-1, [], [], 0, TOKEN]"), r"broke the protocol: counts of -1 records and 0 \+ 0 lines"),
+    "forges silence": (forged("[0, [], [], -1, TOKEN]"), r"broke the protocol: counts of 0 records and 0 \+ -1 lines"),
 }
 
 
@@ -139,7 +169,8 @@ def test_what_a_parser_does_to_its_process_is_a_lost_worker(runner: asyncio.Runn
     body, reason = LOST[case]
 
     async def scenario() -> None:
-        demo = crew(processor(body), time_s=0.3 if "0\\.3" in reason else 20.0)
+        table = "limits = { memory_mib = 64 }"
+        demo = crew(processor(body), time_s=0.3 if "no answer" in reason else 20.0, table=table)
         pid = await demo.start()
         worker = demo._workers[pid]
         with pytest.raises(WorkerLostError, match=f"^{reason}$"):
@@ -369,7 +400,7 @@ def test_bisection_finds_exactly_the_bad_records_and_keeps_order(runner: asyncio
 
 
 def test_rejected_records_are_found_in_the_batch(runner: asyncio.Runner, crew: MakeCrew) -> None:
-    """In order, also the same bytes twice; what is no piece of the batch keeps the batch."""
+    """In order, also the same bytes twice; a line whose parser rejects what is no piece of it is dead itself."""
     code = processor("ctx.reject(raw, 'is bad'); continue")
 
     async def scenario() -> None:
@@ -380,7 +411,13 @@ def test_rejected_records_are_found_in_the_batch(runner: asyncio.Runner, crew: M
         ]
         assert lines_of(result) == ["x"]
         result = await crew(processor("ctx.reject('elsewhere', 'odd'); continue")).parse(batch(b"bad\nx\n"))
-        assert [(letter.offset, letter.raw, letter.reason) for letter in result.dead] == [(100, b"bad\nx\n", "odd")]
+        assert [(letter.offset, letter.raw, letter.reason) for letter in result.dead] == [
+            (100, b"bad\n", "odd (of b'elsewhere', which is no piece of the input)")
+        ]
+        assert lines_of(result) == ["x"]
+        twice = "[ctx.reject(data, 'all'), ctx.reject(raw, 'part'), ctx.reject(data, 'again')]; continue"
+        result = await crew(processor(twice)).parse(batch(b"bad\nx\n"))
+        assert [(letter.offset, letter.raw, letter.reason) for letter in result.dead] == [(100, b"bad\nx\n", "all")]
 
     runner.run(scenario())
 

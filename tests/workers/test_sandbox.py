@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,15 +15,8 @@ from hostd.workers.confinement import Confinement, SandboxError
 from hostd.workers.launch import SHARED, launch
 from hostd.workers.pool import Pool
 from hostd.workers.sandbox import Sandbox, why_not
+from tests import bubblewrap
 from tests.build import load
-
-BWRAP = shutil.which("bwrap")
-
-
-def bubblewrap_works() -> bool:
-    """Tell whether it can make namespaces here."""
-    command = [BWRAP or "bwrap", "--unshare-user", "--ro-bind", "/", "/", sys.executable, "-c", ""]
-    return BWRAP is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def pairs(arguments: list[str], option: str) -> list[tuple[str, str]]:
@@ -136,7 +127,7 @@ REFUSES = (
     "bwrap: setting up uid map: Permission denied",
 )
 POWERLESS = (
-    f'exec {BWRAP} "${{@/CAP_SYS_ADMIN/CAP_KILL}}"',
+    f'exec {bubblewrap.PATH} "${{@/CAP_SYS_ADMIN/CAP_KILL}}"',
     "PermissionError: [Errno 1] fork: Operation not permitted",
 )
 
@@ -146,7 +137,7 @@ POWERLESS = (
     [
         REFUSES,
         pytest.param(
-            *POWERLESS, marks=pytest.mark.skipif(not bubblewrap_works(), reason="bubblewrap does not work here")
+            *POWERLESS, marks=pytest.mark.skipif(not bubblewrap.works(), reason="bubblewrap does not work here")
         ),
     ],
     ids=["it refuses", "its workers cannot be confined"],

@@ -24,13 +24,16 @@ messages = st.one_of(
         st.lists(json_values, max_size=3),
         st.lists(json_values, max_size=3),
         numbers,
+        numbers,
         text,
     ),
     st.builds(wire.Loaded, st.floats(0, 1e6)),
     st.builds(wire.Broken, text, text, text, text),
-    st.builds(wire.Parse, text, numbers, numbers, st.floats(0, 1e6) | numbers),
-    st.builds(wire.Parsed, numbers, st.lists(st.lists(json_values)), st.lists(st.lists(text)), numbers),
+    st.builds(wire.Parse, text, numbers, numbers, st.floats(0, 1e6) | numbers, numbers, numbers),
+    st.builds(wire.Parsed, numbers, st.lists(st.lists(json_values)), st.lists(st.lists(text)), numbers, numbers),
     st.builds(wire.Alive, numbers),
+    st.builds(wire.Rejected, st.lists(st.lists(json_values))),
+    st.builds(wire.Spent, text),
 )
 
 
@@ -66,9 +69,9 @@ def test_a_body_arrives_whatever_its_size(pair: tuple[Channel, Channel, socket.s
     """Through the socket or through the memory file; and a smaller one after a larger is not mixed with it."""
     one, two, _ = pair
     for body in (os.urandom(size), b"small", os.urandom(size)):
-        one.send(wire.Loaded(1.0), body)
+        one.send(wire.Loaded(1.0), [body])
         assert two.receive() == (wire.Loaded(1.0), body)
-        two.send(wire.Loaded(2.0), body)
+        two.send(wire.Loaded(2.0), [body])
         assert one.receive() == (wire.Loaded(2.0), body)
 
 
@@ -95,7 +98,7 @@ def test_lone_surrogates_do_not_break_a_frame() -> None:
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        ((6, 0, 0), "a frame of kind 6 with 0 + 0 bytes"),
+        ((8, 0, 0), "a frame of kind 8 with 0 + 0 bytes"),
         ((255, 0, 0), "a frame of kind 127 with 0 + 0 bytes"),
         ((1, wire.MAX_FRAME_BYTES, 1), f"a frame of kind 1 with {wire.MAX_FRAME_BYTES} + 1 bytes"),
         ((1, 2**32 - 1, 2**32 - 1), "a frame of kind 1 with 4294967295 + 4294967295 bytes"),
@@ -118,8 +121,8 @@ def test_a_head_that_breaks_the_protocol_is_refused(head: tuple[int, int, int], 
         (1, b"[1, 2]", "a Loaded without its 1 fields"),
         (1, b'["1"]', "a Loaded whose ms is str"),
         (2, b'["a", "b", "c", null]', "a Broken whose traceback is NoneType"),
-        (4, b"[1.5, [], [], 0]", "a Parsed whose records is float"),
-        (4, b"[1, {}, [], 0]", "a Parsed whose dead is dict"),
+        (4, b"[1.5, [], [], 0, 0]", "a Parsed whose records is float"),
+        (4, b"[1, {}, [], 0, 0]", "a Parsed whose dead is dict"),
         (5, b"[[]]", "a Alive whose attempts is list"),
     ],
 )
@@ -132,7 +135,7 @@ def test_fields_of_another_type_are_refused(kind: int, fields: bytes, message: s
 
 @settings(max_examples=150, deadline=None)
 @given(
-    kind=st.integers(0, 5), fields=st.binary(max_size=60) | json_values.map(lambda value: json.dumps(value).encode())
+    kind=st.integers(0, 7), fields=st.binary(max_size=60) | json_values.map(lambda value: json.dumps(value).encode())
 )
 def test_garbage_is_refused_or_a_message_of_its_kind(kind: int, fields: bytes) -> None:
     """Nothing but WireError is ever raised."""
@@ -145,7 +148,7 @@ def test_garbage_is_refused_or_a_message_of_its_kind(kind: int, fields: bytes) -
 
 def test_dead_letters_inside_the_batch_are_taken() -> None:
     """Offsets are of the batch."""
-    assert wire.check_dead([[0, 10, "why", "trace"], [10, 0, "", ""]], 10) == [(0, 10, "why", "trace"), (10, 0, "", "")]
+    assert wire.check_dead([[0, 9, "why", "trace"], [9, 1, "", ""]], 10) == [(0, 9, "why", "trace"), (9, 1, "", "")]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +157,8 @@ def test_dead_letters_inside_the_batch_are_taken() -> None:
         [0, 11, "", ""],
         [-1, 1, "", ""],
         [5, -1, "", ""],
-        [11, 0, "", ""],
+        [11, 1, "", ""],
+        [1, 0, "", ""],
         ["0", 1, "", ""],
         [0, 1, None, ""],
         [0, 1],
@@ -167,9 +171,18 @@ def test_dead_letters_outside_the_batch_are_refused(entry: Any) -> None:
         wire.check_dead([entry], 10)
 
 
+def test_no_byte_is_in_two_dead_letters() -> None:
+    """Neither within a frame nor from one to the next: together they are no larger than the batch."""
+    for dead, begin in (([[0, 5, "", ""], [4, 1, "", ""]], 0), ([[0, 1, "", ""]] * 2, 0), ([[4, 1, "", ""]], 5)):
+        with pytest.raises(WireError, match="or twice in it"):
+            wire.check_dead(dead, 10, begin)
+    with pytest.raises(WireError, match=f"{wire.MAX_DEAD + 1} dead letters in one frame"):
+        wire.check_dead([[at, 1, "", ""] for at in range(wire.MAX_DEAD + 1)], 1000)
+
+
 def test_what_was_said_is_taken_and_spelled_out() -> None:
     """A lone surrogate, which JSON lets through, is nothing that a log could hold."""
-    parsed = wire.Parsed(1, [], [["info", "said"], ["warning", "no \udcff"]], 0)
+    parsed = wire.Parsed(1, [], [["info", "said"], ["warning", "no \udcff"]], 0, 0)
     assert wire.check_said(parsed) == [("info", "said"), ("warning", "no \\udcff")]
     assert wire.check_dead([[0, 1, "no \udcff", "\ud800"]], 1) == [(0, 1, "no \\udcff", "\\ud800")]
 
@@ -177,13 +190,15 @@ def test_what_was_said_is_taken_and_spelled_out() -> None:
 @pytest.mark.parametrize(
     "parsed",
     [
-        wire.Parsed(0, [], [[1, 2, 3]], 0),  # type: ignore[list-item]
-        wire.Parsed(0, [], [["info"]], 0),
-        wire.Parsed(0, [], [["info", None]], 0),  # type: ignore[list-item]
-        wire.Parsed(0, [], ["ab"], 0),  # type: ignore[list-item]
-        wire.Parsed(-1, [], [], 0),
-        wire.Parsed(wire.MAX_FRAME_BYTES + 1, [], [], 0),
-        wire.Parsed(0, [], [], -1),
+        wire.Parsed(0, [], [[1, 2, 3]], 0, 0),  # type: ignore[list-item]
+        wire.Parsed(0, [], [["info"]], 0, 0),
+        wire.Parsed(0, [], [["info", None]], 0, 0),  # type: ignore[list-item]
+        wire.Parsed(0, [], ["ab"], 0, 0),  # type: ignore[list-item]
+        wire.Parsed(0, [], [["info", "x" * (2 * wire.MAX_SAID_CHARACTERS)]], 0, 0),
+        wire.Parsed(0, [], [["info", "x"]] * (wire.MAX_SAID + 2), 0, 0),
+        wire.Parsed(-1, [], [], 0, 0),
+        wire.Parsed(wire.MAX_FRAME_BYTES + 1, [], [], 0, 0),
+        wire.Parsed(0, [], [], -1, 0),
     ],
 )
 def test_what_nobody_can_have_said_or_counted_is_refused(parsed: wire.Parsed) -> None:
@@ -196,6 +211,10 @@ def test_fields_longer_than_anybody_needs_are_refused() -> None:
     """They are parsed in one go: what bounds a body is too much for them."""
     with pytest.raises(WireError):
         wire.unpack_head(wire.HEAD.pack(4, wire.MAX_FIELDS_BYTES + 1, 0))
+    for fields, body in ((11, 0), (0, 21)):
+        with pytest.raises(WireError):
+            wire.unpack_head(wire.HEAD.pack(4, fields, body), 10, 20)
+    assert wire.unpack_head(wire.HEAD.pack(4, 10, 20), 10, 20) == (4, 10, 20, False)
 
 
 @pytest.mark.parametrize("cut", [0, 5, wire.HEAD.size, wire.HEAD.size + 1, -1])
