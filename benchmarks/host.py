@@ -18,9 +18,12 @@ WATCH_EVERY_S = 0.01
 
 
 class Host:
-    """One daemon in `folder`: plugins in `plugins.d/`, input in `logs/`, records in `out/`, its log in `hostd.log`."""
+    """One daemon in `folder`: plugins in `plugins.d/`, input in `logs/`, records in `out/`, its log in `hostd.log`.
 
-    def __init__(self, folder: Path) -> None:
+    `settings` are more lines of its hostd.toml.
+    """
+
+    def __init__(self, folder: Path, settings: str = "") -> None:
         self.folder = folder
         self.plugins = folder / "plugins.d"
         self.logs = folder / "logs"
@@ -28,7 +31,9 @@ class Host:
         self.log = folder / "hostd.log"
         for made in (self.plugins, self.logs):
             made.mkdir(exist_ok=True)
-        (folder / "hostd.toml").write_text('[[sources]]\npaths = ["logs/**/*"]\n\n[log]\nformat = "json"\n')
+        (folder / "hostd.toml").write_text(
+            '[[sources]]\npaths = ["logs/**/*"]\n\n[log]\nformat = "json"\n\n' + settings
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self.usage = Usage(0)
 
@@ -37,6 +42,17 @@ class Host:
         """The daemon's process id."""
         assert self._process is not None
         return self._process.pid
+
+    def worker_pids(self, plugin: str) -> list[int]:
+        """Return the worker processes of a plugin, by the name that they give themselves."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdecimal() and (entry / "comm").read_text().rstrip("\n") == f"hostd:{plugin}"[:15]:
+                    found.append(int(entry.name))
+            except OSError:  # it has just ended
+                continue
+        return found
 
     def start(self, *, once: bool = False) -> float:
         """Start the daemon; return the monotonic time just before."""

@@ -15,7 +15,7 @@ from typing import Self
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from benchmarks.plugins import NUMBERED, numbered
+from benchmarks.numbered import NUMBERED, numbered
 from hostd.plugins import artifact, proof
 from hostd.plugins.environment import Environments
 from hostd.workers.pool import Pool

@@ -1,4 +1,4 @@
-"""Follows an output file as a consumer would: pread every 0.1 ms, and the time right after each look."""
+"""Follows an output file as a consumer would: pread every 0.1 ms, or less often, and the time right after each look."""
 
 import os
 import time
@@ -23,9 +23,10 @@ class Row(msgspec.Struct):
 class Reader:
     """Reads whole lines as they appear. While `delays_ms` is a list, each row's age at its look goes there."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, look_every_s: float = LOOK_EVERY_S) -> None:
         self.delays_ms: list[float] | None = None
         self._path = path
+        self._look_every_s = look_every_s
         self._fd = -1
         self._position = 0
         self._rest = b""
@@ -40,7 +41,7 @@ class Reader:
                 return looked_at
             if looked_at > ends:
                 return None
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(self._look_every_s)
 
     def follow_for(self, seconds: float) -> None:
         """Read on for a while."""

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from benchmarks.measure import Report, Target
-from benchmarks.plugins import NUMBERED, numbered
+from benchmarks.numbered import NUMBERED, numbered
 from hostd.plugins import artifact, proof
 from hostd.plugins.environment import Environments
 from hostd.workers.pool import Batch, Crew, Pool
