@@ -117,7 +117,7 @@ class Daemon:
             await self._committer.in_thread(sink.recover)
         rows = await self._committer.in_thread(ledger.sources)
         self._dead_letters: Callable[[], Awaitable[dict[str, int]]] = lambda: self._committer.in_thread(
-            ledger.dead_letters
+            ledger.dead.counts
         )
         events.emit(
             events.LEDGER_OPENED,
@@ -139,7 +139,7 @@ class Daemon:
             catalog=self._catalog,
             pool=pool,
             source_field=settings.pipeline.source_field,
-            ledger=ledger,
+            book=ledger.book,
             committer=self._committer,
             tasks=self._tasks,
         )

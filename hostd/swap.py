@@ -14,7 +14,7 @@ from hostd import clock, events
 from hostd.config import Plugins
 from hostd.errors import Refusal
 from hostd.pipeline.commit import Committer
-from hostd.pipeline.ledger import Ledger
+from hostd.pipeline.ledger.book import Book
 from hostd.plugins import artifact as artifacts
 from hostd.plugins import grants, proof, trial
 from hostd.plugins.artifact import Artifact
@@ -55,13 +55,13 @@ class Swapper:
         catalog: Catalog,
         pool: Pool,
         source_field: str,
-        ledger: Ledger,
+        book: Book,
         committer: Committer,
         tasks: Tasks,
     ) -> None:
         self.settings = settings
         self.environments = environments
-        self.register = Register(store, ledger, committer, tasks, lambda: self.settings.trial.keep_kib << 10)
+        self.register = Register(store, book, committer, tasks, lambda: self.settings.trial.keep_kib << 10)
         self._judge = Judge(store, lambda: self.settings.trust)
         self.decisions = Decisions(catalog, self.register, lambda: self._judge.policy, self._lying_at, self.apply)
         self._store = store

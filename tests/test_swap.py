@@ -45,7 +45,7 @@ def test_rescan_does_not_wait_for_a_slow_resolution_without_end(
             catalog=Catalog(),
             pool=pool,
             source_field="@source",
-            ledger=ledger,
+            book=ledger.book,
             committer=committer,
             tasks=tasks,
         )

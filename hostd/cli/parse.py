@@ -92,7 +92,7 @@ class _Parse:
                 catalog=self._catalog,
                 pool=pool,
                 source_field=self._settings.pipeline.source_field,
-                ledger=self._ledger,
+                book=self._ledger.book,
                 committer=committer,
                 tasks=tasks,
             )
@@ -161,7 +161,7 @@ class _Parse:
             route = pump.route_of(source)
             why = f"{route.plugin} can start no worker any more" if route.plugin else route.why
             self._fail(f"{source.name}: not parsed: {why}")
-        letters = self._ledger.dead_letters_of(source.id)
+        letters = self._ledger.dead.of_source(source.id)
         for letter in letters[:MAX_SHOWN]:
             line = source.read(0, letter.offset).count(b"\n") + 1
             self._fail(f"{source.name}:{line}: rejected at byte {letter.offset}: {letter.reason}")

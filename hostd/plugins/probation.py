@@ -38,6 +38,7 @@ class Probation:
         self._tasks = tasks
         self._settings = settings
         self._on_back = on_back
+        self._ends: dict[str, asyncio.TimerHandle] = {}
 
     def begin(self, generation: Generation) -> bool:
         """Put a generation that was just switched to on probation, whose end comes by itself; tell whether it is."""
@@ -46,10 +47,14 @@ class Probation:
             return False
 
         def end() -> None:
+            self._ends.pop(generation.plugin, None)
             if generation.state is State.CURRENT:
                 self._tasks.start(self.confirm(generation), f"confirm {generation.plugin}")
 
-        asyncio.get_running_loop().call_later(length_s, end)
+        # One a plugin: the ends of what was overtaken would keep all that they refer to.
+        if overtaken := self._ends.pop(generation.plugin, None):
+            overtaken.cancel()
+        self._ends[generation.plugin] = asyncio.get_running_loop().call_later(length_s, end)
         return True
 
     def regressed(self, plugin: str, number: int, batch: Batch, reason: str) -> None:

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from hostd.errors import StateError
 from hostd.past import Hold, Past
 from hostd.pipeline.ledger import (
-    _SCHEMAS,
     MAX_DEAD_BYTES,
     SCHEMA_VERSION,
     Ledger,
     Result,
     SinkMark,
 )
+from hostd.pipeline.ledger.schema import SCHEMAS
 from hostd.workers.batch import DeadLetter
 from tests.pipeline.build import result, row
 
@@ -84,8 +84,8 @@ def test_any_groups_of_results_leave_the_same_account(
                 for each in mine
                 for _ in range(each.source.checkpoint.offset - each.start)
             ]
-            assert ledger.dead_letters_of(source) == [letter for each in mine for letter in each.dead]
-        counts = ledger.dead_letters()
+            assert ledger.dead.of_source(source) == [letter for each in mine for letter in each.dead]
+        counts = ledger.dead.counts()
         assert counts == {p: n for p in "ab" if (n := sum(len(r.dead) for r in results if r.plugin == p))}
         ledger.close()
 
@@ -125,7 +125,7 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     first = Ledger(path)
     mark = SinkMark("out", "demo", 7, 1, 2**40)
     generation = Past("demo", 2, "1.0", "abc", "abc:{}", "demo.py", "kept", "now")
-    first.put_generations([replace(generation, number=1), generation])
+    first.book.put_generations([replace(generation, number=1), generation])
     first.commit([result(0, 5, generation=2, lines=b"{}\n{}\n", dead=(DeadLetter(3, b"x", "why", ""),))], [mark])
     first.close()
     second = Ledger(path)
@@ -134,11 +134,11 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     assert second.sink_mark("out", "other") is None
     assert second.sink_processors("out") == ["demo"]
     counted = replace(generation, records=2, rejected=1)
-    assert second.generations(1) == [counted]
-    second.put_generations([replace(generation, since="later", permanent=True)])
-    assert second.generations(1) == [replace(counted, since="later", permanent=True)]
-    second.put_generations([replace(generation, since="now")])
-    assert second.generations(1) == [replace(counted, permanent=True)], "what was proven stays so"
+    assert second.book.generations(1) == [counted]
+    second.book.put_generations([replace(generation, since="later", permanent=True)])
+    assert second.book.generations(1) == [replace(counted, since="later", permanent=True)]
+    second.book.put_generations([replace(generation, since="now")])
+    assert second.book.generations(1) == [replace(counted, permanent=True)], "what was proven stays so"
     second.close()
 
 
@@ -146,11 +146,11 @@ def test_the_last_generations_and_the_last_proven_one_are_remembered(ledger: Led
     """The rest of a long history is not needed to go back, or to start."""
     for number in range(1, 10):
         permanent = number in (2, 3)
-        ledger.put_generations(
+        ledger.book.put_generations(
             [Past("demo", number, "1", "abc", "abc:{}", "demo.py", "kept", "now", permanent=permanent)]
         )
-    ledger.put_generations([Past("other", 1, "1", "abc", "abc:{}", "other.py", "kept", "now")])
-    found = sorted((row.plugin, row.number) for row in ledger.generations(2))
+    ledger.book.put_generations([Past("other", 1, "1", "abc", "abc:{}", "other.py", "kept", "now")])
+    found = sorted((row.plugin, row.number) for row in ledger.book.generations(2))
     assert found == [("demo", 3), ("demo", 8), ("demo", 9), ("other", 1)]
 
 
@@ -159,16 +159,16 @@ def test_holds_and_recent_input_survive(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     first = Ledger(path)
     hold = Hold("demo", "pinned", "demo.py", "abc", 2, "why")
-    first.put_hold(replace(hold, plugin="other"))
-    first.put_hold(hold)
-    first.put_hold(replace(hold, generation=3))
-    first.drop_hold("other")
-    first.put_recent({"demo": "[1]", "other": "[2]"})
-    first.put_recent({"demo": "[3]"})
+    first.book.put_hold(replace(hold, plugin="other"))
+    first.book.put_hold(hold)
+    first.book.put_hold(replace(hold, generation=3))
+    first.book.drop_hold("other")
+    first.book.put_recent({"demo": "[1]", "other": "[2]"})
+    first.book.put_recent({"demo": "[3]"})
     first.close()
     second = Ledger(path)
-    assert second.holds() == [replace(hold, generation=3)]
-    assert second.recent() == {"demo": "[3]", "other": "[2]"}
+    assert second.book.holds() == [replace(hold, generation=3)]
+    assert second.book.recent() == {"demo": "[3]", "other": "[2]"}
     second.close()
 
 
@@ -176,21 +176,21 @@ def test_a_ledger_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> N
     """What it holds stays; its generations count as proven."""
     path = tmp_path / "ledger.db"
     with sqlite3.connect(path) as db:
-        db.executescript(f"{_SCHEMAS[0]} PRAGMA user_version = 1;")
+        db.executescript(f"{SCHEMAS[0]} PRAGMA user_version = 1;")
         db.execute("INSERT INTO generations VALUES ('demo', 4, '1', 'abc', 'abc:{}', 'demo.py', 'kept', 'now', 7, 1)")
     db.close()
     ledger = Ledger(path)
-    assert ledger.generations(1) == [
+    assert ledger.book.generations(1) == [
         Past("demo", 4, "1", "abc", "abc:{}", "demo.py", "kept", "now", 7, 1, permanent=True)
     ]
-    assert ledger.holds() == []
+    assert ledger.book.holds() == []
     ledger.close()
 
 
 def test_a_huge_dead_letter_is_kept_in_part_with_its_length(ledger: Ledger) -> None:
     """The rest is in the source, at its offset."""
     ledger.commit([result(0, 5, dead=(DeadLetter(0, b"x" * (MAX_DEAD_BYTES + 1), "long", ""),))], [])
-    [letter] = ledger.dead_letters_of(1)
+    [letter] = ledger.dead.of_source(1)
     assert len(letter.raw) == MAX_DEAD_BYTES
     assert ledger._db.execute("SELECT length FROM dead_letters").fetchone() == (MAX_DEAD_BYTES + 1,)
 

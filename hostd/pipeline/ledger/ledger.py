@@ -1,0 +1,108 @@
+"""The durable account of what was read, by which generation, and what was written: one SQLite database.
+
+One transaction moves the checkpoints, the sinks' lengths, the provenance and the dead letters together, after
+the sinks are durable: the ledger is never ahead of a sink. All calls block, and come from one thread at a time.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from hostd import clock
+from hostd.errors import StateError
+from hostd.pipeline.ledger.book import Book
+from hostd.pipeline.ledger.dead import DeadLetters
+from hostd.pipeline.ledger.provenance import Provenance
+from hostd.pipeline.ledger.rows import Checkpoint, Result, SinkMark, SourceRow, as_row, stored
+from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
+
+
+class Ledger:
+    """The ledger of one state folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise StateError(
+                str(path),
+                f"the ledger cannot be used: {error}",
+                "restore it from a backup; or move it away: every source is then read again from its start",
+            ) from error
+        except StateError:
+            self._db.close()
+            raise
+        self.book = Book(self._db, self._transaction)
+        self.dead = DeadLetters(self._db)
+        self.provenance = Provenance(self._db)
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version < SCHEMA_VERSION:
+            news = "".join(SCHEMAS[version:])
+            self._db.executescript(f"BEGIN; {news} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        if version > SCHEMA_VERSION:
+            raise StateError(
+                str(self.path),
+                f"the ledger is of version {version}, and this hostd knows {SCHEMA_VERSION}",
+                "run the newer hostd that wrote it",
+            )
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def sources(self) -> list[SourceRow]:
+        """Return all sources."""
+        return [
+            SourceRow(row[0], row[1], row[2], row[3], row[4], Checkpoint(*row[5:]))
+            for row in self._db.execute("SELECT * FROM sources")
+        ]
+
+    def sink_mark(self, folder: str, processor: str) -> SinkMark | None:
+        """Return the mark of a sink's file, or None when it has none."""
+        row = self._db.execute("SELECT * FROM sinks WHERE folder = ? AND processor = ?", (folder, processor)).fetchone()
+        return SinkMark(*row) if row else None
+
+    def sink_processors(self, folder: str) -> list[str]:
+        """Return the processors that a sink has files of."""
+        return [row[0] for row in self._db.execute("SELECT processor FROM sinks WHERE folder = ?", (folder,))]
+
+    def put_sink_mark(self, mark: SinkMark) -> None:
+        """Write a mark, durable on return."""
+        self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", as_row(mark))
+
+    def commit(self, results: Sequence[Result], marks: Iterable[SinkMark]) -> None:
+        """Account for a group of results in one transaction, durable on return."""
+        latest = {result.source.id: result.source for result in results}
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(s.id, s.name, stored(s.path), s.device, s.inode, *as_row(s.checkpoint)) for s in latest.values()],
+            )
+            self._db.executemany("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", map(as_row, marks))
+            self._db.executemany(
+                "UPDATE generations SET records = records + ?, rejected = rejected + ? WHERE plugin = ? AND number = ?",
+                [(r.records, len(r.dead), r.plugin, r.generation) for r in results],
+            )
+            ranges = self.provenance.put(results)
+            self.dead.put(results, clock.timestamp())
+        self.provenance.accept(ranges)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Have all that the block writes be durable after it, or none of it."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
