@@ -60,7 +60,7 @@ def _run(settings: str, count: int, limits: Limits) -> Swaps:
         (host.plugins / f"{NUMBERED}.py").write_text(numbered(0))
         log = host.logs / "numbers.log"
         # So much that there is recent input enough from the first swap on; these lines are negative numbers.
-        before = [b"%d %d\n" % (n, time.monotonic_ns()) for n in range(-3000, 0)]
+        before = [b"%d %d\n" % (n, time.monotonic_ns()) for n in range(-4000, 0)]
         log.write_bytes(b"".join(before))
         assert log.stat().st_size > RECENT_BYTES, log.stat().st_size
         host.start()

@@ -27,6 +27,12 @@ from hostd.workers.pool import Pool
 QUIET_S = 0.5
 """After how long without a write a document, or a record of several lines, counts as whole."""
 
+GATHER_S = 0.005
+"""How long after a small batch the next one of the same source may begin: an application that writes line by line costs
+a batch and a commit now and then, not one a line. A line that comes after a while is read at once."""
+
+SMALL_BYTES = 32 << 10
+
 BROKEN_RETRY_S = 1.0
 COST_FACTOR = 4
 """Bytes of budget for a byte of input: the batch, its records, and their copies on the way."""
@@ -58,6 +64,8 @@ class _Flow:
     woken: bool = False
     timer: asyncio.TimerHandle | None = None
     given_up: bool = False
+    gathers_until: float = 0.0
+    """Until when (monotonic) it is not worth a batch what has been written since a small one."""
 
 
 class Pump:
@@ -99,12 +107,17 @@ class Pump:
         if flow is None:
             flow = self._flows[source] = _Flow(source)
         flow.woken = True
-        if flow.task is None and not self._closed:
-            flow.task = self._tasks.start(self._drain(flow), f"drain {source.name}")
+        if flow.task is not None or self._closed:
+            return
+        if (rest_s := self._gathers_for_s(flow)) > 0:
+            self._wake_later(flow, rest_s)
+            return
+        flow.task = self._tasks.start(self._drain(flow), f"drain {source.name}")
 
     def wake_all(self) -> None:
         """Route and read every source anew: another generation is live, or one is gone."""
-        for source in list(self._flows):
+        for source, flow in list(self._flows.items()):
+            flow.gathers_until = 0.0
             self.wake(source)
 
     def try_again(self) -> None:
@@ -201,6 +214,9 @@ class Pump:
             final = self._final or source.has_ended()
             if not source.find_header(framing, final=final):
                 return
+            if (rest_s := self._gathers_for_s(flow)) > 0 and source.size() - source.offset < limits.batch_kib << 10:
+                self._wake_later(flow, rest_s)
+                return
             quiet = framing.kind != "lines" and source.idle_for_s() >= QUIET_S
             cut = next_cut(source, framing, limits.batch_kib << 10, limits.record_mib << 20, quiet=quiet, final=final)
             if cut is None:
@@ -217,6 +233,8 @@ class Pump:
                 await self._budget.take(cost, generation.plugin)
                 self._budget.give(cost, generation.plugin)
                 continue  # the file may have changed while we waited
+            if len(cut.data) < SMALL_BYTES:
+                flow.gathers_until = clock.monotonic() + GATHER_S
             before = source.reached
             source.advance(cut.end, cut.data if not cut.too_long else b"")
             task = asyncio.create_task(self._work(source, cut, generation))
@@ -364,10 +382,21 @@ class Pump:
         else:
             events.emit(events.SOURCE_UNROUTED, source=source.name, reason=chosen.why)
 
+    def _gathers_for_s(self, flow: _Flow) -> float:
+        return 0.0 if self._final else flow.gathers_until - clock.monotonic()
+
     def _wake_later(self, flow: _Flow, delay_s: float) -> None:
+        """Wake a source in `delay_s`, or earlier if that was asked for: whoever is woken in vain asks again."""
+        loop = asyncio.get_running_loop()
         if flow.timer is not None:
+            if flow.timer.when() <= loop.time() + delay_s:
+                return
             flow.timer.cancel()
-        flow.timer = asyncio.get_running_loop().call_later(delay_s, self.wake, flow.source)
+        flow.timer = loop.call_later(delay_s, self._ring, flow)
+
+    def _ring(self, flow: _Flow) -> None:
+        flow.timer = None
+        self.wake(flow.source)
 
 
 def _excess(cut: Cut, result: Yield) -> int:

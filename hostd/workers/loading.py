@@ -76,11 +76,16 @@ def _import_file(load: wire.Load) -> ModuleType:
     source = Path(load.path).read_bytes()
     if hashlib.sha256(source).hexdigest() != load.digest:
         raise BrokenPluginError(load.display, "its private copy was changed", "drop the file in again")
-    loader = _ArtifactLoader(source, load.display)
-    spec = importlib.machinery.ModuleSpec(load.module, loader, origin=load.display)
+    return import_source(source, load.module, load.display)
+
+
+def import_source(source: bytes, name: str, display: str) -> ModuleType:
+    """Run a module's source under a name of its own; tracebacks call it `display`. Raises what it raises."""
+    loader = _ArtifactLoader(source, display)
+    spec = importlib.machinery.ModuleSpec(name, loader, origin=display)
     spec.has_location = True
     module = importlib.util.module_from_spec(spec)
-    sys.modules[load.module] = module
+    sys.modules[name] = module
     loader.exec_module(module)
     return module
 
