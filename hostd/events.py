@@ -75,6 +75,12 @@ FOLDER_POLLED = _event(
     "folder reason",
     "The kernel gives no events for a watched folder: it is looked at every second, until there are events again.",
 )
+APPENDS_UNWATCHED = _event(
+    "appends.unwatched",
+    "warning",
+    "reason",
+    "Files cannot be watched one by one (raise fs.inotify.max_user_watches): their folders' events tell of writes.",
+)
 FOLDER_EVENTS_LOST = _event(
     "folder.events_lost", "warning", "reason", "Events of watched folders were lost: all of them are looked at again."
 )

@@ -38,19 +38,17 @@ OnHint = Callable[[set[str]], None]
 """Called in the event loop with the paths that something happened to since the last call."""
 
 # Not opening and reading: we do that ourselves, and would wake ourselves for ever.
-_EVENTS: list[type[FileSystemEvent]] = [
+ENTRIES: tuple[type[FileSystemEvent], ...] = (
     FileCreatedEvent,
-    FileModifiedEvent,
     FileMovedEvent,
     FileDeletedEvent,
-    FileClosedEvent,
-    FileAttribEvent,
-    DirAttribEvent,
     DirCreatedEvent,
     DirMovedEvent,
     DirDeletedEvent,
-    DirAttribEvent,
-]
+)
+"""What happens to the entries of a folder, whatever is written to them. Changes of modes are not among it: watchdog
+asks the kernel for those only where it asks for writes."""
+EVERYTHING = (*ENTRIES, FileModifiedEvent, FileClosedEvent, FileAttribEvent, DirAttribEvent)
 
 
 class _Handler(FileSystemEventHandler):
@@ -82,8 +80,17 @@ class _Handler(FileSystemEventHandler):
 class _Watch:
     """Watches what lies at one path now. A folder that has taken its place is another, also under the same number."""
 
-    def __init__(self, watcher: "Watcher", handler: _Handler, path: Path, *, recursive: bool) -> None:
+    def __init__(
+        self,
+        watcher: "Watcher",
+        handler: _Handler,
+        path: Path,
+        kinds: tuple[type[FileSystemEvent], ...],
+        *,
+        recursive: bool,
+    ) -> None:
         self._watcher = watcher
+        self._kinds = kinds
         self._handler = handler
         self._path = path
         self._recursive = recursive
@@ -104,7 +111,9 @@ class _Watch:
                 self.forget()
             had_events = self._emitter is not None
             # Also when it is watched: a folder that was removed and made again may have the old one's number.
-            self._emitter = self._watcher.schedule(self._handler, self._path.resolve(), recursive=self._recursive)
+            self._emitter = self._watcher.schedule(
+                self._handler, self._path.resolve(), self._kinds, recursive=self._recursive
+            )
         except OSError:
             self.forget()
             raise
@@ -137,13 +146,21 @@ class FolderWatch:
     and `check` compares what is watched with what is there.
     """
 
-    def __init__(self, watcher: "Watcher", folder: Path, on_hint: OnHint, *, recursive: bool) -> None:
+    def __init__(
+        self,
+        watcher: "Watcher",
+        folder: Path,
+        on_hint: OnHint,
+        *,
+        recursive: bool,
+        kinds: tuple[type[FileSystemEvent], ...] = EVERYTHING,
+    ) -> None:
         self._watcher = watcher
         self._folder = folder
         self._on_hint = on_hint
         handler = _Handler(asyncio.get_running_loop(), self._deliver)
-        self._own = _Watch(watcher, handler, folder, recursive=recursive)
-        self._parent = _Watch(watcher, handler, folder.parent, recursive=False)
+        self._own = _Watch(watcher, handler, folder, kinds, recursive=recursive)
+        self._parent = _Watch(watcher, handler, folder.parent, ENTRIES, recursive=False)
         watcher.watches.add(self)
 
     @property
@@ -223,8 +240,15 @@ class Watcher:
         """Tell whether there are folders that the kernel gives no events for."""
         return self._poll or any(watch.by == "polling" for watch in self.watches)
 
-    def schedule(self, handler: FileSystemEventHandler, folder: Path, *, recursive: bool) -> EventEmitter | None:
-        """Report events below `folder` to `handler`, once however often this is asked; None if there are no events.
+    def schedule(
+        self,
+        handler: FileSystemEventHandler,
+        folder: Path,
+        kinds: tuple[type[FileSystemEvent], ...],
+        *,
+        recursive: bool,
+    ) -> EventEmitter | None:
+        """Report these events below `folder` to `handler`, once however often this is asked; None if there are none.
 
         Raises OSError when the folder is not there.
         """
@@ -232,7 +256,7 @@ class Watcher:
             return None
         try:
             observer = self._observe()
-            watch = observer.schedule(handler, str(folder), recursive=recursive, event_filter=_EVENTS)
+            watch = observer.schedule(handler, str(folder), recursive=recursive, event_filter=list(kinds))
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 raise

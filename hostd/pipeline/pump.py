@@ -198,24 +198,12 @@ class Pump:
         """Start work until the window or the budget is full, or there is nothing more to read."""
         source = flow.source
         while len(pending) < self._window and not flow.given_up:
-            if source.was_rewritten():
-                if pending:
-                    return  # what was read before comes first
-                self._on_rewritten(source)
-                flow.routed_at_epoch = -1
-            generation = self._generation_for(flow)
+            generation = self._next_generation(flow, alone=not pending)
             if generation is None:
-                return
-            rest_s = 0.0 if self._final else generation.crew.intensity.rest_s(clock.monotonic())
-            if rest_s:
-                self._wake_later(flow, rest_s)
                 return
             framing, limits = generation.framing, generation.manifest.limits
             final = self._final or source.has_ended()
             if not source.find_header(framing, final=final):
-                return
-            if (rest_s := self._gathers_for_s(flow)) > 0 and source.size() - source.offset < limits.batch_kib << 10:
-                self._wake_later(flow, rest_s)
                 return
             quiet = framing.kind != "lines" and source.idle_for_s() >= QUIET_S
             cut = next_cut(source, framing, limits.batch_kib << 10, limits.record_mib << 20, quiet=quiet, final=final)
@@ -239,6 +227,25 @@ class Pump:
             source.advance(cut.end, cut.data if not cut.too_long else b"")
             task = asyncio.create_task(self._work(source, cut, generation))
             pending.append(_Work(cut, generation.plugin, before, source.row(), task))
+
+    def _next_generation(self, flow: _Flow, *, alone: bool) -> Generation | None:
+        """Return who gets the source's next batch, None when nothing is to be read now. `alone`: none is under way."""
+        source = flow.source
+        if source.was_rewritten():
+            if not alone:
+                return None  # what was read before comes first
+            self._on_rewritten(source)
+            flow.routed_at_epoch = -1
+        generation = self._generation_for(flow)
+        if generation is None or self._final:
+            return generation
+        rest_s = generation.crew.intensity.rest_s(clock.monotonic())
+        if source.size() - source.offset < generation.manifest.limits.batch_kib << 10:
+            rest_s = max(rest_s, self._gathers_for_s(flow))
+        if rest_s > 0:
+            self._wake_later(flow, rest_s)
+            return None
+        return generation
 
     async def _work(self, source: FileSource, cut: Cut, generation: Generation) -> tuple[Generation, Yield]:
         if cut.too_long:

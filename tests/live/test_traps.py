@@ -257,11 +257,10 @@ class FullQueue(Trap):
         limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
         one, other = self.home.logs / ".one", self.home.logs / ".other"
         one.touch()
-        other.touch()
         with stopped(daemon):
-            for _ in range(limit // 2 + 1):  # in turns: the kernel joins what is the same as the one before
-                os.utime(one)
-                os.utime(other)
+            for _ in range(limit // 4 + 1):  # a rename is two events
+                one.rename(other)
+                other.rename(one)
             new.replace(self.path)
         daemon.wait_event("folder.events_lost")
 

@@ -14,11 +14,13 @@ from pathlib import Path
 from hostd import events
 from hostd.config import FileSource as FileSourceConfig
 from hostd.pipeline.ledger import SourceRow
+from hostd.pipeline.sources.appends import Appends
 from hostd.pipeline.sources.file import ENDED_S, FileSource
 from hostd.pipeline.sources.memory import Identity, Memory, find_in, list_files
-from hostd.watch import FolderWatch, Watcher
+from hostd.watch import ENTRIES, EVERYTHING, FolderWatch, Watcher
 
 KEPT_CHECK_S = 30.0
+UNREADABLE_CHECK_S = 1.0
 LOOK_EVERY_S = 0.05
 """How soon after a look the next one comes, while files keep appearing."""
 
@@ -47,6 +49,7 @@ class FileFinder:
         self._by_path: dict[str, FileSource] = {}
         self._watcher = watcher
         self._watches: dict[Path, FolderWatch] = {}
+        self._appends = Appends(on_data) if watcher is not None else None
         self._on_data = on_data
         self._on_gone = on_gone
         self._timer: asyncio.TimerHandle | None = None
@@ -90,8 +93,7 @@ class FileFinder:
         named = {
             os.path.realpath(name) for config in configs for p in config.paths for name in glob.glob(p, recursive=True)
         }
-        for folder in list(self._watches):
-            self._watches.pop(folder).close()
+        self._unwatch_folders()
         return [source for source in self.sources.values() if os.path.realpath(source.path) not in named]
 
     def release(self, source: FileSource, reason: str) -> None:
@@ -101,6 +103,8 @@ class FileFinder:
         self.sources.pop((source.device, source.inode), None)
         for path in [path for path, known in self._by_path.items() if known is source]:
             del self._by_path[path]
+        if self._appends:
+            self._appends.forget(source)
         source.close()
 
     def close(self) -> None:
@@ -109,10 +113,16 @@ class FileFinder:
             self._timer.cancel()
         for timer in self._ending.values():
             timer.cancel()
-        for watch in self._watches.values():
-            watch.close()
+        self._unwatch_folders()
+        self._unreadable.clear()
+        if self._appends:
+            self._appends.close()
         for source in self.sources.values():
             source.close()
+
+    def _unwatch_folders(self) -> None:
+        while self._watches:
+            self._watches.popitem()[1].close()
 
     def _watch_folders(self) -> None:
         if self._watcher is None:
@@ -122,7 +132,8 @@ class FileFinder:
                 folder, recursive = watched_folder(pattern)
                 watch = self._watches.get(folder)
                 if watch is None:
-                    watch = FolderWatch(self._watcher, folder, self._hinted, recursive=recursive)
+                    kinds = ENTRIES if self._appends and self._appends.works else EVERYTHING
+                    watch = FolderWatch(self._watcher, folder, self._hinted, recursive=recursive, kinds=kinds)
                     self._watches[folder] = watch
                 try:
                     watch.check()
@@ -179,6 +190,7 @@ class FileFinder:
                     source=path,
                     reason=f"{error.strerror}; let the daemon's user read it",
                 )
+                asyncio.get_running_loop().call_later(UNREADABLE_CHECK_S, self._check_readable, path)
             return None
         self._unreadable.discard(path)
         status = os.fstat(fd)
@@ -187,9 +199,22 @@ class FileFinder:
             source.close()
             asyncio.get_running_loop().call_later(ENDED_S / 4, self.look_soon)
             return None
+        if self._appends and self._appends.works and not self._appends.watch(source):
+            self._unwatch_folders()  # the next look watches them for what is written, too
+            self.look_soon()
         self.sources[source.device, source.inode] = source
         events.emit(events.SOURCE_FOUND, source=source.name, size=status.st_size, offset=source.offset)
         return source
+
+    def _check_readable(self, path: str) -> None:
+        """Look again once a file that could not be opened may be: no event tells of a changed mode."""
+        if path not in self._unreadable:
+            return
+        if not Path(path).exists() or os.access(path, os.R_OK):
+            self._unreadable.discard(path)
+            self.look_soon()
+        else:
+            asyncio.get_running_loop().call_later(UNREADABLE_CHECK_S, self._check_readable, path)
 
     def _lost_sight_of(self, source: FileSource) -> None:
         """A file's path names another file, or nothing: find where it went, or read it to its end."""
