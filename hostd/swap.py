@@ -35,6 +35,7 @@ from hostd.workers.pool import Pool
 
 PAUSE_MOST_S = 0.1
 """How long to pause between two looks, however long they take."""
+TIDY_AFTER_S = 0.25
 RESCAN_WAIT_S = 60.0
 """How long a rescan waits: what is slow, as installing what a plugin depends on may be, goes on after it."""
 
@@ -80,6 +81,7 @@ class Swapper:
         self._proving: dict[str, tuple[Generation, asyncio.Future[None]]] = {}
         # Something may have gone out of use since the store was tidied.
         self._untidy = True
+        self._tidying: asyncio.Task[None] | None = None
         self._hinted_at: float | None = None
         self._again = asyncio.Event()
         self._passing = asyncio.Lock()
@@ -116,7 +118,7 @@ class Swapper:
             self.register.forget_removed(wants)
             for name in {*wants, *self._catalog.current, *self._wants}:
                 self._want(name, wants.get(name))
-            self._remove_unused()
+            self._tidy_soon()
 
     async def rescan(self) -> list[str]:
         """Look at everything again, refused artifacts too; return what changed, in words."""
@@ -151,6 +153,15 @@ class Swapper:
                 while tasks := [task for task in self._lanes.values() if not task.done()]:
                     await asyncio.wait(tasks)
 
+    def _tidy_soon(self) -> None:
+        """Tidy in a moment: what was just wanted must not wait for that."""
+        if self._tidying is None or self._tidying.done():
+            self._tidying = self._background.start(self._tidy_later(), "tidy")
+
+    async def _tidy_later(self) -> None:
+        await asyncio.sleep(TIDY_AFTER_S)
+        await self.tidy()
+
     async def tidy(self) -> None:
         """Remove private copies that nothing refers to: of refused, skipped and long retired artifacts."""
         async with self._passing:  # a look puts copies there
@@ -159,6 +170,8 @@ class Swapper:
     async def close(self) -> None:
         """Stop changing anything, and end the processes of all generations."""
         self._folder.close()
+        if self._tidying is not None:
+            self._tidying.cancel()
         tasks = [task for task in self._lanes.values() if not task.done()]
         for task in tasks:
             task.cancel()

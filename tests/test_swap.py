@@ -49,10 +49,12 @@ def test_rescan_does_not_wait_for_a_slow_resolution_without_end(
             committer=committer,
             tasks=tasks,
         )
+        commits = tasks.start(committer.run(), "commits")
         changes = await swapper.rescan()
         assert await asyncio.to_thread(index.asked.wait, 20)
         await swapper.close()
         await pool.close()
+        commits.cancel()
         committer.close()
         return changes
 

@@ -97,8 +97,6 @@ class _Parse:
                 tasks=tasks,
             )
             stack.push_async_callback(swapper.close)
-            await swapper.look()
-            await swapper.settle()
             commits = tasks.start(committer.run(), "commits")
             parsing = tasks.start(self._parse_all(pool, committer, swapper, tasks), "parse")
             await asyncio.wait([tasks.failed, parsing], return_when=asyncio.FIRST_COMPLETED)
@@ -109,6 +107,8 @@ class _Parse:
         return 1 if self._failed else 0
 
     async def _parse_all(self, pool: Pool, committer: Committer, swapper: Swapper, tasks: Tasks) -> None:
+        await swapper.look()
+        await swapper.settle()
         began = clock.monotonic()
         progress = Progress(self._files)
         for number, name in enumerate(self._files, start=1):

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from hostd import events
@@ -33,6 +34,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class _Write:
+    """Something else to write to the ledger; `done` is resolved once it is durable."""
+
+    function: Callable[[], None]
+    done: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
 class _Switch:
     """From here on, other sinks."""
 
@@ -52,7 +61,7 @@ class Committer:
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._coming = sinks
-        self._waiting: list[Entry | _Switch] = []
+        self._waiting: list[Entry | _Write | _Switch] = []
         self._arrived = asyncio.Event()
         self._submitted = 0
         self._committed = 0
@@ -67,6 +76,16 @@ class Committer:
         self._waiting.append(entry)
         self._submitted += 1
         self._arrived.set()
+
+    async def write(self, function: Callable[..., None], *args: object) -> None:
+        """Have `function` write to the ledger, and wait until that is durable: in one transaction with what waits too.
+
+        What is submitted from now on is durable no sooner.
+        """
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(partial(function, *args), done))
+        self._arrived.set()
+        await done
 
     async def replace_sinks(self, sinks: list[Sink]) -> None:
         """Write what is submitted from now on to other sinks, and wait until that is so.
@@ -103,12 +122,15 @@ class Committer:
                 del self._waiting[0]
                 await self._switch(head)
             else:
-                group = self._take_group()
-                busy = sum(len(entry.result.lines) for entry in group) >= BUSY_BYTES
-                await self.until_done(self._commit, [entry.result for entry in group])
-                for entry in group:
+                entries, writes = self._take_group()
+                busy = sum(len(entry.result.lines) for entry in entries) >= BUSY_BYTES
+                await self._until_done([entry.result for entry in entries], [write.function for write in writes])
+                for entry in entries:
                     entry.done()
-                self._committed += len(group)
+                for write in writes:
+                    if not write.done.done():  # whoever asked may have gone
+                        write.done.set_result(None)
+                self._committed += len(entries)
                 self._progress.set()
             if not self._waiting:
                 self._arrived.clear()
@@ -124,26 +146,30 @@ class Committer:
         self._thread.submit(self._close).result()
         self._thread.shutdown()
 
-    def _take_group(self) -> list[Entry]:
+    def _take_group(self) -> tuple[list[Entry], list[_Write]]:
         size = 0
-        group: list[Entry] = []
-        for entry in self._waiting:
-            if isinstance(entry, _Switch) or size >= GROUP_BYTES:
+        entries: list[Entry] = []
+        writes: list[_Write] = []
+        for each in self._waiting:
+            if isinstance(each, _Switch) or size >= GROUP_BYTES:
                 break
-            size += len(entry.result.lines)
-            group.append(entry)
-        del self._waiting[: len(group)]
-        return group
+            if isinstance(each, Entry):
+                size += len(each.result.lines)
+                entries.append(each)
+            else:
+                writes.append(each)
+        del self._waiting[: len(entries) + len(writes)]
+        return entries, writes
 
-    async def until_done(self, function: Callable[..., None], *args: object) -> None:
-        """Run a call that writes, in the thread, again and again until the disk takes it.
+    async def _until_done(self, results: list[Result], writes: list[Callable[[], None]]) -> None:
+        """Commit a group, in the thread, again and again until the disk takes it.
 
         With `give_up` raises OSError or sqlite3.Error instead.
         """
         tries = 0
         while True:
             try:
-                await self.in_thread(function, *args)
+                await self.in_thread(self._commit, results, writes)
             except (OSError, sqlite3.Error) as error:
                 if self._give_up:
                     raise
@@ -154,7 +180,7 @@ class Committer:
             else:
                 return
 
-    def _commit(self, results: list[Result]) -> None:
+    def _commit(self, results: list[Result], writes: list[Callable[[], None]]) -> None:
         by_processor: dict[str, list[bytes | bytearray]] = {}
         for result in results:
             if result.lines:
@@ -164,7 +190,7 @@ class Committer:
                 if sink.takes(processor):
                     sink.write(processor, chunks)
         marks = [mark for sink in self.sinks for mark in sink.sync()]
-        self._ledger.commit(results, marks)
+        self._ledger.commit(results, marks, writes)
         for sink in self.sinks:
             sink.accept()
 

@@ -280,10 +280,11 @@ def _keep(content: bytes, name: str, digest: str, store: Path) -> Path:
     if kept.exists() and kept.read_bytes() == content:
         return kept
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+    fd, temporary = tempfile.mkstemp(dir=folder)
+    with os.fdopen(fd, "wb") as file:
         file.write(content)
-    Path(file.name).chmod(0o400)
-    Path(file.name).replace(kept)
+        os.fchmod(fd, 0o400)
+    Path(temporary).replace(kept)
     return kept
 
 

@@ -106,7 +106,7 @@ def _check(fd: int, place: str, where: str, *, on_the_way: bool = False) -> None
     """Refuse what somebody else owns or may write. Raises DistrustedError."""
     status = os.fstat(fd)
     is_folder = stat.S_ISDIR(status.st_mode)
-    _check_owner(status, where, f"chown {_daemon_user()} {shlex.quote(place)}", transient=is_folder)
+    _check_owner(status, where, "chown", place, transient=is_folder)
     mode = stat.S_IMODE(status.st_mode)
     loose = mode & (stat.S_IWGRP | stat.S_IWOTH)
     if not loose or (on_the_way and mode & stat.S_ISVTX) or (loose == stat.S_IWGRP and _is_group_private(fd, status)):
@@ -128,10 +128,10 @@ def _check(fd: int, place: str, where: str, *, on_the_way: bool = False) -> None
 def _check_link(folder: int, status: os.stat_result, place: str) -> None:
     """Refuse another's link in a sticky folder: elsewhere none but root and we can have put it there."""
     if os.fstat(folder).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        _check_owner(status, place, f"chown -h {_daemon_user()} {shlex.quote(place)}", transient=True)
+        _check_owner(status, place, "chown -h", place, transient=True)
 
 
-def _check_owner(status: os.stat_result, where: str, mend: str, *, transient: bool) -> None:
+def _check_owner(status: os.stat_result, where: str, chown: str, place: str, *, transient: bool) -> None:
     if status.st_uid in (0, os.geteuid()):
         return
     owner, ours = _user(status.st_uid), _daemon_user()
@@ -140,7 +140,7 @@ def _check_owner(status: os.stat_result, where: str, mend: str, *, transient: bo
         Stage.CHECKED,
         where,
         f"belongs to {owner}, not to {expected}, so {owner} could change what runs",
-        f"run hostd as {owner}, or {mend}",
+        f"run hostd as {owner}, or {chown} {ours} {shlex.quote(place)}",
         transient=transient,
     )
 

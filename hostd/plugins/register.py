@@ -36,10 +36,10 @@ class Book(Protocol):
 
 
 class Clerk(Protocol):
-    """Who may call the book: `in_thread` once, `until_done` again and again until the disk takes it."""
+    """Who may call the book: `in_thread` once, `write` again and again until the disk takes it."""
 
     async def in_thread(self, function: Callable[..., Any], *args: object) -> Any: ...
-    async def until_done(self, function: Callable[..., None], *args: object) -> None: ...
+    async def write(self, function: Callable[..., None], *args: object) -> None: ...
 
 
 class Register:
@@ -119,7 +119,7 @@ class Register:
         async with self._recording:  # what goes live meanwhile is one group, and costs one write
             rows, self._unrecorded = self._unrecorded, []
             if rows:
-                await self._clerk.until_done(self._book.put_generations, rows)
+                await self._clerk.write(self._book.put_generations, rows)
 
     async def restore(self, past: Past, policy: Policy) -> Artifact | None:
         """Return what served once from its private copy, None when that is lost, or not trusted any more."""
@@ -143,19 +143,19 @@ class Register:
     async def save_recent(self) -> None:
         """Write the recent input that has changed."""
         if changed := self._recent.take_changed():
-            await self._clerk.until_done(self._book.put_recent, changed)
+            await self._clerk.write(self._book.put_recent, changed)
 
     async def hold(self, hold: Hold) -> None:
         """Write a decision, which holds at once."""
         self.holds[hold.plugin] = hold
-        await self._clerk.until_done(self._book.put_hold, hold)
+        await self._clerk.write(self._book.put_hold, hold)
         events.emit(events.PLUGIN_HELD, **_who(hold), reason=hold.reason)
 
     def release(self, hold: Hold, why: str) -> None:
         """End a decision."""
         if self.holds.pop(hold.plugin, None) is not None:
             events.emit(events.PLUGIN_RELEASED, **_who(hold), reason=why)
-            drop = self._clerk.until_done(self._book.drop_hold, hold.plugin)
+            drop = self._clerk.write(self._book.drop_hold, hold.plugin)
             self._tasks.start(_awaited(drop), f"release {hold.plugin}")
 
 

@@ -1,13 +1,16 @@
 """Results to the sinks, then to the ledger: in order, in groups, once."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from hostd.past import Hold
 from hostd.pipeline import commit as commits
 from hostd.pipeline.commit import Committer, Entry
 from hostd.pipeline.ledger import Ledger, SinkMark
@@ -246,3 +249,52 @@ def test_sinks_are_replaced_between_what_was_submitted_before_and_after(tmp_path
             assert (tmp_path / "new" / "other.ndjson").read_bytes() == b"2\n"
 
     asyncio.run(scenario())
+
+
+def test_a_write_is_in_one_transaction_with_what_waits_beside_it(tmp_path: Path) -> None:
+    """A sink that fails takes it back, too; it is durable when its caller goes on, and one that went costs nothing."""
+
+    async def scenario() -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        sink = Flaky(tmp_path / "out", ledger)
+        committer = Committer(ledger, [sink])
+        hold = Hold("demo", "pinned", "demo.py", "abc", 1, "why")
+        sink.failures = ["sync"]
+        async with running(committer):
+            gone = asyncio.create_task(committer.write(ledger.book.put_hold, replace(hold, plugin="gone")))
+            await asyncio.sleep(0)
+            committer.submit(Entry(result(0, 1, lines=b"1\n"), lambda: None))
+            gone.cancel()
+            with capture_logs() as logs:
+                await committer.write(ledger.book.put_hold, hold)
+            assert [log["event"] for log in logs if log["log_level"] == "error"] == ["sink.failed"]
+            with closing(Ledger(tmp_path / "ledger.db")) as other:
+                assert {each.plugin for each in other.book.holds()} == {"demo", "gone"}
+                assert [row.checkpoint.offset for row in other.sources()] == [1]
+
+    asyncio.run(scenario())
+    assert (tmp_path / "out" / "demo.ndjson").read_bytes() == b"1\n"
+
+
+def test_a_write_that_fails_takes_what_waits_beside_it_along(tmp_path: Path) -> None:
+    """All of it is tried again, until it goes through."""
+
+    async def scenario() -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        committer = Committer(ledger, [NdjsonSink(tmp_path / "out", ("*",), ledger)])
+        tries: list[list[int]] = []
+
+        def fail_once() -> None:
+            with closing(Ledger(tmp_path / "ledger.db")) as other:
+                tries.append([row.checkpoint.offset for row in other.sources()])
+            if len(tries) == 1:
+                raise sqlite3.OperationalError("database is locked")
+
+        async with running(committer):
+            committer.submit(Entry(result(0, 1, lines=b"1\n"), lambda: None))
+            with capture_logs():
+                await committer.write(fail_once)
+        assert tries == [[], []]
+
+    asyncio.run(scenario())
+    assert (tmp_path / "out" / "demo.ndjson").read_bytes() == b"1\n"

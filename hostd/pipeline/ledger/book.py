@@ -10,7 +10,8 @@ from hostd.pipeline.ledger.rows import as_row
 
 
 class Book:
-    """The tables `generations`, `holds` and `recent`. What is put is durable on return."""
+    """The tables `generations`, `holds` and `recent`. What is put is durable on return, or with the transaction
+    under way."""
 
     def __init__(self, db: sqlite3.Connection, transaction: Callable[[], AbstractContextManager[None]]) -> None:
         self._db = db

@@ -6,7 +6,7 @@ the sinks are durable: the ledger is never ahead of a sink. All calls block, and
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hostd import clock
@@ -78,10 +78,14 @@ class Ledger:
         """Write a mark, durable on return."""
         self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", as_row(mark))
 
-    def commit(self, results: Sequence[Result], marks: Iterable[SinkMark]) -> None:
-        """Account for a group of results in one transaction, durable on return."""
+    def commit(
+        self, results: Sequence[Result], marks: Iterable[SinkMark], writes: Iterable[Callable[[], None]] = ()
+    ) -> None:
+        """Account for a group of results in one transaction, after what `writes` write; durable on return."""
         latest = {result.source.id: result.source for result in results}
         with self._transaction():
+            for write in writes:
+                write()
             self._db.executemany(
                 "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(s.id, s.name, stored(s.path), s.device, s.inode, *as_row(s.checkpoint)) for s in latest.values()],
@@ -97,7 +101,10 @@ class Ledger:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Have all that the block writes be durable after it, or none of it."""
+        """Have all that the block writes be durable after it, or none of it. Inside another it is part of that."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
