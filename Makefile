@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: run test test-slow test-all check format bench bench-quick docs constraints clean
+.PHONY: run test test-slow test-all check lint format bench bench-quick docs constraints clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/hostd run --config hostd.toml
@@ -18,14 +18,15 @@ test-slow: $(VENV)/dev.stamp
 test-all: $(VENV)/dev.stamp
 	$(BIN)/pytest
 
-check: $(VENV)/dev.stamp
+check: lint test
+
+lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/typecheck_plugins.py
 	$(BIN)/lint-imports
 	$(BIN)/python tools/reference.py --check
-	$(BIN)/pytest -m "not slow"
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .

@@ -19,7 +19,7 @@ from hostd.pipeline.sources.file import FileSource
 
 IN_MODIFY, IN_Q_OVERFLOW = 0x2, 0x4000
 _EVENT = struct.Struct("iIII")
-READ_BYTES = 64 << 10
+READ_BYTES = 4 << 10
 
 
 class Appends:

@@ -78,11 +78,12 @@ class FileSource:
 
     def head(self) -> bytes:
         """Return the file's first bytes, at most `HEAD_BYTES`."""
-        return os.pread(self.fd, HEAD_BYTES, 0)
+        return self.read(0, HEAD_BYTES)
 
     def read(self, offset: int, length: int) -> bytes:
         """Return up to `length` bytes from `offset`; fewer only at the end of the file."""
-        return os.pread(self.fd, length, offset)
+        # No more than there is: what is asked for is allocated, and cut short, and leaves the heap in pieces.
+        return os.pread(self.fd, max(0, min(length, self.size() - offset)), offset)
 
     def was_rewritten(self) -> bool:
         """Tell whether what was read is not what the file holds now: it was truncated, or written over."""
