@@ -22,7 +22,6 @@ from contract.record import JsonValue
 from contract.values import as_json_value
 from contract.version import mismatch, negotiate
 
-
 _HOSTILE = (b"\n", b"\x00\xff\xfe\n", b"{" * 1000 + b"\n", b'"\n', b"\xe2\x82\n")
 _MAX_CUTS = 512
 

@@ -119,6 +119,12 @@ GENERATION_TRIED = _event(
     "plugin generation compared_with records regressions changes ms",
     "Recent input was parsed by the new generation and by the one in service, and compared.",
 )
+TRIAL_SKIPPED = _event(
+    "trial.skipped",
+    "warning",
+    "plugin generation compared_with pieces of reason",
+    "Recent input of streams was not compared, `pieces` out of `of`: one of the two does not open the snapshot before it.",
+)
 TRIAL_DIFFERED = _event(
     "trial.differed",
     "warning",

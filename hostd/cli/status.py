@@ -90,7 +90,8 @@ def _notes(plugin: dict[str, Any]) -> Iterable[str]:
         yield f"  {plugin['name']}: on probation; generation {plugin['warm']} is ready to take over again"
     for kept in plugin["keeping"]:
         sources = f"{kept['sources']} source{'s' if kept['sources'] != 1 else ''}"
-        yield f"  {plugin['name']}: generation {kept['generation']} ({kept['version']}) keeps {sources}: only it goes on there"
+        who = f"{plugin['name']}: generation {kept['generation']} ({kept['version']})"
+        yield f"  {who} keeps {sources} that the current one cannot go on with"
     if held := plugin["held"]:
         yield f"  {plugin['name']}: {held['kind']} until {held['path']} changes: {held['reason']}"
     if failing := plugin["failing"]:

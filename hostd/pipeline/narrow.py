@@ -1,10 +1,10 @@
 """A piece of a stream that cannot be fed as a whole: what of it can, and which bytes are dead.
 
 There are no records to cut at. So the piece is fed in smaller ones, each from the snapshot after the one before, down
-to the byte that cannot be fed. Dead is what lies between the last record before that byte and the byte itself, both told
-by feeding again; the stream goes on behind it, from the snapshot after that last record. So a record that raises when it
-is whole is dead as a whole and alone. Where the stream then yields nothing before it fails again, it has lost its way:
-what is dead grows, each time by twice as much.
+to the byte that cannot be fed. Dead is what lies between the last record before that byte and the byte itself, both
+told by feeding again; the stream goes on behind it, from the snapshot after that last record. So a record that raises
+when it is whole is dead as a whole and alone. Where the stream then yields nothing before it fails again, it has lost
+its way: what is dead grows, each time by twice as much.
 
 Every step moves forward, whatever a stream does, also one that breaks the contract's rules.
 """

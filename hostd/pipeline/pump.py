@@ -219,36 +219,8 @@ class Pump:
                     return  # what was read before comes first
                 self._on_rewritten(source)
                 flow.routed_at_epoch = -1
-            generation = self._generation_for(flow)
-            if generation is not None and self._streams.concern(source, generation):
-                if pending:
-                    return  # a stream is fed one piece after the other
-                generation = await self._streams.serving(source, generation)
-                if source.was_rewritten():
-                    continue
-            if generation is None:
-                return
-            rest_s = 0.0 if self._final else generation.crew.intensity.rest_s(clock.monotonic())
-            if rest_s:
-                self._wake_later(flow, rest_s)
-                return
-            framing, limits = generation.framing, generation.manifest.limits
-            final = self._final or source.has_ended()
-            if not source.find_header(framing, final=final):
-                return
-            if (rest_s := self._gathers_for_s(flow)) > 0 and source.size() - source.offset < limits.batch_kib << 10:
-                self._wake_later(flow, rest_s)
-                return
-            if is_stream := framing.kind == "stream":
-                ended = self._streams.has_ended(source)
-                cut = next_piece(source, limits.batch_kib << 10, final=final, ended=ended)
-            else:
-                quiet = framing.kind != "lines" and source.idle_for_s() >= QUIET_S
-                most_bytes = limits.record_mib << 20
-                cut = next_cut(source, framing, limits.batch_kib << 10, most_bytes, quiet=quiet, final=final)
-            if cut is None:
-                if framing.kind != "lines" and not is_stream and not quiet and source.size() > source.offset:
-                    self._wake_later(flow, QUIET_S)
+            generation = await self._serving(flow, pending)
+            if generation is None or (cut := self._cut(flow, generation)) is None:
                 return
             if cut is NOT_YET:
                 await asyncio.sleep(0)
@@ -266,6 +238,38 @@ class Pump:
             source.advance(cut.end, cut.data if not cut.too_long else b"")
             task = asyncio.create_task(self._work(source, cut, generation))
             pending.append(_Work(cut, generation.plugin, before, source.row(), task))
+
+    async def _serving(self, flow: _Flow, pending: deque[_Work]) -> Generation | None:
+        """Return the generation that the source's next batch can be cut for now, None when that has to wait."""
+        generation = self._generation_for(flow)
+        if generation is not None and self._streams.concern(flow.source, generation):
+            if pending:
+                return None  # a stream is fed one piece after the other
+            generation = await self._streams.serving(flow.source, generation)
+        if generation is None:
+            return None
+        rest_s = 0.0 if self._final else generation.crew.intensity.rest_s(clock.monotonic())
+        if rest_s:
+            self._wake_later(flow, rest_s)
+            return None
+        return generation
+
+    def _cut(self, flow: _Flow, generation: Generation) -> Cut | None:
+        """Cut the source's next batch; None when there is none yet."""
+        source, framing, limits = flow.source, generation.framing, generation.manifest.limits
+        final, batch_bytes = self._final or source.has_ended(), limits.batch_kib << 10
+        if not source.find_header(framing, final=final):
+            return None
+        if (rest_s := self._gathers_for_s(flow)) > 0 and source.size() - source.offset < batch_bytes:
+            self._wake_later(flow, rest_s)
+            return None
+        if framing.kind == "stream":
+            return next_piece(source, batch_bytes, final=final, ended=self._streams.has_ended(source))
+        quiet = framing.kind != "lines" and source.idle_for_s() >= QUIET_S
+        cut = next_cut(source, framing, batch_bytes, limits.record_mib << 20, quiet=quiet, final=final)
+        if cut is None and framing.kind != "lines" and not quiet and source.size() > source.offset:
+            self._wake_later(flow, QUIET_S)
+        return cut
 
     async def _work(self, source: FileSource, cut: Cut, generation: Generation) -> tuple[Generation, Yield]:
         if cut.too_long:

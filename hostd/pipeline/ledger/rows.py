@@ -47,8 +47,8 @@ class SinkMark:
 class StreamState:
     """What a stream needs to go on from `offset`: the snapshot there, and the generation that made it.
 
-    `ended` says that it has been told that its source ends there. From the origin on, an earlier offset and the snapshot
-    there, its last record can be found again.
+    `ended` says that it has been told that its source ends there. From the origin on, an earlier offset and the
+    snapshot there, its last record can be found again.
     """
 
     plugin: str

@@ -18,7 +18,8 @@ class StreamStates:
     def of(self, source_id: int) -> StreamState | None:
         """Return the state of a source's stream."""
         row = self._db.execute(
-            "SELECT plugin, generation, offset, state, ended, origin_offset, origin_state FROM streams WHERE source = ?",
+            "SELECT plugin, generation, offset, state, ended, origin_offset, origin_state FROM streams"
+            " WHERE source = ?",
             (source_id,),
         ).fetchone()
         if row is None:
