@@ -123,7 +123,7 @@ TRIAL_SKIPPED = _event(
     "trial.skipped",
     "warning",
     "plugin generation compared_with pieces of reason",
-    "Recent input of streams was not compared, `pieces` out of `of`: one of the two does not open the snapshot before it.",
+    "Recent input of streams was not compared, `pieces` out of `of`: one of the two does not open its snapshot.",
 )
 TRIAL_DIFFERED = _event(
     "trial.differed",

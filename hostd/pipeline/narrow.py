@@ -3,8 +3,8 @@
 There are no records to cut at. So the piece is fed in smaller ones, each from the snapshot after the one before, down
 to the byte that cannot be fed. Dead is what lies between the last record before that byte and the byte itself, both
 told by feeding again; the stream goes on behind it, from the snapshot after that last record. So a record that raises
-when it is whole is dead as a whole and alone. Where the stream then yields nothing before it fails again, it has lost
-its way: what is dead grows, each time by twice as much.
+when it is whole is dead as a whole and alone. A stream that fails a thousand times and yields nothing in between has
+lost its way: from then on what is dead grows, each time by twice as much.
 
 Every step moves forward, whatever a stream does, also one that breaks the contract's rules.
 """
@@ -17,6 +17,8 @@ from hostd.workers.batch import UnfedError, Yield
 
 Failure = UnfedError | WorkerLostError
 
+MAX_BARREN = 1000
+"""After how many failures without a record between them what is dead grows."""
 FIRST_SIZE = 256
 """How many bytes are fed first behind a dead piece; then twice as many each time."""
 
@@ -67,7 +69,7 @@ class Narrowing:
     _good: Point = field(init=False)
     _last: _Span | None = field(init=False)
     _size: int = field(init=False)
-    _skip: int = 1
+    _barren: int = 0
 
     def __post_init__(self) -> None:
         self._good = self.here
@@ -102,7 +104,7 @@ class Narrowing:
         self.parts.append(result)
         if count := _count(result):
             self._last = _Span(self.here, after, count)
-            self._skip = 1
+            self._barren = 0
         self.here = after
 
     async def _step_over(self, end: int, failure: Failure) -> None:
@@ -117,9 +119,9 @@ class Narrowing:
         self._size = FIRST_SIZE
 
     async def _set_aside(self, end: int, failure: Failure) -> None:
-        if self._last is None and self.dead:
-            self._skip *= 2
-            end = self.dead[-1].end = min(self.length, end - 1 + self._skip)
+        self._barren += 1
+        if self._barren > MAX_BARREN:
+            end = self.dead[-1].end = min(self.length, end + (1 << min(self._barren - MAX_BARREN, 40)))
         else:
             self._good = await self._find_good()
             self.dead.append(Dead(self._good.position, end, failure))

@@ -218,7 +218,7 @@ class _Trial:
 async def _ask(crew: Crew, piece: Batch) -> Yield | WorkerLostError:
     """Have a crew parse a piece; what is lost through no fault of its own is tried again.
 
-    Raises UnfedError for a stream that is not opened with the piece's snapshot; what one cannot be fed is a dead letter.
+    Raises UnfedError for a stream that is not opened with its snapshot; what one cannot be fed is a dead letter.
     """
     for losses in range(1, MAX_INNOCENT_LOSSES + 1):
         try:
