@@ -1,14 +1,14 @@
 """Traces for the tests of streams: their bytes, the records that must come of them, and versions of the plugin."""
 
-import json
 import runpy
-from collections.abc import Callable, Iterable
-from pathlib import Path
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from contract.testing import load, make_stream_processor, run_stream
 
-from .harness import REPOSITORY
+from .harness import REPOSITORY, Home
 
 PLUGIN = REPOSITORY / "examples" / "plugins" / "trace.py"
 MAKER: dict[str, Any] = runpy.run_path(str(REPOSITORY / "examples" / "make_trace.py"))
@@ -42,11 +42,13 @@ def expected(data: bytes) -> list[dict[str, Any]]:
     return [dict(record) for record in run_stream(make_stream_processor(module.new_processor), data).records]
 
 
-def without(records: Iterable[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
-    """Return records without some keys."""
-    return [{key: value for key, value in record.items() if key not in keys} for record in records]
+def records(home: Home, name: str) -> list[dict[str, Any]]:
+    """Return the records of one source, without its name and the version that made them."""
+    mine = [record for record in home.records("trace") if record.pop("@source") == f"logs/{name}"]
+    return [{key: value for key, value in record.items() if key != "by"} for record in mine]
 
 
-def in_json(path: Path) -> list[dict[str, Any]]:
-    """Return the records in a file of JSON lines."""
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+def dead_letters(home: Home) -> list[tuple[int, bytes]]:
+    """Return places and bytes of the dead letters in the ledger of a daemon that has been stopped."""
+    with closing(sqlite3.connect(home.state / "ledger.db")) as db:
+        return db.execute("SELECT offset, raw FROM dead_letters ORDER BY offset").fetchall()
