@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract import Context
 from contract.manifest import Accepts, Manifest, ManifestError, read_plugin_toml, read_script
 from contract.pattern import Pattern
 from contract.testing import (

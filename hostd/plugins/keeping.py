@@ -95,10 +95,15 @@ class Keeping:
         self._catalog.moving.add(generation)
         try:
             await self._prove(generation)
-        except Refusal as refusal:
+        except BaseException as error:
             self._catalog.moving.discard(generation)
-            raise NotKeptError(f"{refusal}; or {REMEDY}") from refusal
+            if isinstance(error, Refusal):
+                raise NotKeptError(f"{error}; or {REMEDY}") from error
+            raise
         generation.advance(State.KEEPING)
+        if plugin not in self._catalog.current:
+            self._retire(generation, "its plugin was removed")
+            raise NotKeptError("its plugin was removed; drop it in again")
         return generation
 
     def _retire(self, generation: Generation, reason: str) -> None:

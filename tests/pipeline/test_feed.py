@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from collections import deque
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,31 +14,50 @@ from structlog.testing import capture_logs
 
 from hostd.errors import WorkerLostError
 from hostd.pipeline.feed import Fed, Feeding, RefusedError, before_of
+from hostd.pipeline.ledger import Ledger, StreamState
 from hostd.pipeline.narrow import MAX_BARREN, Narrowing, Point
 from hostd.pipeline.parse import Fallback, NotServedError
 from hostd.workers.batch import DeadLetter, Piece, UnfedError, Yield
 from hostd.workers.pool import Pool
+from tests.pipeline.build import result
 from tests.pipeline.streaming import STREAM, FakeCrew, FakeGeneration, bodies, feed, record
 
 good = st.binary(min_size=1, max_size=40).map(lambda body: body.translate(bytes.maketrans(b"!?+", b"___")))
 records_of = st.lists(st.tuples(good, st.sampled_from(["", "", "", "", "!", "?", "+"])), max_size=12)
 
 
-async def feed_all(data: bytes, cuts: list[int], generation: FakeGeneration) -> tuple[list[Yield], list[Piece]]:
-    """Feed data in pieces as the pump does, each with what the one before has left."""
-    pool = Pool(2, 60.0)
-    results, pieces, state, origin = list[Yield](), list[Piece](), None, None
-    for start, end in pairwise([0, *sorted(cuts), len(data)]):
+async def feed_all(
+    data: bytes, cuts: list[int], generation: FakeGeneration, crashes: frozenset[int] = frozenset()
+) -> list[Yield]:
+    """Feed data in pieces as the pump does, each with what the ledger has of the one before.
+
+    With a crash what came of a piece is lost, and the next one is cut elsewhere.
+    """
+    pool, ledger = Pool(2, 60.0), Ledger(Path(":memory:"))
+    results, start, ends = list[Yield](), 0, deque([*sorted(cuts), len(data)])
+    step = 0
+    while start < len(data) or not results:
+        step += 1
+        end = ends.popleft() if ends else len(data)
+        if end < start:
+            continue
+        known = ledger.streams.of(1)
+        state = known.state if known is not None else None
+        origin = Point(known.origin_offset, known.origin_state) if known is not None else None
         piece = Piece("a", start, b"", data[start:end], 1, state, before_of(data[:start], state), end == len(data))
         feeding = Feeding(piece, origin, lambda at, n: data[at : at + n], STREAM, lambda: generation, pool, None)
         fed = await feeding.run()
-        assert fed.generation is generation
+        assert fed.origin.position <= end
+        if step in crashes:
+            continue
+        assert fed.result.state is not None
+        after = StreamState("demo", 1, end, fed.result.state, piece.final, fed.origin.position, fed.origin.state)
+        ledger.commit([replace(result(start, end), stream=after)], [])
         results.append(fed.result)
-        pieces.append(piece)
-        state, origin = fed.result.state, fed.origin
-        assert origin.position <= end
+        start = end
+    ledger.close()
     await pool.close()
-    return results, pieces
+    return results
 
 
 @settings(max_examples=40, deadline=None)
@@ -45,20 +66,22 @@ async def feed_all(data: bytes, cuts: list[int], generation: FakeGeneration) -> 
     torn=st.integers(0, 3),
     cuts=st.lists(st.integers(0, 400), max_size=6),
     lose=st.lists(st.booleans(), max_size=4),
+    crashes=st.frozensets(st.integers(1, 8)),
 )
 def test_wherever_it_is_cut_exactly_the_bad_records_are_dead(
-    parts: list[tuple[bytes, str]], torn: int, cuts: list[int], lose: list[bool]
+    parts: list[tuple[bytes, str]], torn: int, cuts: list[int], lose: list[bool], crashes: frozenset[int]
 ) -> None:
     """A record that raises, one that kills its worker, and one that is rejected: each is dead as a whole, and alone.
 
-    So it is also where it straddles two pieces, and where a worker is lost by chance meanwhile.
+    So it is also where it straddles two pieces, where a worker is lost by chance meanwhile, and where the daemon ends
+    before what came of a piece is committed.
     """
     whole = [record(body + mark.encode()) for body, mark in parts]
     end = record(b"x" * 9)[: 1 + torn] if torn else b""
     data = b"".join([*whole, end])
     lucky = FakeGeneration(crew=FakeCrew([flag and number % 2 == 0 for number, flag in enumerate(lose)]))
     with capture_logs():
-        results, _ = asyncio.run(feed_all(data, [cut for cut in cuts if 0 < cut < len(data)], lucky))
+        results = asyncio.run(feed_all(data, [cut for cut in cuts if 0 < cut < len(data)], lucky, crashes))
     assert [body for result in results for body in bodies(result)] == [body for body, mark in parts if not mark]
     numbers = [json.loads(line)["number"] for result in results for line in bytes(result.lines).splitlines()]
     assert numbers == list(range(1, len(numbers) + 1)), "the state that goes along is that of the records before"

@@ -37,6 +37,8 @@ class StreamStates:
         for source_id, result in latest.items():
             state = result.stream
             assert state is not None
+            if not self._db.execute("SELECT 1 FROM streams WHERE source = ?", (source_id,)).fetchone():
+                self._end_before(result)
             self._db.execute(
                 "INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -50,17 +52,21 @@ class StreamStates:
                     state.origin_state,
                 ),
             )
-            # What the same file held before it was rewritten does not go on, unless a copy of it does, at once.
-            self._db.execute(
-                "UPDATE streams SET ended = 1 WHERE NOT ended AND source <> ? AND source IN"
-                " (SELECT id FROM sources WHERE device = ? AND inode = ?)",
-                (source_id, result.source.device, result.source.inode),
-            )
-            if result.taken_over is not None:
-                self._db.execute("UPDATE streams SET ended = 1 WHERE source = ?", (result.taken_over,))
         if any(result.stream is not None and result.stream.ended for result in latest.values()):
             self._db.execute(
                 "DELETE FROM streams WHERE ended AND source NOT IN"
                 " (SELECT source FROM streams WHERE ended ORDER BY source DESC LIMIT ?)",
                 (MAX_ENDED,),
             )
+
+    def _end_before(self, result: Result) -> None:
+        """A stream begins: what its file held before it was rewritten has ended, and what it is a copy of.
+
+        Should a copy of the former turn up, it goes on all the same.
+        """
+        self._db.execute(
+            "UPDATE streams SET ended = 1 WHERE source IN (SELECT id FROM sources WHERE device = ? AND inode = ?)",
+            (result.source.device, result.source.inode),
+        )
+        if result.taken_over is not None:
+            self._db.execute("UPDATE streams SET ended = 1 WHERE source = ?", (result.taken_over,))
