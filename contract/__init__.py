@@ -5,7 +5,7 @@ environment. `contract.manifest` and `contract.testing` are for the host and for
 """
 
 from contract.context import Context, PluginLog
-from contract.processor import Processor, StreamProcessor, each_line
+from contract.processor import Processor, Stream, StreamProcessor, each_line
 from contract.record import JsonValue, Record
 from contract.version import CONTRACT_VERSION
 
@@ -16,6 +16,7 @@ __all__ = [
     "PluginLog",
     "Processor",
     "Record",
+    "Stream",
     "StreamProcessor",
     "each_line",
 ]

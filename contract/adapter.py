@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from contract.context import Context
-from contract.processor import Processor
+from contract.processor import Processor, Stream, StreamProcessor
 from contract.record import Record
 
 
@@ -61,6 +61,12 @@ def as_processor(made: Any, version: str, plugin: str) -> Processor:
     Raises MisfitError.
     """
     zero = version.startswith("0.")
+    if not zero and callable(getattr(made, "open", None)) and not callable(getattr(made, "parse", None)):
+        raise MisfitError(
+            f"returns {type(made).__name__} with open(ctx, state) and without parse(data, ctx), and its framing is"
+            " not 'stream'",
+            'write framing = "stream" in the manifest',
+        )
     if not callable(getattr(made, "parse", None)):
         raise MisfitError(
             f"returns {type(made).__name__} without a method parse({'data' if zero else 'data, ctx'})",
@@ -75,3 +81,39 @@ def as_processor(made: Any, version: str, plugin: str) -> Processor:
             f"returns a processor whose name is {name!r:.100}, and its manifest says {plugin!r}", "make them agree"
         )
     return _FromZero(made, plugin)
+
+
+def as_stream_processor(made: Any) -> StreamProcessor:
+    """Return what the factory of a plugin with stream framing made as a stream processor. Raises MisfitError."""
+    if not callable(getattr(made, "open", None)):
+        raise MisfitError(
+            f"returns {type(made).__name__} without a method open(ctx, state), and its framing is 'stream'",
+            "return an object that has one, or write the framing that its parse(data, ctx) is for",
+        )
+    processor: StreamProcessor = made
+    return processor
+
+
+def as_stream(opened: Any) -> Stream:
+    """Return what a stream processor's `open` made as a stream. Raises MisfitError."""
+    missing = [name for name in ("feed", "snapshot") if not callable(getattr(opened, name, None))]
+    if missing:
+        raise MisfitError(
+            f"open() returns {type(opened).__name__} without {' and '.join(missing)}",
+            "return an object with feed(data, final) and snapshot()",
+        )
+    stream: Stream = opened
+    return stream
+
+
+def snapshot_of(stream: Stream, most_bytes: int) -> bytes:
+    """Return a stream's snapshot. Raises MisfitError for what is none, or is too large."""
+    state: Any = stream.snapshot()
+    if not isinstance(state, bytes):
+        raise MisfitError(f"snapshot() returns {type(state).__name__}", "return bytes")
+    if len(state) > most_bytes:
+        raise MisfitError(
+            f"its snapshot of {len(state)} bytes is over the limit (limits.snapshot_kib = {most_bytes >> 10})",
+            "keep less, or raise that limit",
+        )
+    return state

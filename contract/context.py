@@ -1,6 +1,6 @@
 """What a processor is handed beside the bytes: where they come from, and ways to answer.
 
-A context belongs to one call of `parse` and is not kept beyond it.
+A context belongs to one call of `parse` and is not kept beyond it; that of a stream belongs to the stream.
 """
 
 import time
@@ -34,7 +34,7 @@ class PluginLog:
 
 
 class Context:
-    """The circumstances of one batch.
+    """The circumstances of one batch, or of one stream: then `offset` and `deadline` are those of each `feed`.
 
     `source` is the name of the source, as records carry it. `offset` is the position of the batch's first
     byte in that source, in bytes. `header` holds the leading lines that the manifest's `header` asks for,
@@ -71,6 +71,7 @@ class Context:
     def reject(self, raw: bytes | str, reason: str) -> None:
         """Set one bad record aside among good ones; it is kept as a dead letter with `reason`.
 
-        `raw` is the record's input, as found in the batch. May be called any number of times.
+        `raw` is the record's input, as found in the batch; of a stream, as found in what it was fed lately: its part
+        before this `feed` may be as long as the last snapshot, and 64 KiB. May be called any number of times.
         """
         self._reject(raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw, reason)

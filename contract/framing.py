@@ -7,7 +7,7 @@ agree to the byte, so there is one implementation, and it is pure.
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-FramingKind = Literal["lines", "multiline", "whole"]
+FramingKind = Literal["lines", "multiline", "whole", "stream"]
 
 
 class LinePattern(Protocol):
@@ -25,6 +25,7 @@ class Framing:
     `lines`: a record ends at a line feed; with `quote`, not inside a pair of these bytes.
     `multiline`: a record starts at a line that `start` matches and ends before the next such line.
     `whole`: the source is one record.
+    `stream`: only the plugin knows; the source is cut anywhere, and fed to it in order.
     `header_lines` leading records, or leading lines that `header_pattern` matches, are the source's header.
     """
 
@@ -39,7 +40,7 @@ class Framing:
 
         `data` begins where a record begins. `final` says that nothing follows. 0: no whole record yet.
         """
-        if final:
+        if final or self.kind == "stream":
             return len(data)
         if self.kind == "lines":
             end = data.rfind(b"\n") + 1
@@ -62,7 +63,7 @@ class Framing:
         """
         if not data:
             return []
-        if self.kind == "whole":
+        if self.kind in {"whole", "stream"}:
             return [0]
         starts = [0]
         position = data.find(b"\n") + 1

@@ -22,13 +22,14 @@ from pydantic import (
     Field,
     JsonValue,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from contract.framing import Framing
+from contract.framing import Framing, FramingKind
 from contract.pattern import Pattern
-from contract.version import CONTRACT_VERSION, mismatch, negotiate
+from contract.version import mismatch, negotiate
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 """The reference expression of PEP 723, "Inline script metadata"."""
@@ -45,6 +46,14 @@ class ManifestError(ValueError):
         self.remedy = remedy
         self.line = line
         super().__init__(f"{problem}; {remedy}")
+
+
+class _MisuseError(ValueError):
+    """A value that does not go with the others, and what to write instead."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.remedy = remedy
+        super().__init__(problem)
 
 
 def _regex(pattern: str) -> str:
@@ -85,7 +94,7 @@ class Accepts(_Table):
 class FramingTable(_Table):
     """How the input is cut into records."""
 
-    kind: Literal["lines", "multiline", "whole"] = Field(description="`lines`, `multiline` or `whole`.")
+    kind: FramingKind = Field(description="`lines`, `multiline`, `whole` or `stream`.")
     start: Regex | None = Field(None, description="`multiline`: a line that this (RE2) matches starts a record.")
     quote: str | None = Field(
         None,
@@ -152,6 +161,9 @@ class Limits(_Table):
         description="MiB of records, as JSON lines, that one batch may yield; a large document four times its size.",
     )
     record_mib: int = Field(16, ge=1, le=1024, description="MiB that one record (or whole document) may have.")
+    snapshot_kib: int = Field(
+        1024, ge=1, le=16384, description="`stream`: KiB that the snapshot of one source may have."
+    )
 
 
 class Needs(_Table):
@@ -199,15 +211,21 @@ class Manifest(_Table):
     @field_validator("framing", mode="before")
     @classmethod
     def _short_framing(cls, framing: object) -> object:
-        if framing == "stream":
-            raise ValueError(
-                f"stream framing is not part of contract {CONTRACT_VERSION}; use lines, multiline or whole"
-            )
         return {"kind": framing} if isinstance(framing, str) else framing
+
+    @field_validator("framing")
+    @classmethod
+    def _is_spoken(cls, framing: FramingTable, info: ValidationInfo) -> FramingTable:
+        if framing.kind == "stream" and (negotiate(info.data.get("contract", "")) or "").startswith("0."):
+            raise _MisuseError("contract 0 has no streams", 'write contract = ">=1.0,<2", and define open(ctx, state)')
+        return framing
 
     @field_validator("header")
     @classmethod
-    def _is_count_or_regex(cls, header: int | str | None) -> int | str | None:
+    def _is_count_or_regex(cls, header: int | str | None, info: ValidationInfo) -> int | str | None:
+        framing = info.data.get("framing")
+        if header is not None and framing is not None and framing.kind == "stream":
+            raise _MisuseError("a stream is fed its source from the first byte on", "remove it, and read it in feed")
         if isinstance(header, str):
             return _regex(header)
         if isinstance(header, int) and not 1 <= header <= 1000:

@@ -2,7 +2,8 @@
 
 Rules: `parse` is a function of its arguments alone. The daemon may hand the same bytes to it again (after a
 crash, or to find the one bad record in a batch), may cut the input anywhere between two records, and may run
-several processors of one plugin side by side.
+several processors of one plugin side by side. What a stream yields is a function of the snapshot that it was opened
+with and of the bytes that it was fed since, wherever these were cut.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,23 +27,48 @@ class Processor(Protocol):
         ...
 
 
+@runtime_checkable
 class Stream(Protocol):
-    """One source being parsed by a stream processor; reserved for contract 1.1."""
+    """One source being parsed by a stream processor.
+
+    The bytes may be cut anywhere, in the middle of a record or a number too: what is not whole yet is kept, and is part
+    of the snapshot.
+    """
 
     def feed(self, data: bytes, final: bool) -> Iterable[Record]:  # noqa: FBT001
-        """Take the next bytes and yield the records they complete."""
+        """Take the source's next bytes, any number of them, and yield the records that they complete, in order.
+
+        `final` says that the source ends here: yield what is held back, reject what is torn. It comes once, maybe
+        with no data. Should the source go on after all (a file that is appended to after `hostd run --once`), the
+        snapshot after it is gone on from.
+
+        An exception says that the stream cannot go on from here. Which bytes become a dead letter then is told in the
+        how-to "Parse a binary stream"; for a bad record that the stream can step over, `ctx.reject` is the better way.
+        """
         ...
 
     def snapshot(self) -> bytes:
-        """Return the state after the last `feed`, to be handed to a later `open`."""
+        """Return all that `feed` has left behind, for `open` to go on from: in another process, maybe another version.
+
+        Called after `feed` has yielded its last record; it changes nothing. At most the manifest's
+        `limits.snapshot_kib`. A first byte that is the layout's version lets a later version tell what it reads.
+        """
         ...
 
 
+@runtime_checkable
 class StreamProcessor(Protocol):
-    """Parses formats whose records depend on what came before; reserved for contract 1.1."""
+    """Parses formats whose records depend on what came before: `framing = "stream"` in the manifest."""
 
     def open(self, ctx: Context, state: bytes | None) -> Stream:
-        """Begin a source, or go on with it from a snapshot."""
+        """Begin a source (`state` is None), or go on with one from a snapshot of this or an earlier version.
+
+        `ctx` is the stream's for as long as it lives, and may be kept: `ctx.offset` and `ctx.deadline` are those of the
+        `feed` under way, or of the next. `ctx.header` is empty.
+
+        May refuse a snapshot by raising: the version that made it then keeps the source until it ends. For None it
+        must not raise.
+        """
         ...
 
 

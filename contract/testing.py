@@ -14,13 +14,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from contract.adapter import MisfitError, as_processor
+from contract.adapter import MisfitError, as_processor, as_stream, as_stream_processor, snapshot_of
 from contract.context import Context
 from contract.manifest import Manifest, read_script
-from contract.processor import Processor
+from contract.processor import Processor, StreamProcessor
 from contract.record import JsonValue
 from contract.values import as_json_value
 from contract.version import mismatch, negotiate
+
+_HOSTILE = (b"\n", b"\x00\xff\xfe\n", b"{" * 1000 + b"\n", b'"\n', b"\xe2\x82\n")
+_MAX_CUTS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,46 @@ def run(
         say=lambda level, message: said.append((level, message)),
     )
     return Outcome(as_json(processor.parse(data, ctx)), rejected, said)
+
+
+def run_stream(
+    processor: StreamProcessor,
+    data: bytes,
+    *,
+    cuts: Iterable[int] = (),
+    reopen: bool = True,
+    source: str = "sample",
+    options: Any = None,
+    most_bytes: int = 1 << 20,
+) -> Outcome:
+    """Feed `data` to a stream in pieces, cut at `cuts`, the last one as final, and return what comes of it.
+
+    With `reopen` a new stream goes on at each cut, from the snapshot of the one before, as after a crash. Raises
+    whatever the stream raises, and MisfitError, a TypeError, for a snapshot that is not bytes or is over `most_bytes`.
+    """
+    rejected: list[tuple[bytes, str]] = []
+    said: list[tuple[str, str]] = []
+    records: list[dict[str, JsonValue]] = []
+
+    def context(offset: int) -> Context:
+        return Context(
+            source=source,
+            offset=offset,
+            options=options,
+            reject=lambda raw, reason: rejected.append((raw, reason)),
+            say=lambda level, message: said.append((level, message)),
+        )
+
+    ctx = context(0)
+    stream = as_stream(processor.open(ctx, None))
+    for start, end in pairwise([0, *sorted(set(cuts)), len(data)]):
+        if start and reopen:
+            ctx = context(start)
+            stream = as_stream(processor.open(ctx, snapshot_of(stream, most_bytes)))
+        ctx.offset = start
+        records += as_json(stream.feed(data[start:end], end == len(data)))
+        snapshot_of(stream, most_bytes)
+    return Outcome(records, rejected, said)
 
 
 def as_json(records: Iterable[Any]) -> list[dict[str, JsonValue]]:
@@ -95,12 +138,22 @@ def make_processor(manifest: Manifest, new_processor: Callable[[], Any]) -> Proc
         raise AssertionError(f"new_processor() {error}") from error
 
 
+def make_stream_processor(new_processor: Callable[[], Any]) -> StreamProcessor:
+    """Return the stream processor that a worker would make of a factory. Raises AssertionError when it makes none."""
+    try:
+        return as_stream_processor(new_processor())
+    except MisfitError as error:
+        raise AssertionError(f"new_processor() {error}") from error
+
+
 def conformance(path: str | Path, options: Any = None) -> None:
     """Check that a `.py` plugin keeps the contract's rules, with the samples of its manifest.
 
     Raises AssertionError that says which rule and how: the samples yield their records; a second run and a
     second processor yield the same (`parse` keeps no state); cutting the input between two records changes
-    nothing; nothing is lost without a word; hostile input neither hangs nor ends the process.
+    nothing; nothing is lost without a word; hostile input neither hangs nor ends the process. Of a plugin
+    with stream framing: cutting the input at any byte changes nothing, whether the stream lives on over the cut or
+    another is opened with its snapshot.
     """
     manifest, module = load(path)
     if options is None and hasattr(module, "Options"):
@@ -112,6 +165,9 @@ def conformance_of(manifest: Manifest, new_processor: Callable[[], Any], options
     """Check a factory against a manifest, as `conformance` does for a file."""
     assert manifest.samples, "the manifest carries no samples; add one input with the records you expect"
     framing = manifest.compiled_framing()
+    if framing.kind == "stream":
+        _stream_conformance(manifest, new_processor, options)
+        return
     for number, sample in enumerate(manifest.samples):
         where = f"sample {number}"
         header, data = sample.cut(framing)
@@ -132,8 +188,47 @@ def conformance_of(manifest: Manifest, new_processor: Callable[[], Any], options
         assert pieces == expected, (
             f"{where}: record by record it yields {pieces!r} instead: records depend on each other"
         )
-    for hostile in (b"\n", b"\x00\xff\xfe\n", b"{" * 1000 + b"\n", b'"\n', b"\xe2\x82\n"):
+    for hostile in _HOSTILE:
         try:
             run(make_processor(manifest, new_processor), hostile, options=options)
+        except Exception:  # noqa: BLE001, S112 - an exception is a fair answer to hostile input; it becomes a dead letter
+            continue
+
+
+def _stream_conformance(manifest: Manifest, new_processor: Callable[[], Any], options: Any) -> None:
+    most_bytes = manifest.limits.snapshot_kib << 10
+    processor = make_stream_processor(new_processor)
+    for number, sample in enumerate(manifest.samples):
+        data, name, where = sample.content(), sample.name, f"sample {number}"
+
+        def found(
+            cuts: Iterable[int] = (), *, reopen: bool = True, data: bytes = data, source: str = name
+        ) -> tuple[list[dict[str, JsonValue]], list[tuple[bytes, str]]]:
+            outcome = run_stream(
+                processor, data, cuts=cuts, reopen=reopen, source=source, options=options, most_bytes=most_bytes
+            )
+            return outcome.records, outcome.rejected
+
+        expected = [dict(record) for record in sample.records]
+        whole = found()
+        assert whole[0] == expected, f"{where}: expected {expected!r}, got {whole[0]!r}"
+        assert len(whole[1]) == sample.rejected, f"{where}: rejected {whole[1]!r}"
+        assert found() == whole, f"{where}: a second stream differs: state outlives the stream that it belongs to"
+        every = range(1, len(data))
+        for cut in every[:: max(1, len(every) // _MAX_CUTS)]:
+            lives_on = found([cut], reopen=False)
+            assert lives_on == whole, f"{where}: cut at byte {cut} it yields {lives_on!r} instead of {whole!r}"
+            opened = found([cut])
+            assert opened == whole, (
+                f"{where}: opened at byte {cut} with the snapshot it yields {opened!r} instead of {whole!r}:"
+                " the snapshot does not hold all that the stream keeps"
+            )
+        bytewise = found(every[-_MAX_CUTS:])
+        assert bytewise == whole, f"{where}: opened anew at each byte it yields {bytewise!r} instead of {whole!r}"
+    for hostile in _HOSTILE:
+        try:
+            run_stream(make_stream_processor(new_processor), hostile, cuts=[1], options=options, most_bytes=most_bytes)
+        except MisfitError as error:
+            raise AssertionError(f"hostile input: {error}") from error
         except Exception:  # noqa: BLE001, S112 - an exception is a fair answer to hostile input; it becomes a dead letter
             continue

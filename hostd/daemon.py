@@ -19,6 +19,7 @@ from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
+from hostd.pipeline.streams import Streams
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.environment import Environments
 from hostd.reload import Reloader, make_sinks
@@ -146,10 +147,19 @@ class Daemon:
         await self._swapper.register.recall()
         stack.push_async_callback(self._swapper.close)
         self._confinement = pool.confinement
+        streams = Streams(
+            catalog=self._catalog,
+            pool=pool,
+            committer=self._committer,
+            states=ledger.streams,
+            keeper=self._swapper.keeping,
+        )
+        await streams.recall()
         self._pump = Pump(
             catalog=self._catalog,
             pool=pool,
             committer=self._committer,
+            streams=streams,
             memory_bytes=settings.pipeline.memory_mib << 20,
             on_rewritten=lambda source: self._finder.rewritten(source),
             on_parsed=self._swapper.register.note,
@@ -163,6 +173,7 @@ class Daemon:
             base=self._settings_path.absolute().parent if self._settings_path else Path.cwd(),
             excluded=[state.path, *(sink.folder for sink in settings.sinks if isinstance(sink, NdjsonSink))],
             rows=rows,
+            has_ended=self._pump.has_ended,
             watcher=watcher,
             on_data=self._pump.wake,
             on_gone=self._source_gone,
@@ -241,7 +252,10 @@ class Daemon:
 
     async def _exit_code(self) -> int:
         sources = self._finder.sources.values()
-        left = any(source.committed.offset < source.size() > source.offset for source in sources)
+        left = any(
+            source.committed.offset < source.size() > source.offset or not self._pump.has_ended(source)
+            for source in sources
+        )
         return EXIT_LEFT if left or await self._dead_letters() else EXIT_OK
 
     async def _drain(self) -> None:
@@ -302,7 +316,7 @@ class Daemon:
         async def let_go() -> None:
             await self._pump.settle_one(source)
             await self._committer.flush()
-            if source.fd >= 0 and source.offset >= source.size():
+            if source.fd >= 0 and source.offset >= source.size() and self._pump.has_ended(source):
                 await self._pump.forget(source)
                 self._finder.release(source, "it was moved away, and is read to its end")
 

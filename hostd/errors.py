@@ -60,3 +60,7 @@ class WorkerLostError(Exception):
         self.reason = reason
         self.innocent = innocent
         super().__init__(reason)
+
+
+class NotKeptError(Exception):
+    """A generation that served once cannot be brought back: why, and what to do."""

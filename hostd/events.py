@@ -125,6 +125,12 @@ GENERATION_TRIED = _event(
     "plugin generation compared_with records regressions changes ms",
     "Recent input was parsed by the new generation and by the one in service, and compared.",
 )
+TRIAL_SKIPPED = _event(
+    "trial.skipped",
+    "warning",
+    "plugin generation compared_with pieces of reason",
+    "Recent input of streams was not compared, `pieces` out of `of`: one of the two does not open its snapshot.",
+)
 TRIAL_DIFFERED = _event(
     "trial.differed",
     "warning",
@@ -249,6 +255,28 @@ SOURCE_TRUNCATED = _event(
 )
 SOURCE_ENDED = _event("source.ended", "info", "source offset reason", "The file is read to its end and closed.")
 SOURCE_UNREADABLE = _event("source.unreadable", "error", "source reason", "The file cannot be read; it is tried again.")
+STREAM_HANDED_OVER = _event(
+    "stream.handed_over",
+    "debug",
+    "source plugin generation took_over_from offset",
+    "Another generation goes on with the source's stream, from the snapshot of the one before.",
+)
+STREAM_KEPT = _event(
+    "stream.kept",
+    "warning",
+    "source plugin generation refused_by offset reason",
+    "The current generation, `refused_by`, does not open the stream's snapshot: `generation`, which made it, keeps the"
+    " source until it ends, or another version opens it.",
+)
+STREAM_WAITING = _event(
+    "stream.waiting",
+    "error",
+    "source plugin offset reason",
+    "Nothing can go on with the source's stream; it waits where it is, and is tried again with the next version.",
+)
+STREAM_ENDED = _event(
+    "stream.ended", "debug", "source plugin generation offset", "The source's stream was told that it ends here."
+)
 SINK_OPENED = _event("sink.opened", "debug", "sink path length", "A sink's file is appended to from `length`.")
 SINK_TRIMMED = _event(
     "sink.trimmed",

@@ -26,6 +26,7 @@ from hostd.plugins.folder import Folder
 from hostd.plugins.generation import Generation, State
 from hostd.plugins.inventory import SETTLE_S, Inventory, settles_in_s
 from hostd.plugins.judge import Judge
+from hostd.plugins.keeping import Keeping
 from hostd.plugins.probation import Probation
 from hostd.plugins.refusals import Refusals
 from hostd.plugins.register import Register
@@ -76,6 +77,7 @@ class Swapper:
         self.probation = Probation(
             catalog, self.register, self._refusals, tasks, lambda: self.settings.probation, self._is_back
         )
+        self.keeping = Keeping(catalog, self.register, lambda: self._judge.policy, self._make, self._prove, tasks)
         self._wants: dict[str, Want | None] = {}
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._proving: dict[str, tuple[Generation, asyncio.Future[None]]] = {}
@@ -181,7 +183,9 @@ class Swapper:
 
     async def _judge_again(self) -> None:
         catalog = self._catalog
-        await self._judge.look([*catalog.current.values(), *catalog.warm.values()])
+        kept = [each.generation for each in catalog.kept.values()]
+        await self._judge.look([*catalog.current.values(), *catalog.warm.values(), *kept])
+        self.keeping.drop_untrusted(self.settings.sandbox.grants)
         self._refuse_revoked()
         for name in [name for name, warm in catalog.warm.items() if warm.distrusted]:
             await self.probation.confirm(catalog.current[name])  # there is nothing to go back to any more
@@ -348,7 +352,7 @@ class Swapper:
         generation = self._make(number, want.artifact, want.options)
         self._catalog.moving.add(generation)
         before = None
-        proving = asyncio.ensure_future(proof.prove(generation, self.environments, self.settings.sandbox.grants))
+        proving = asyncio.ensure_future(self._prove(generation))
         self._proving[name] = generation, proving
         try:
             await proving
@@ -411,7 +415,7 @@ class Swapper:
         generation.records, generation.rejected = past.records, past.rejected
         self._catalog.moving.add(generation)
         try:
-            await proof.prove(generation, self.environments, self.settings.sandbox.grants)
+            await self._prove(generation)
         except Refusal:  # it cannot start any more: it tells nothing, and there is no going back to it
             self._catalog.moving.discard(generation)
             return None
@@ -431,6 +435,9 @@ class Swapper:
     def _make(self, number: int, artifact: Artifact, options: dict[str, Any] | None) -> Generation:
         return proof.make(number, artifact, options, self._source_field, self._pool, self.environments)
 
+    async def _prove(self, generation: Generation) -> None:
+        await proof.prove(generation, self.environments, self.settings.sandbox.grants)
+
     def _say_switched(self, generation: Generation, previous: Generation | None, seen_at: float) -> None:
         name, number, version = generation.plugin, generation.number, generation.version
         events.emit(
@@ -446,6 +453,7 @@ class Swapper:
 
     async def _withdraw(self, name: str, reason: str) -> None:
         self.register.forget_pieces(name)
+        self.keeping.drop(name, reason)
         for generation in self._catalog.withdraw(name):
             self._note_change(f"{name} {generation.version} is retired: {reason}")
             await self._retire(generation, reason)

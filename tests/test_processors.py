@@ -20,9 +20,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract import Context
 from contract.manifest import Accepts, Manifest, ManifestError, read_plugin_toml, read_script
 from contract.pattern import Pattern
-from contract.testing import Outcome, conformance, conformance_of, load, make_processor, run
+from contract.testing import (
+    Outcome,
+    conformance,
+    conformance_of,
+    load,
+    make_processor,
+    make_stream_processor,
+    run,
+    run_stream,
+)
 
 ROOT = Path(__file__).parent.parent
 LOGS = ROOT / "examples" / "logs"
@@ -40,6 +50,9 @@ MODULES = {path.stem: _load(path.stem) for path in (*SHIPPED, *EXAMPLES)}
 
 def parse(name: str, data: bytes, **circumstances: Any) -> Outcome:
     manifest, module = MODULES[name]
+    if manifest.framing.kind == "stream":
+        circumstances = {key: value for key, value in circumstances.items() if key not in {"header", "offset"}}
+        return run_stream(make_stream_processor(module.new_processor), data, **circumstances)
     return run(make_processor(manifest, module.new_processor), data, **circumstances)
 
 
@@ -119,6 +132,7 @@ def test_whatever_the_bytes_are_a_plugin_answers_soon(path: Path) -> None:
         ("notes.txt", "text"),
         ("events.xml", None),
         ("telemetry.tlm", None),
+        ("events.trc", None),
         ("world.hello", None),
         ("wisdom.fortunes", None),
         ("app.kv", None),
@@ -133,6 +147,7 @@ def test_each_example_log_goes_to_one_processor_that_ships_or_waits(file: str, p
     [
         ("events.xml", "xml_events"),
         ("telemetry.tlm", "telemetry"),
+        ("events.trc", "trace"),
         ("world.hello", "hello"),
         ("wisdom.fortunes", "fortunes"),
         ("access.log", "access"),
@@ -153,6 +168,7 @@ def test_an_example_plugin_takes_its_own_log_and_no_other(file: str, plugin: str
         ("notes.txt", "text", 5, 0),
         ("events.xml", "xml_events", 12, 0),
         ("telemetry.tlm", "telemetry", 59, 1),
+        ("events.trc", "trace", 39, 1),
         ("world.hello", "hello", 3, 0),
         ("wisdom.fortunes", "fortunes", 3, 0),
     ],
@@ -606,6 +622,33 @@ def test_telemetry_rejects_a_torn_end() -> None:
 def test_telemetry_refuses_another_version_of_the_format() -> None:
     with pytest.raises(ValueError, match="version 02 of the format; this plugin reads version 1"):
         parse("telemetry", b"\x89TLM\x02")
+
+
+def test_the_trace_log_is_what_its_generator_writes() -> None:
+    generator = runpy.run_path(str(ROOT / "examples" / "make_trace.py"))
+    assert generator["trace"]() == (LOGS / "events.trc").read_bytes()
+
+
+@given(cuts=st.lists(st.integers(1, 507), max_size=20), reopen=st.booleans())
+def test_a_trace_is_the_same_wherever_it_is_cut(cuts: list[int], reopen: bool) -> None:
+    data = (LOGS / "events.trc").read_bytes()
+    assert parse("trace", data, cuts=cuts, reopen=reopen) == parse("trace", data)
+
+
+def test_a_trace_says_what_is_wrong_with_it() -> None:
+    data = (LOGS / "events.trc").read_bytes()
+    whole = parse("trace", data)
+    assert [record["number"] for record in whole.records if "uncertain" in record] == [26, 27, 28, 29]
+    assert [reason.partition(" is ")[0] for _, reason in whole.rejected] == ["CRC-32"]
+    torn = parse("trace", data[:-3])
+    assert torn.records == whole.records[:-1]
+    assert torn.rejected[-1] == (data[-len(torn.rejected[-1][0]) - 3 : -3], "the trace ends inside this block")
+    with pytest.raises(ValueError, match="begins with 89 54 52 43 02, which is no trace of version 1"):
+        parse("trace", b"\x89TRC\x02" + data[5:])
+    processor = make_stream_processor(MODULES["trace"][1].new_processor)
+    ctx = Context(source="a", reject=lambda *_: None, say=lambda *_: None)
+    with pytest.raises(ValueError, match="a snapshot of layout 7b; this version reads layout 01"):
+        processor.open(ctx, b"{}")
 
 
 def test_the_telemetry_log_is_what_its_generator_writes() -> None:

@@ -21,6 +21,7 @@ from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sinks.stdout import StdoutSink
 from hostd.pipeline.sources.file import FileSource
+from hostd.pipeline.streams import Streams
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.environment import Environments
 from hostd.swap import Swapper
@@ -119,6 +120,7 @@ class _Parse:
                 catalog=self._catalog,
                 pool=pool,
                 committer=committer,
+                streams=Streams(catalog=self._catalog, pool=pool, committer=committer, states=self._ledger.streams),
                 memory_bytes=self._settings.pipeline.memory_mib << 20,
                 on_rewritten=lambda source: self._fail(
                     f"{source.name}: was cut or rewritten while it was read; parse it again"

@@ -88,6 +88,10 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
 def _notes(plugin: dict[str, Any]) -> Iterable[str]:
     if plugin["warm"] is not None:
         yield f"  {plugin['name']}: on probation; generation {plugin['warm']} is ready to take over again"
+    for kept in plugin["keeping"]:
+        sources = f"{kept['sources']} source{'s' if kept['sources'] != 1 else ''}"
+        who = f"{plugin['name']}: generation {kept['generation']} ({kept['version']})"
+        yield f"  {who} keeps {sources} that the current one cannot go on with"
     if held := plugin["held"]:
         yield f"  {plugin['name']}: {held['kind']} until {held['path']} changes: {held['reason']}"
     if failing := plugin["failing"]:

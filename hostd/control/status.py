@@ -29,6 +29,13 @@ def snapshot(
         "sandbox": {"by": confinement.by, "reason": confinement.reason},
         "plugins": [
             _plugin(generation, catalog.warm.get(name), holds.get(name), confinement)
+            | {
+                "keeping": [
+                    {"generation": number, "version": kept.generation.version, "sources": len(kept.sources)}
+                    for (plugin, number), kept in sorted(catalog.kept.items(), key=lambda entry: entry[0])
+                    if plugin == name
+                ]
+            }
             for name, generation in sorted(catalog.current.items())
         ],
         "sources": [_source(source, pump) for source in sorted(sources, key=lambda source: source.name)],
@@ -88,6 +95,7 @@ def _source(source: FileSource, pump: Pump) -> dict[str, Any]:
         "path": str(source.path),
         "plugin": route.plugin,
         "why": route.why,
+        "kept_by": pump.kept_by(source),
         "offset": source.committed.offset,
         "size": source.size(),
     }

@@ -11,12 +11,16 @@ SCANS_A_TURN = 16
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A piece of a source. One that is `too_long` is a single record over the limit, of which `data` is the start."""
+    """A piece of a source. One that is `too_long` is a single record over the limit, of which `data` is the start.
+
+    The `final` one of a stream ends its source, and may be empty.
+    """
 
     start: int
     end: int
     data: bytes
     too_long: bool = False
+    final: bool = False
 
 
 def next_cut(
@@ -44,6 +48,17 @@ def next_cut(
         if length >= record_bytes:
             return _over_limit(source, framing, data, final=final)
         length = min(length * 4, record_bytes)
+
+
+def next_piece(source: FileSource, batch_bytes: int, *, final: bool, ended: bool) -> Cut | None:
+    """Cut the next piece of a stream, anywhere; None when there is none.
+
+    `final` says that nothing follows, `ended` that the stream knows that already.
+    """
+    start = source.offset
+    data = source.read(start, batch_bytes)
+    at_end = final and len(data) < batch_bytes
+    return Cut(start, start + len(data), data, final=at_end) if data or (at_end and not ended) else None
 
 
 def _whole(source: FileSource, record_bytes: int) -> Cut | None:

@@ -46,7 +46,7 @@ class NotNowError(Exception):
     """Workers are lost again and again, and it is not the batch that they are lost with: it must wait."""
 
 
-class _OvertakenError(Exception):
+class OvertakenError(Exception):
     """Another generation has gone live meanwhile."""
 
 
@@ -57,13 +57,13 @@ async def parse(
 
     Raises NotServedError, GenerationBrokenError when its generation can start no worker any more, and NotNowError.
     """
-    task = _Task(framing, current, pool)
+    task = Task(framing, current, pool)
     while True:
         try:
             generation, result = await task.attempt(batch)
             if isinstance(result, WorkerLostError):
                 note_loss(generation, result.reason)
-                _say_retried(generation, batch, result.reason)
+                say_retried(generation, batch, result.reason)
                 _, result = await task.attempt(batch, generation)
             elif generation.crew.intensity.succeeded(clock.monotonic()):
                 events.emit(events.GENERATION_RECOVERED, plugin=generation.plugin, generation=generation.number)
@@ -75,10 +75,10 @@ async def parse(
                     return proven, better
             if isinstance(result, WorkerLostError):
                 result = join(await task.halve(batch, generation, result.reason))
-        except _OvertakenError:
+        except OvertakenError:
             continue
         except GenerationBrokenError as broken:
-            generation = _serving(current, framing)
+            generation = serving(current, framing)
             lost = WorkerLostError(f"cannot be started again: {broken}")
             better = None
             if fallback is not None:
@@ -90,7 +90,7 @@ async def parse(
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class Task:
     """What all attempts at one batch share."""
 
     framing: Framing
@@ -102,16 +102,16 @@ class _Task:
     ) -> tuple[Generation, Yield | WorkerLostError]:
         """Parse a batch once, by the current generation; return who did, and what came of it.
 
-        A loss that has nothing to do with the batch does not count. Raises NotServedError, _OvertakenError when the
-        current generation is not `only`, and NotNowError.
+        A loss that has nothing to do with the batch does not count. Raises NotServedError, OvertakenError when the
+        current generation is not `only`, NotNowError, and UnfedError for a piece of a stream.
         """
         losses = 0
         while True:
             async with self.pool.slots.take():
                 # Chosen only now: a batch that waited for its turn goes to what is live when its turn comes.
-                generation = _serving(self.current, self.framing)
+                generation = serving(self.current, self.framing)
                 if only is not None and generation is not only:
-                    raise _OvertakenError
+                    raise OvertakenError
                 try:
                     return generation, await generation.crew.parse(batch, time_s)
                 except WorkerLostError as lost:
@@ -122,7 +122,7 @@ class _Task:
                         raise NotNowError(lost.reason) from lost
                 except GenerationBrokenError:
                     if self.is_overtaken(generation):
-                        raise _OvertakenError from None
+                        raise OvertakenError from None
                     raise
             await asyncio.sleep(INNOCENT_PAUSE_S * losses)  # whatever it was, give it time to pass
 
@@ -170,7 +170,8 @@ class _Task:
         return yields
 
 
-def _serving(current: Current, framing: Framing) -> Generation:
+def serving(current: Current, framing: Framing) -> Generation:
+    """Return the generation that serves a batch of this framing. Raises NotServedError."""
     generation = current()
     if generation is None or generation.framing != framing:
         raise NotServedError
@@ -202,7 +203,8 @@ def note_loss(generation: Generation, reason: str) -> None:
         )
 
 
-def _say_retried(generation: Generation, batch: Batch, reason: str) -> None:
+def say_retried(generation: Generation, batch: Batch, reason: str) -> None:
+    """Log that a batch is parsed again."""
     events.emit(
         events.BATCH_RETRIED,
         plugin=generation.plugin,

@@ -13,12 +13,13 @@ from contract.framing import Framing
 from hostd import clock, events
 from hostd.pipeline.budget import Budget
 from hostd.pipeline.commit import Committer, Entry
-from hostd.pipeline.framing import NOT_YET, Cut, next_cut
+from hostd.pipeline.framing import NOT_YET, Cut, next_cut, next_piece
 from hostd.pipeline.ledger import Checkpoint, Result, SourceRow
 from hostd.pipeline.parse import Fallback, NotNowError, NotServedError, note_loss, parse
 from hostd.pipeline.routing import Route, route
 from hostd.pipeline.serving import Catalog, Generation
 from hostd.pipeline.sources.file import HEAD_BYTES, FileSource
+from hostd.pipeline.streams import Streams, StuckError
 from hostd.tasks import Tasks
 from hostd.workers.batch import Batch, DeadLetter, Yield
 from hostd.workers.peer import GenerationBrokenError
@@ -81,6 +82,7 @@ class Pump:
         catalog: Catalog,
         pool: Pool,
         committer: Committer,
+        streams: Streams,
         memory_bytes: int,
         on_rewritten: Callable[[FileSource], None],
         on_parsed: Callable[[str, Framing, Batch], None],
@@ -91,6 +93,7 @@ class Pump:
         self._catalog = catalog
         self._pool = pool
         self._committer = committer
+        self._streams = streams
         self._budget = Budget(memory_bytes, pool.slots.capacity)
         self._on_rewritten = on_rewritten
         self._on_parsed = on_parsed
@@ -125,6 +128,7 @@ class Pump:
         for generation in self._catalog.current.values():
             if generation.crew.intensity.heal():
                 events.emit(events.GENERATION_RECOVERED, plugin=generation.plugin, generation=generation.number)
+        self._streams.try_again()
         self.wake_all()
 
     def route_anew(self) -> None:
@@ -135,8 +139,18 @@ class Pump:
 
     def route_of(self, source: FileSource) -> Route:
         """Return where a source's batches go."""
+        if why := self._streams.why_waiting(source):
+            return Route(None, why)
         flow = self._flows.get(source)
         return flow.route if flow and flow.route else Route(None, "it is empty")
+
+    def has_ended(self, source: FileSource) -> bool:
+        """Tell whether nothing is held of a source any more: its stream, if it is one, was told that it ends."""
+        return self._streams.has_ended(source)
+
+    def kept_by(self, source: FileSource) -> int | None:
+        """Return the generation that keeps a source's stream, instead of the current one."""
+        return self._streams.kept_by(source)
 
     def finish(self) -> None:
         """Take what the sources hold now as all there will be."""
@@ -156,6 +170,7 @@ class Pump:
     async def forget(self, source: FileSource) -> None:
         """Finish what is under way for a source, and drop it."""
         await self.settle_one(source)
+        self._streams.forget(source)
         flow = self._flows.pop(source, None)
         if flow is not None and flow.timer is not None:
             flow.timer.cancel()
@@ -184,6 +199,7 @@ class Pump:
                 if pending:
                     await self._deliver(flow, pending)
                 elif self._closed or not flow.woken:
+                    self._streams.rest(flow.source)
                     return
         except OSError as error:
             events.emit(events.SOURCE_UNREADABLE, source=flow.source.name, reason=str(error))
@@ -198,18 +214,8 @@ class Pump:
         """Start work until the window or the budget is full, or there is nothing more to read."""
         source = flow.source
         while len(pending) < self._window and not flow.given_up:
-            generation = self._next_generation(flow, alone=not pending)
-            if generation is None:
-                return
-            framing, limits = generation.framing, generation.manifest.limits
-            final = self._final or source.has_ended()
-            if not source.find_header(framing, final=final):
-                return
-            quiet = framing.kind != "lines" and source.idle_for_s() >= QUIET_S
-            cut = next_cut(source, framing, limits.batch_kib << 10, limits.record_mib << 20, quiet=quiet, final=final)
-            if cut is None:
-                if framing.kind != "lines" and not quiet and source.size() > source.offset:
-                    self._wake_later(flow, QUIET_S)
+            generation = await self._next_generation(flow, alone=not pending)
+            if generation is None or (cut := self._cut(flow, generation)) is None:
                 return
             if cut is NOT_YET:
                 await asyncio.sleep(0)
@@ -228,7 +234,7 @@ class Pump:
             task = asyncio.create_task(self._work(source, cut, generation))
             pending.append(_Work(cut, generation.plugin, before, source.row(), task))
 
-    def _next_generation(self, flow: _Flow, *, alone: bool) -> Generation | None:
+    async def _next_generation(self, flow: _Flow, *, alone: bool) -> Generation | None:
         """Return who gets the source's next batch, None when nothing is to be read now. `alone`: none is under way."""
         source = flow.source
         if source.was_rewritten():
@@ -237,6 +243,10 @@ class Pump:
             self._on_rewritten(source)
             flow.routed_at_epoch = -1
         generation = self._generation_for(flow)
+        if generation is not None and self._streams.concern(source, generation):
+            if not alone:
+                return None  # a stream is fed one piece after the other
+            generation = await self._streams.serving(source, generation)
         if generation is None or self._final:
             return generation
         rest_s = generation.crew.intensity.rest_s(clock.monotonic())
@@ -247,6 +257,20 @@ class Pump:
             return None
         return generation
 
+    def _cut(self, flow: _Flow, generation: Generation) -> Cut | None:
+        """Cut the source's next batch; None when there is none yet."""
+        source, framing, limits = flow.source, generation.framing, generation.manifest.limits
+        final, batch_bytes = self._final or source.has_ended(), limits.batch_kib << 10
+        if not source.find_header(framing, final=final):
+            return None
+        if framing.kind == "stream":
+            return next_piece(source, batch_bytes, final=final, ended=self._streams.has_ended(source))
+        quiet = framing.kind != "lines" and source.idle_for_s() >= QUIET_S
+        cut = next_cut(source, framing, batch_bytes, limits.record_mib << 20, quiet=quiet, final=final)
+        if cut is None and framing.kind != "lines" and not quiet and source.size() > source.offset:
+            self._wake_later(flow, QUIET_S)
+        return cut
+
     async def _work(self, source: FileSource, cut: Cut, generation: Generation) -> tuple[Generation, Yield]:
         if cut.too_long:
             limit = generation.manifest.limits.record_mib
@@ -256,9 +280,12 @@ class Pump:
         plugin = generation.plugin
         fallback = Fallback(lambda: self._catalog.warm.get(plugin), self._on_regression)
         async with self._budget.turn(plugin):
-            generation, result = await parse(
-                batch, generation.framing, lambda: self._catalog.current.get(plugin), self._pool, fallback
-            )
+            if generation.framing.kind == "stream":
+                generation, result, batch = await self._streams.feed(source, cut, generation, fallback)
+            else:
+                generation, result = await parse(
+                    batch, generation.framing, lambda: self._catalog.current.get(plugin), self._pool, fallback
+                )
             self._budget.charge(_excess(cut, result), plugin)
         if result.records:
             self._on_parsed(plugin, generation.framing, batch)
@@ -272,6 +299,13 @@ class Pump:
         except NotServedError:
             self._abandon(flow, pending)
             flow.routed_at_epoch = -1
+            flow.woken = True
+            return
+        except StuckError as error:
+            self._abandon(flow, pending)
+            events.emit(events.SOURCE_UNPARSED, source=flow.source.name, plugin=work.plugin, reason=str(error))
+            await asyncio.sleep(BROKEN_RETRY_S)
+            flow.given_up = self._final
             flow.woken = True
             return
         except (GenerationBrokenError, NotNowError) as error:
@@ -315,6 +349,7 @@ class Pump:
                 preview=first.raw[:120].decode("utf-8", "backslashreplace"),
             )
         row = work.after
+        stream, taken_over = self._streams.accept(source) if generation.framing.kind == "stream" else (None, None)
 
         def done() -> None:
             self._budget.give(work.cost, work.plugin)
@@ -334,6 +369,8 @@ class Pump:
                     result.records,
                     result.lines,
                     result.dead,
+                    stream,
+                    taken_over,
                 ),
                 done,
             )
@@ -409,4 +446,4 @@ class Pump:
 def _excess(cut: Cut, result: Yield) -> int:
     """Return how many bytes a result takes beyond what its batch was given of the budget."""
     words = sum(len(letter.reason) + len(letter.traceback) for letter in result.dead)
-    return max(0, len(result.lines) + words - len(cut.data) * COST_FACTOR)
+    return max(0, len(result.lines) + words + len(result.state or b"") - len(cut.data) * COST_FACTOR)

@@ -28,6 +28,22 @@ class Generation(Protocol):
         ...
 
 
+class Keeper(Protocol):
+    """Generations that are not current any more, and keep the sources whose streams only they can go on with."""
+
+    async def keep(self, plugin: str, number: int, source: object) -> Generation:
+        """Return the generation that is to keep a source, brought back if need be. Raises NotKeptError."""
+        ...
+
+    def kept(self, plugin: str, number: int) -> Generation | None:
+        """Return a generation that keeps sources, if it is there."""
+        ...
+
+    def leave(self, plugin: str, number: int, source: object) -> None:
+        """Take note that a generation need not keep a source any longer; without any it is retired."""
+        ...
+
+
 class Catalog(Protocol):
     """Which generation of each plugin is current; `epoch` changes whenever that does."""
 

@@ -4,7 +4,7 @@ While a generation is on probation the one it took over from is warm: proven, an
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.manifest import Manifest
@@ -25,12 +25,21 @@ class Refused:
     since: str
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A generation that is not current any more, and the sources that it keeps."""
+
+    generation: Generation
+    sources: set[object] = field(default_factory=set)
+
+
 class Catalog:
     """Name to current generation, which `switch`, `go_back` and `withdraw` change, and nothing else."""
 
     def __init__(self) -> None:
         self.current: dict[str, Generation] = {}
         self.warm: dict[str, Generation] = {}
+        self.kept: dict[tuple[str, int], Kept] = {}
         self.coming: dict[str, Manifest] = {}
         # On their way into service or out of it: what they run from stays.
         self.moving: set[Generation] = set()

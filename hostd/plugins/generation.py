@@ -13,7 +13,10 @@ from hostd.workers.pool import Crew
 
 
 class State(StrEnum):
-    """Where a generation stands. In service are `current`, on probation, and `permanent`, proven."""
+    """Where a generation stands. In service are `current`, on probation, and `permanent`, proven.
+
+    One that is `keeping` serves only the sources whose streams it alone can go on with.
+    """
 
     CHECKED = "checked"
     PREPARED = "prepared"
@@ -22,6 +25,7 @@ class State(StrEnum):
     CURRENT = "current"
     PERMANENT = "permanent"
     WARM = "warm"
+    KEEPING = "keeping"
     ROLLED_BACK = "rolled back"
     DRAINING = "draining"
     RETIRED = "retired"
@@ -31,11 +35,12 @@ class State(StrEnum):
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.CHECKED: frozenset({State.PREPARED, State.REFUSED}),
     State.PREPARED: frozenset({State.STARTED, State.REFUSED}),
-    State.STARTED: frozenset({State.TRIED, State.WARM, State.REFUSED}),
+    State.STARTED: frozenset({State.TRIED, State.WARM, State.KEEPING, State.REFUSED}),
     State.TRIED: frozenset({State.CURRENT}),
     State.CURRENT: frozenset({State.PERMANENT, State.ROLLED_BACK, State.DRAINING}),
     State.PERMANENT: frozenset({State.WARM, State.DRAINING}),
     State.WARM: frozenset({State.PERMANENT, State.DRAINING}),
+    State.KEEPING: frozenset({State.DRAINING}),
     State.ROLLED_BACK: frozenset({State.DRAINING}),
     State.DRAINING: frozenset({State.RETIRED}),
     State.RETIRED: frozenset(),

@@ -111,4 +111,5 @@ def load_message(artifact: Artifact, options: dict[str, Any] | None, source_fiel
         memory_mib=manifest.limits.memory_mib,
         output_mib=manifest.limits.output_mib,
         source_field=source_field,
+        snapshot_kib=manifest.limits.snapshot_kib,
     )

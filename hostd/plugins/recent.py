@@ -1,6 +1,7 @@
 """The recent real input of each plugin, bounded: what a new version is tried with before it goes live.
 
-Pieces are whole records' bytes as they were handed to a worker, small enough to be parsed again in no time.
+Pieces are whole records' bytes as they were handed to a worker, small enough to be parsed again in no time. Those of a
+stream have the snapshot with them that they go on from, and one whose snapshot is larger than that is not kept.
 """
 
 import base64
@@ -8,10 +9,11 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 from contract.framing import Framing
 from hostd import clock
-from hostd.workers.batch import Batch
+from hostd.workers.batch import Batch, Piece
 
 PIECE_BYTES = 8 << 10
 MAX_PIECES = 64
@@ -33,6 +35,10 @@ class Recent:
         keep_bytes = self._keep_bytes()
         # A few pieces at least, however little is kept: a new one takes the oldest one's place.
         piece_bytes = min(PIECE_BYTES, keep_bytes // 4)
+        if isinstance(batch, Piece):
+            batch = replace(batch, final=False)
+            if len(batch.state or b"") + len(batch.before) > piece_bytes:
+                return
         now = clock.monotonic()
         if len(batch.data) > piece_bytes:
             if framing.kind == "whole" and len(batch.data) > keep_bytes:
@@ -71,20 +77,18 @@ class Recent:
     def restore(self, saved: dict[str, str]) -> None:
         """Take over what an earlier daemon kept."""
         for plugin, text in saved.items():
-            self._pieces[plugin] = deque(
-                Batch(source, offset, base64.b64decode(header), base64.b64decode(data))
-                for source, offset, header, data in json.loads(text)
-            )
+            self._pieces[plugin] = deque(_from_fields(fields) for fields in json.loads(text))
 
     def _trim(self, plugin: str) -> None:
         pieces, keep_bytes = self._pieces.get(plugin, deque()), self._keep_bytes()
-        while len(pieces) > MAX_PIECES or sum(len(piece.data) for piece in pieces) > keep_bytes:
+        while len(pieces) > MAX_PIECES or sum(map(_size, pieces)) > keep_bytes:
             pieces.popleft()
 
 
 def _goes_on(last: Batch, batch: Batch, piece_bytes: int) -> bool:
     return (
-        last.source == batch.source
+        type(last) is type(batch)
+        and last.source == batch.source
         and last.header == batch.header
         and last.offset + len(last.data) == batch.offset
         and len(last.data) + len(batch.data) <= piece_bytes
@@ -92,9 +96,28 @@ def _goes_on(last: Batch, batch: Batch, piece_bytes: int) -> bool:
 
 
 def _as_text(pieces: Iterable[Batch]) -> str:
-    return json.dumps(
-        [
-            [piece.source, piece.offset, base64.b64encode(piece.header).decode(), base64.b64encode(piece.data).decode()]
-            for piece in pieces
-        ]
-    )
+    return json.dumps([_as_fields(piece) for piece in pieces])
+
+
+def _as_fields(piece: Batch) -> list[Any]:
+    fields = [piece.source, piece.offset, _encoded(piece.header), _encoded(piece.data)]
+    if isinstance(piece, Piece):
+        fields += [piece.stream, None if piece.state is None else _encoded(piece.state), _encoded(piece.before)]
+    return fields
+
+
+def _from_fields(fields: list[Any]) -> Batch:
+    source, offset, header, data, *stream = fields
+    if not stream:
+        return Batch(source, offset, base64.b64decode(header), base64.b64decode(data))
+    number, state, before = stream
+    state = None if state is None else base64.b64decode(state)
+    return Piece(source, offset, b"", base64.b64decode(data), number, state, base64.b64decode(before))
+
+
+def _encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _size(piece: Batch) -> int:
+    return len(piece.data) + (len(piece.state or b"") + len(piece.before) if isinstance(piece, Piece) else 0)

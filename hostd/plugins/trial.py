@@ -15,7 +15,7 @@ from hostd import clock, events
 from hostd.config import Trial
 from hostd.errors import Refusal, Stage, WorkerLostError
 from hostd.plugins.generation import Generation, State
-from hostd.workers.batch import Batch, Yield
+from hostd.workers.batch import Batch, DeadLetter, UnfedError, Yield
 from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Crew
 
@@ -47,11 +47,12 @@ class Verdict:
     """What a trial found. `records` is how many the version in service makes of the input.
 
     `lost` says that the candidate lost its worker, which ends a trial: each further loss could take as long as a batch
-    may.
+    may. `refused` has, for each piece that was skipped, why a stream could not be opened with its snapshot.
     """
 
     records: int = 0
     lost: bool = False
+    refused: list[str] = field(default_factory=list)
     regressions: list[Difference] = field(default_factory=list)
     changes: list[Difference] = field(default_factory=list)
 
@@ -89,6 +90,8 @@ async def judge(generation: Generation, present: Generation, pieces: Sequence[Ba
         changes=len(verdict.changes),
         ms=clock.milliseconds_since(began),
     )
+    if verdict.refused:
+        events.emit(events.TRIAL_SKIPPED, **who, pieces=len(verdict.refused), of=len(pieces), reason=verdict.refused[0])
     failed = verdict.lost or len(verdict.regressions) > settings.regressions
     if failed and settings.mode == "refuse":
         generation.advance(State.REFUSED)
@@ -145,7 +148,11 @@ class _Trial:
         return self.verdict.lost or len(self.verdict.regressions) >= self.enough
 
     async def compare(self, piece: Batch) -> None:
-        expected, found = await self._both(piece)
+        try:
+            expected, found = await self._both(piece)
+        except UnfedError as error:
+            self.verdict.refused.append(f"{piece.source} at {piece.offset}: {error.reason}")
+            return
         self.verdict.records += expected.records
         if isinstance(found, WorkerLostError):
             self._lose(piece, found)
@@ -209,10 +216,17 @@ class _Trial:
 
 
 async def _ask(crew: Crew, piece: Batch) -> Yield | WorkerLostError:
-    """Have a crew parse a piece; what is lost through no fault of its own is tried again."""
+    """Have a crew parse a piece; what is lost through no fault of its own is tried again.
+
+    Raises UnfedError for a stream that is not opened with its snapshot; what one cannot be fed is a dead letter.
+    """
     for losses in range(1, MAX_INNOCENT_LOSSES + 1):
         try:
             return await crew.parse(piece)
+        except UnfedError as error:
+            if error.at_open:
+                raise
+            return Yield(0, b"", (DeadLetter(piece.offset, piece.data, error.reason, error.traceback),))
         except WorkerLostError as error:
             lost = error
         except GenerationBrokenError as error:

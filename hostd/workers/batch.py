@@ -14,6 +14,20 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece(Batch):
+    """The next bytes of a stream, cut anywhere, and the snapshot that belongs to the place before them.
+
+    `stream` tells one stream from all others. `state` None begins it. `before` are the bytes just before `data`, as
+    many as the stream may still hold some of. `final` says that the source ends after it.
+    """
+
+    stream: int
+    state: bytes | None
+    before: bytes = b""
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """Input that a generation could not parse, kept with the reason. `offset` is its place in the source."""
 
@@ -25,9 +39,26 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Yield:
-    """What came of a batch: its records as JSON lines, and its dead letters."""
+    """What came of a batch: its records as JSON lines, and its dead letters.
+
+    `state` is the snapshot after a piece of a stream.
+    """
 
     records: int
     lines: bytes | bytearray
     dead: tuple[DeadLetter, ...] = ()
     said: tuple[tuple[str, str], ...] = ()
+    state: bytes | None = None
+
+
+class UnfedError(Exception):
+    """A stream that could not take a piece, in a worker that lives on.
+
+    `at_open` says that it could not even be opened with the snapshot.
+    """
+
+    def __init__(self, reason: str, traceback: str, *, at_open: bool) -> None:
+        self.reason = reason
+        self.traceback = traceback
+        self.at_open = at_open
+        super().__init__(reason)

@@ -12,13 +12,16 @@ import importlib.util
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
-from contract.adapter import MisfitError, as_processor
-from contract.processor import Processor, describe
+from contract.adapter import MisfitError, as_processor, as_stream_processor
+from contract.processor import Processor, StreamProcessor, describe
 from hostd.workers import wire
+
+T = TypeVar("T")
 
 
 class BrokenPluginError(Exception):
@@ -137,6 +140,15 @@ def make_default_options(module: ModuleType, options: Any) -> Any:
 
 def make_processor(module: ModuleType, load: wire.Load) -> Processor:
     """Call the module's factory, and adapt what it made to today's contract. Raises BrokenPluginError."""
+    return _make(module, load, lambda made: as_processor(made, load.contract, load.name))
+
+
+def make_stream_processor(module: ModuleType, load: wire.Load) -> StreamProcessor:
+    """Call the factory of a module with stream framing. Raises BrokenPluginError."""
+    return _make(module, load, as_stream_processor)
+
+
+def _make(module: ModuleType, load: wire.Load, adapt: Callable[[Any], T]) -> T:
     factory: Any = module
     for part in load.attribute.split("."):
         factory = getattr(factory, part, None)
@@ -147,7 +159,7 @@ def make_processor(module: ModuleType, load: wire.Load) -> Processor:
             f"define one that returns the processor: def {load.attribute}(): …",
         )
     try:
-        return as_processor(factory(), load.contract, load.name)
+        return adapt(factory())
     except MisfitError as error:
         raise BrokenPluginError(load.display, f"{load.attribute}() {error.problem}", error.remedy) from error
     except BaseException as error:

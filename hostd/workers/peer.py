@@ -11,11 +11,12 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
-from hostd.workers.batch import Batch, DeadLetter, Yield
+from hostd.workers.batch import Batch, DeadLetter, Piece, UnfedError, Yield
 from hostd.workers.spawner import Spawner
 
 EXIT_TIMEOUT_S = 2.0
@@ -33,6 +34,41 @@ class GenerationBrokenError(Exception):
     def __init__(self, broken: wire.Broken) -> None:
         self.broken = broken
         super().__init__(f"{broken.where}: {broken.problem}; {broken.remedy}")
+
+
+class _Letters:
+    """Dead letters of one batch as they come in: each lies in `data`, whose first byte is at `offset`."""
+
+    def __init__(self, data: bytes, offset: int, most_words: int) -> None:
+        self.found: list[DeadLetter] = []
+        self._data = data
+        self._offset = offset
+        self._most_words = most_words
+        self._words = 0
+
+    def take(self, dead: list[list[Any]]) -> None:
+        """Take in some. Raises wire.WireError."""
+        end = self.found[-1].offset + len(self.found[-1].raw) - self._offset if self.found else 0
+        for start, length, reason, trace in wire.check_dead(dead, len(self._data), end):
+            raw = self._data[start : start + length]
+            self.found.append(DeadLetter(self._offset + start, raw, reason, trace))
+            self._words += len(reason) + len(trace)
+        if self._words > self._most_words:
+            raise wire.WireError(f"dead letters with {self._words} characters of reasons")
+
+
+def _yield_of(answer: wire.Parsed | wire.Fed, token: int, lines: bytes | bytearray, letters: _Letters) -> Yield:
+    """Return what came of a batch. Raises WorkerLostError when the answer is none to it."""
+    try:
+        if answer.token != token:
+            raise wire.WireError("an answer to another question")
+        letters.take(answer.dead)
+        said = wire.check_said(answer)
+    except wire.WireError as error:
+        raise WorkerLostError(f"broke the protocol: {error}") from error
+    if answer.mute:
+        said.append(("warning", f"… and {answer.mute} lines more"))
+    return Yield(answer.records, lines, tuple(letters.found), tuple(said))
 
 
 class Worker:
@@ -86,38 +122,52 @@ class Worker:
 
         Raises WorkerLostError when the worker ends, is silent for `time_s`, or talks nonsense.
         """
-        letters: list[DeadLetter] = []
-        words = 0
-
-        def take_part(dead: list[list[Any]]) -> None:
-            nonlocal words
-            begin = letters[-1].offset + len(letters[-1].raw) - batch.offset if letters else 0
-            for start, length, reason, trace in wire.check_dead(dead, len(batch.data), begin):
-                raw = batch.data[start : start + length]
-                letters.append(DeadLetter(batch.offset + start, raw, reason, trace))
-                words += len(reason) + len(trace)
-            if words > most_bytes:
-                raise wire.WireError(f"dead letters with {words} characters of reasons")
-
+        letters = _Letters(batch.data, batch.offset, most_bytes)
         token = secrets.randbits(53)
         request = wire.Parse(batch.source, batch.offset, len(batch.header), time_s, most_bytes, token)
         answer, lines = await self._ask(
-            request, (batch.header, batch.data), time_s, most_bytes, begun=begun, take_part=take_part
+            request, (batch.header, batch.data), time_s, most_bytes, begun=begun, take_part=letters.take
         )
         if isinstance(answer, wire.Spent):
             raise WorkerLostError(wire.clean(answer.reason[: wire.MAX_REASON_CHARACTERS]))
         if not isinstance(answer, wire.Parsed):
             raise WorkerLostError(f"answered Parse with {type(answer).__name__}")
-        try:
-            if answer.token != token:
-                raise wire.WireError("an answer to another question")
-            take_part(answer.dead)
-            said = wire.check_said(answer)
-        except wire.WireError as error:
-            raise WorkerLostError(f"broke the protocol: {error}") from error
-        if answer.mute:
-            said.append(("warning", f"… and {answer.mute} lines more"))
-        return Yield(answer.records, lines, tuple(letters), tuple(said))
+        return _yield_of(answer, token, lines, letters)
+
+    async def feed(self, piece: Piece, time_s: float, most: tuple[int, int], begun: asyncio.Event | None) -> Yield:
+        """Have it feed a stream to `most` bytes of JSON lines and of snapshot; else as `parse`.
+
+        Raises UnfedError for what the stream raises.
+        """
+        state, before = piece.state or b"", piece.before
+        letters = _Letters(before + piece.data, piece.offset - len(before), most[0])
+        token = secrets.randbits(53)
+        request = wire.Feed(
+            piece.source,
+            piece.offset,
+            piece.stream,
+            -1 if piece.state is None else len(state),
+            len(before),
+            piece.final,
+            time_s,
+            most[0],
+            token,
+        )
+        answer, body = await self._ask(
+            request, (state, before, piece.data), time_s, sum(most), begun=begun, take_part=letters.take
+        )
+        if isinstance(answer, wire.Spent):
+            raise WorkerLostError(wire.clean(answer.reason[: wire.MAX_REASON_CHARACTERS]))
+        if isinstance(answer, wire.Unfed) and answer.token == token:
+            reason, trace = answer.reason[: wire.MAX_REASON_CHARACTERS], answer.traceback[: wire.MAX_TRACE_CHARACTERS]
+            raise UnfedError(wire.clean(reason), wire.clean(trace), at_open=answer.at_open)
+        if not isinstance(answer, wire.Fed):
+            raise WorkerLostError(f"answered Feed with {type(answer).__name__}")
+        lines_length = len(body) - answer.state_length
+        if not 0 <= answer.state_length <= most[1] or not 0 <= lines_length <= most[0]:
+            raise WorkerLostError(f"broke the protocol: a snapshot of {answer.state_length} of {len(body)} bytes")
+        result = _yield_of(answer, token, body[:lines_length], letters)
+        return replace(result, state=bytes(body[lines_length:]))
 
     def dismiss(self) -> None:
         """Hang up of the daemon's own accord: what it has not answered is lost without fault."""

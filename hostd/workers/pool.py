@@ -12,7 +12,7 @@ from typing import Any
 from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
-from hostd.workers.batch import Batch, Yield
+from hostd.workers.batch import Batch, Piece, UnfedError, Yield
 from hostd.workers.confinement import Confinement
 from hostd.workers.intensity import Intensity
 from hostd.workers.launch import SHARED, Launched, Place
@@ -85,8 +85,8 @@ class Crew:
     async def parse(self, batch: Batch, time_s: float | None = None) -> Yield:
         """Have a worker parse `batch`, forking one if need be. The caller holds one of the pool's slots.
 
-        Raises WorkerLostError when the worker is lost, GenerationBrokenError when none can be started. When the
-        caller is cancelled the worker is not: its answer is dropped.
+        Raises WorkerLostError when the worker is lost, GenerationBrokenError when none can be started, and UnfedError
+        for a piece of a stream. When the caller is cancelled the worker is not: its answer is dropped.
         """
         work, begun = await self._begin(batch, time_s, queue=True)
         if begun is not None and not await _within(begun.wait(), self._pool.handoff_s):
@@ -112,9 +112,13 @@ class Crew:
 
     async def _parse(self, worker: Worker, batch: Batch, time_s: float, begun: asyncio.Event | None) -> Yield:
         try:
-            result = await worker.parse(
-                batch, time_s, max(self._output_bytes, DOCUMENT_FACTOR * len(batch.data)), begun
-            )
+            most_bytes = max(self._output_bytes, DOCUMENT_FACTOR * len(batch.data))
+            if isinstance(batch, Piece):
+                result = await worker.feed(batch, time_s, (most_bytes, self._load.snapshot_kib << 10), begun)
+            else:
+                result = await worker.parse(batch, time_s, most_bytes, begun)
+        except UnfedError:
+            raise  # the stream's failure; the worker is as good as before
         except WorkerLostError as lost:
             if not lost.innocent:
                 self._dismiss(worker)

@@ -56,6 +56,7 @@ class Load(NamedTuple):
     memory_mib: int
     output_mib: int
     source_field: str
+    snapshot_kib: int
 
 
 class Loaded(NamedTuple):
@@ -119,11 +120,51 @@ class Spent(NamedTuple):
     reason: str
 
 
-Message = Load | Loaded | Broken | Parse | Parsed | Alive | Rejected | Spent
-_KINDS: tuple[type[Any], ...] = (Load, Loaded, Broken, Parse, Parsed, Alive, Rejected, Spent)
+class Feed(NamedTuple):
+    """Daemon to worker: feed a stream. The body is its snapshot, the bytes before, and then its next bytes.
+
+    `state_length` is -1 for a stream that begins. The rest is as in `Parse`.
+    """
+
+    source: str
+    offset: int
+    stream: int
+    state_length: int
+    before_length: int
+    final: bool
+    time_s: float
+    most_bytes: int
+    token: int
+
+
+class Fed(NamedTuple):
+    """Worker to daemon: what a stream made of a `Feed`. The body is JSON lines, and the last bytes the new snapshot.
+
+    As in `Parsed`; but the places of dead letters count from the first of the bytes before.
+    """
+
+    records: int
+    dead: list[list[Any]]
+    said: list[list[str]]
+    mute: int
+    token: int
+    state_length: int
+
+
+class Unfed(NamedTuple):
+    """Worker to daemon: a stream could not be opened with its snapshot, or not be fed."""
+
+    at_open: bool
+    reason: str
+    traceback: str
+    token: int
+
+
+Message = Load | Loaded | Broken | Parse | Parsed | Alive | Rejected | Spent | Feed | Fed | Unfed
+_KINDS: tuple[type[Any], ...] = (Load, Loaded, Broken, Parse, Parsed, Alive, Rejected, Spent, Feed, Fed, Unfed)
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
-    Load: (str, str, str, str, str, str, str, str, (dict, type(None)), list, list, int, int, str),
+    Load: (str, str, str, str, str, str, str, str, (dict, type(None)), list, list, int, int, str, int),
     Loaded: ((int, float),),
     Broken: (str, str, str, str),
     Parse: (str, int, int, (int, float), int, int),
@@ -131,6 +172,9 @@ _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
     Alive: (int,),
     Rejected: (list,),
     Spent: (str,),
+    Feed: (str, int, int, int, int, bool, (int, float), int, int),
+    Fed: (int, list, list, int, int, int),
+    Unfed: (bool, str, str, int),
 }
 
 
@@ -209,7 +253,7 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def check_said(parsed: Parsed) -> list[tuple[str, str]]:
+def check_said(parsed: Parsed | Fed) -> list[tuple[str, str]]:
     """Return what a plugin said as tuples. Raises WireError when that, or a count beside it, is none."""
     if not 0 <= parsed.records <= MAX_FRAME_BYTES or parsed.mute < 0 or len(parsed.said) > MAX_SAID + 1:
         raise WireError(f"counts of {parsed.records} records and {len(parsed.said)} + {parsed.mute} lines")

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,11 @@ from hostd.workers.loading import (
     make_default_options,
     make_options,
     make_processor,
+    make_stream_processor,
     short,
 )
+from hostd.workers.rejected import MAX_LONG_REASONS, SHORT_REASON_CHARACTERS, NotInInputError, find
+from hostd.workers.streams import Streams
 from hostd.workers.warm import warm_up
 
 LOAD_TIME_S = 30.0
@@ -38,13 +41,7 @@ LEAST_OUTPUT_BYTES = 1 << 20
 """What a part of a failing batch may yield at least; a part gets its share of what the batch may."""
 
 MAX_TRACES = 20
-MAX_LONG_REASONS = 1000
-SHORT_REASON_CHARACTERS = 200
-"""Of a batch's dead letters the first have a traceback, and more of them a long reason: thousands are alike."""
-
-
-class _NotInInputError(ValueError):
-    """What was rejected is no piece of the input."""
+"""Of a batch's dead letters the first have a traceback: thousands are alike."""
 
 
 class _SpentError(Exception):
@@ -98,35 +95,48 @@ class Generation:
         self.options = make_options(module, load)
         # The samples are the author's, and know nothing of what an operator sets.
         self.default_options = make_default_options(module, self.options)
-        self.processor: Processor = make_processor(module, load)
+        self.processor: Processor | None = None
+        self.streams: Streams | None = None
+        if self.framing.kind == "stream":
+            self.streams = Streams(make_stream_processor(module, load), load, self.encoder, self._stream_context)
+        else:
+            self.processor = make_processor(module, load)
 
     def check_samples(self) -> None:
         """Parse each sample of the manifest. Raises BrokenPluginError for the first that differs."""
-        plain = Encoder("")
-        for number, (header, data, name, expected, rejected_count) in enumerate(self.load.samples):
-            head, body = bytes.fromhex(header), bytes.fromhex(data)
-            rejected: list[str] = []
-            ctx = self._context(name, 0, head, 60.0, lambda _raw, reason: rejected.append(reason))  # noqa: B023
-            ctx.options = self.default_options
-            where = f"{self.load.display}: sample {number}"
-            try:
-                _, lines = plain.encode(self.processor.parse(body, ctx), name, self.load.output_mib << 20)
-            except BaseException as error:
-                line, text = blame(error, self.load)
-                raise BrokenPluginError(
-                    line, f"sample {number} raises {text}", "mend parse, or the sample", error
-                ) from error
-            records = [json.loads(line) for line in b"".join(lines).splitlines()]
-            if records != expected:
-                raise BrokenPluginError(
-                    where, f"expected {short(expected)}, got {short(records)}", "mend parse, or the sample"
-                )
-            if len(rejected) != rejected_count:
-                raise BrokenPluginError(
-                    where,
-                    f"rejected {len(rejected)} times, expected {rejected_count}: {short(rejected)}",
-                    "mend parse, or the sample",
-                )
+        if self.processor is not None:
+            for number in range(len(self.load.samples)):
+                self._check_sample(number, self.processor.parse)
+        if self.streams is not None:
+            self.streams.check(self._context("sample", 0, b"", 60.0, lambda _raw, _reason: None))
+            for number in range(len(self.load.samples)):
+                self._check_sample(number, self.streams.parse_whole, "mend feed, or the sample")
+                remedy = "mend snapshot and open: they must carry all that feed keeps"
+                self._check_sample(number, self.streams.parse_halves, remedy, " fed in two halves")
+
+    def _check_sample(
+        self,
+        number: int,
+        parse: Callable[[bytes, Context], Iterable[Any]],
+        remedy: str = "mend parse, or the sample",
+        how: str = "",
+    ) -> None:
+        header, data, name, expected, rejected_count = self.load.samples[number]
+        rejected: list[str] = []
+        ctx = self._context(name, 0, bytes.fromhex(header), 60.0, lambda _raw, reason: rejected.append(reason))
+        ctx.options = self.default_options
+        where = f"{self.load.display}: sample {number}{how}"
+        try:
+            _, lines = Encoder("").encode(parse(bytes.fromhex(data), ctx), name, self.load.output_mib << 20)
+        except BaseException as error:
+            line, text = blame(error, self.load)
+            raise BrokenPluginError(line, f"sample {number}{how} raises {text}", remedy, error) from error
+        records = [json.loads(line) for line in b"".join(lines).splitlines()]
+        if records != expected:
+            raise BrokenPluginError(where, f"expected {short(expected)}, got {short(records)}", remedy)
+        if len(rejected) != rejected_count:
+            problem = f"rejected {len(rejected)} times, expected {rejected_count}: {short(rejected)}"
+            raise BrokenPluginError(where, problem, remedy)
 
     def parse(self, request: wire.Parse, header: bytes, data: bytes, channel: wire.Channel) -> None:
         """Parse a batch and answer; what fails is cut down to the records that fail, and those are dead."""
@@ -139,6 +149,28 @@ class Generation:
         said, mute = self.said.take()
         channel.send(wire.Parsed(attempt.records, attempt.dead, said, mute, request.token), attempt.lines)
 
+    def feed(self, request: wire.Feed, body: bytes, channel: wire.Channel) -> None:
+        """Feed a stream and answer."""
+        if self.streams is None:
+            raise wire.WireError("a Feed for a plugin without streams")
+        answer: wire.Message
+        lines: list[bytes] = []
+        try:
+            answer, lines = self.streams.feed(request, body, channel)
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a parser fails its input, not the worker
+            answer = self.streams.explain(error, request.token)
+            if isinstance(error.__cause__ or error, MemoryError):
+                self.streams.forget()
+                traceback.clear_frames((error.__cause__ or error).__traceback__)
+                try:
+                    self.check_memory()
+                except _SpentError as spent:
+                    answer = wire.Spent(str(spent))
+        said, mute = self.said.take()
+        if isinstance(answer, wire.Fed):
+            answer = answer._replace(said=said, mute=mute)
+        channel.send(answer, lines)
+
     def check_memory(self) -> None:
         """Tell a process that is full from one that was asked for too much at once. Raises _SpentError."""
         gc.collect()
@@ -146,6 +178,9 @@ class Generation:
             raise _SpentError(
                 f"out of memory, which it does not give back (limits.memory_mib = {self.load.memory_mib})"
             )
+
+    def _stream_context(self, source: str, offset: int, time_s: float, reject: Any) -> Context:
+        return self._context(source, offset, b"", time_s, reject)
 
     def _context(self, source: str, offset: int, header: bytes, time_s: float, reject: Any) -> Context:
         return Context(
@@ -192,10 +227,11 @@ class _Attempt:
         ctx = generation._context(  # noqa: SLF001
             request.source, request.offset + start, self.header, request.time_s, reject
         )
+        assert generation.processor is not None  # the daemon sends what goes with the framing
         try:
             parsed = generation.processor.parse(part, ctx)
             count, lines = generation.encoder.encode(parsed, request.source, most_bytes)
-            dead = self._find(rejected, start, end)
+            dead = find(self.data, rejected, start, end)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a parser fails its input, not the worker
             rejected.clear()
             self._fail(start, end, starts, error)
@@ -225,7 +261,7 @@ class _Attempt:
 
     def _explain(self, error: BaseException) -> tuple[str, str]:
         """Return the reason and the traceback of a dead letter."""
-        if isinstance(error, _NotInInputError):
+        if isinstance(error, NotInInputError):
             return str(error), ""
         where, text = blame(error, self.generation.load)
         if self.dead_before + len(self.dead) >= MAX_TRACES:
@@ -242,31 +278,6 @@ class _Attempt:
         most = wire.MAX_REASON_CHARACTERS if self.dead_before < MAX_LONG_REASONS else SHORT_REASON_CHARACTERS
         self.dead.append([start, length, reason[:most], trace])
 
-    def _find(self, rejected: list[tuple[bytes, str]], start: int, end: int) -> list[tuple[int, int, str]]:
-        """Return what was rejected with its place, a byte only once. Raises _NotInInputError."""
-        position = start
-        dead: list[tuple[int, int, str]] = []
-        for raw, reason in rejected:
-            at = self.data.find(raw, position, end)
-            if at < 0:
-                at = self.data.find(raw, start, end)
-            if at < 0 or not raw:
-                raise _NotInInputError(f"{reason} (of {raw!r:.100}, which is no piece of the input)")
-            dead.append((at, len(raw), reason))
-            position = at + len(raw)
-        return apart(dead)
-
-
-def apart(dead: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Return dead letters in order, without those that lie in or overlap another: a byte is in one at most."""
-    found: list[tuple[int, int, str]] = []
-    end = 0
-    for letter in sorted(dead, key=lambda letter: (letter[0], -letter[1])):
-        if letter[0] >= end:
-            found.append(letter)
-            end = letter[0] + letter[1]
-    return found
-
 
 def main(channel: wire.Channel, seal: Callable[[wire.Load], wire.Load]) -> None:
     """Serve one generation on `channel` until the daemon closes it; `seal` is called before anything of it runs."""
@@ -278,10 +289,13 @@ def main(channel: wire.Channel, seal: Callable[[wire.Load], wire.Load]) -> None:
     generation = _load(channel, said, seal)
     while generation is not None and (frame := channel.receive()) is not None:
         request, body = frame
-        if not isinstance(request, wire.Parse):
-            raise wire.WireError(f"expected Parse, got {type(request).__name__}")
-        data = bytes(body[request.header_length :])
+        if not isinstance(request, wire.Parse | wire.Feed):
+            raise wire.WireError(f"expected Parse or Feed, got {type(request).__name__}")
         limits.allow_cpu(request.time_s)
+        if isinstance(request, wire.Feed):
+            generation.feed(request, bytes(body), channel)
+            continue
+        data = bytes(body[request.header_length :])
         generation.parse(request, bytes(body[: request.header_length]), data, channel)
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from contract.framing import Framing
 from contract.manifest import Manifest, ManifestError, read_plugin_toml, read_script
 from contract.pattern import Pattern
-from contract.version import CONTRACT_VERSION
 from tests.build import plugin
 
 HEAD_LINES = 5
@@ -37,14 +36,16 @@ def problem_of(text: str) -> ManifestError:
         ("framing = {}", "field 'framing.kind' is missing", 'add kind = "lines"'),
         (
             "framing = 'rows'",
-            "field 'framing.kind' = 'rows': Input should be 'lines', 'multiline' or 'whole'",
+            "field 'framing.kind' = 'rows': Input should be 'lines', 'multiline', 'whole' or 'stream'",
             "correct",
         ),
         (
-            "framing = 'stream'",
-            f"field 'framing' = 'stream': stream framing is not part of contract {CONTRACT_VERSION}; use lines, mul",
-            "correct that value",
+            "header = 1\nframing = 'stream'",
+            "field 'header' = 1: a stream is fed its source from the first byte on",
+            "remove it, and read it in feed",
         ),
+        ("framing = { kind = 'stream', quote = 'x' }", '`quote` goes with kind "lines"', "correct that value"),
+        ("limits = { snapshot_kib = 0 }", "field 'limits.snapshot_kib' = 0: Input", "correct"),
         ("framing = 'multiline'", '`start` goes with kind "multiline", and only with it', "correct that value"),
         ("framing = { kind = 'lines', start = 'a' }", "`start` goes with kind", "correct that value"),
         ("framing = { kind = 'whole', quote = 'x' }", '`quote` goes with kind "lines"', "correct that value"),
@@ -264,3 +265,13 @@ def test_plugin_toml_that_disagrees_with_its_wheel_is_refused(field: str, said: 
         f" make them agree, or remove {field!r} from plugin.toml"
     )
     assert caught.value.line == 2
+
+
+def test_contract_0_has_no_streams() -> None:
+    """Which is said at the field, with what to write; a plugin that works with both contracts may have one."""
+    error = problem_of(plugin(table="framing = 'stream'", contract=">=0.1,<1"))
+    assert (error.problem, error.remedy) == (
+        "field 'framing' = 'stream': contract 0 has no streams",
+        'write contract = ">=1.0,<2", and define open(ctx, state)',
+    )
+    assert read_script(plugin(table="framing = 'stream'", contract=">=0.1"))[0].compiled_framing().kind == "stream"

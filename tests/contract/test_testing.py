@@ -6,7 +6,7 @@ import pytest
 
 from contract import Context
 from contract.manifest import ManifestError
-from contract.testing import as_json, conformance, load, run
+from contract.testing import as_json, conformance, load, make_stream_processor, run, run_stream
 from tests.build import plugin
 
 SAMPLE = "[[tool.hostd.samples]]\ninput = 'a\\nb\\n'\nrecords = [{ line = 'a' }, { line = 'b' }]".replace(
@@ -165,3 +165,86 @@ def test_load_reads_the_manifest_and_imports_the_module(tmp_path: Path) -> None:
     path.write_text("no manifest")
     with pytest.raises(ManifestError, match="has no PEP 723 block"):
         load(path)
+
+
+STREAM_SAMPLE = 'framing = "stream"\n' + SAMPLE
+STREAM = """
+class Stream:
+    def __init__(self, ctx, state):
+        self.ctx, self.rest = ctx, state or b""
+    def feed(self, data, final):
+        *lines, self.rest = (self.rest + data).split(b"\\n")
+        if final and self.rest:
+            self.ctx.reject(self.rest, "torn")
+        return [{"line": line.decode()} for line in lines]
+    def snapshot(self):
+        return self.rest
+class P:
+    def open(self, ctx, state):
+        return Stream(ctx, state)
+def new_processor():
+    return P()
+"""
+
+
+def test_a_stream_that_keeps_the_rules_passes(tmp_path: Path) -> None:
+    """Cut at any byte, alive over the cut or opened with the snapshot."""
+    check(tmp_path, STREAM, STREAM_SAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "return self.rest",
+            "return b''",
+            "sample 0: opened at byte 1 with the snapshot it yields ([{'line': ''}, {'l",
+        ),
+        ("return self.rest", "return 'text'", "snapshot() returns str; return bytes"),
+        ("return self.rest", "return bytes(2 << 20)", "its snapshot of 2097152 bytes is over the limit (limits.snap"),
+        (
+            "(self.rest + data).split",
+            "data.split",
+            "sample 0: cut at byte 1 it yields ([{'line': ''}, {'line': 'b'}], [",
+        ),
+        ("ctx, state or b", "ctx, b", "sample 0: opened at byte 1 with the snapshot"),
+        ("class Stream:", "class Stream:\n    seen = []", "sample 0: a second stream differs: state outlives"),
+        ("def feed", "def feed_", "open() returns Stream without feed; return an object with feed(data, final) and"),
+        ("def open", "def open_", "new_processor() returns P without a method open(ctx, state), and its framing is 's"),
+        ("self.rest:", "True:", "sample 0: rejected [(b'', 'torn')]"),
+    ],
+    ids=["empty", "no bytes", "too large", "no rest", "forgets", "class state", "no feed", "no open", "rejects"],
+)
+def test_a_broken_rule_of_streams_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    """The message says which rule, and where it was broken."""
+    code = STREAM.replace(old, new)
+    if "seen" in new:
+        code = code.replace(
+            "return [{", "self.seen.append(1); return [{'n': len(self.seen)}] * (len(self.seen) > 1) + [{"
+        )
+    assert code != STREAM
+    with pytest.raises((AssertionError, TypeError)) as caught:
+        check(tmp_path, code, STREAM_SAMPLE)
+    assert message in str(caught.value)
+
+
+def test_a_stream_without_its_framing_is_told_what_to_write(tmp_path: Path) -> None:
+    """Neither is run: `open` alone is no processor of lines."""
+    with pytest.raises(AssertionError) as caught:
+        check(tmp_path, STREAM, SAMPLE)
+    assert str(caught.value) == (
+        "new_processor() returns P with open(ctx, state) and without parse(data, ctx), and its framing is not 'stream';"
+        ' write framing = "stream" in the manifest'
+    )
+
+
+def test_run_stream_returns_records_rejections_and_what_was_said(tmp_path: Path) -> None:
+    """In pieces as it is told, with the offset of each."""
+    path = tmp_path / "subject.py"
+    said = "self.ctx.log.info(f'{self.ctx.offset} {data!r} {final}')"
+    path.write_text(plugin(STREAM.replace("*lines,", f"{said}; *lines,"), table=STREAM_SAMPLE))
+    _, module = load(path)
+    outcome = run_stream(make_stream_processor(module.new_processor), b"a\nbc", cuts=[3])
+    assert outcome.records == [{"line": "a"}]
+    assert outcome.rejected == [(b"bc", "torn")]
+    assert outcome.said == [("info", "0 b'a\\nb' False"), ("info", "3 b'c' True")]

@@ -19,6 +19,7 @@ from hostd.pipeline.ledger import (
     Ledger,
     Result,
     SinkMark,
+    StreamState,
 )
 from hostd.pipeline.ledger.schema import SCHEMAS
 from hostd.workers.batch import DeadLetter
@@ -221,3 +222,47 @@ def test_a_corrupt_ledger_is_refused_with_the_way_out(tmp_path: Path) -> None:
         " or move it away: every source is then read again from its start"
     )
     assert path.read_bytes().startswith(b"this is no database")
+
+
+def stream(offset: int, *, ended: bool = False, generation: int = 1) -> StreamState:
+    """Return the state of a stream."""
+    return StreamState("demo", generation, offset, b"\x00state %d" % offset, ended, 0, None)
+
+
+def test_the_state_of_a_stream_is_written_with_the_checkpoint(ledger: Ledger) -> None:
+    """Of several in one group the last; with a commit that fails neither is written."""
+    first = replace(result(0, 10), stream=stream(10))
+    second = replace(result(10, 20, generation=2), stream=stream(20, generation=2))
+    ledger.commit([first, second], [])
+    assert ledger.streams.of(1) == stream(20, generation=2)
+    assert ledger.streams.of(2) is None
+    assert ledger.streams.unended() == {1}
+    broken = replace(result(20, 30), stream=replace(stream(30), state="text"))  # type: ignore[arg-type]
+    with pytest.raises(sqlite3.Error):
+        ledger.commit([broken], [])
+    assert ledger.streams.of(1) == stream(20, generation=2)
+    assert [known.checkpoint.offset for known in ledger.sources()] == [20]
+    ledger.commit([replace(result(20, 20), stream=stream(20, ended=True))], [])
+    assert ledger.streams.unended() == set()
+    assert provenance(ledger) == [(1, 0, 10, "demo", 1), (1, 10, 20, "demo", 2)], "its end is no range of bytes"
+
+
+def test_a_rewritten_file_and_a_copy_end_the_stream_before(ledger: Ledger) -> None:
+    """What the same file held before does not go on, nor what another one goes on with."""
+    ledger.commit([replace(result(0, 10), stream=stream(10))], [])
+    again = result(0, 5, source=2)
+    same_file = replace(again, source=replace(again.source, inode=1), stream=stream(5))
+    ledger.commit([same_file], [])
+    assert ledger.streams.unended() == {2}
+    ledger.commit([replace(result(5, 6, source=3), stream=stream(6), taken_over=2)], [])
+    assert ledger.streams.unended() == {3}
+    assert ledger.streams.of(2) == stream(5, ended=True)
+
+
+def test_streams_that_have_ended_are_forgotten_in_the_end(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest first; those that have not ended never."""
+    monkeypatch.setattr("hostd.pipeline.ledger.streams.MAX_ENDED", 2)
+    for number in range(1, 7):
+        ended = number != 1
+        ledger.commit([replace(result(0, 5, source=number), stream=stream(5, ended=ended))], [])
+    assert [number for number in range(1, 7) if ledger.streams.of(number)] == [1, 5, 6]

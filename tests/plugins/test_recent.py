@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contract.framing import Framing
 from hostd import clock
 from hostd.plugins.recent import EVERY_S, MAX_PIECES, PIECE_BYTES, Recent
-from hostd.workers.batch import Batch
+from hostd.workers.batch import Batch, Piece
 
 LINES = Framing(kind="lines")
 WHOLE = Framing(kind="whole")
@@ -149,3 +149,22 @@ def test_nothing_is_known_of_another_plugin() -> None:
     recent = keep(1000)
     noted(recent, b"x\n")
     assert recent.pieces("other") == []
+
+
+STREAM = Framing(kind="stream")
+
+
+def test_what_was_fed_to_a_stream_is_kept_with_the_snapshot_before_it() -> None:
+    """What goes on where the last piece ended makes that longer; one with too large a snapshot is not kept."""
+    recent = keep(4 << 10)
+    first = Piece("a", 0, b"", b"abc", 7, None)
+    recent.note("demo", STREAM, first)
+    recent.note("demo", STREAM, Piece("a", 3, b"", b"de", 7, b"s3", b"c", final=True))
+    recent.note("demo", STREAM, Piece("a", 9, b"", b"xy", 7, b"\xff9", b"f"))
+    recent.note("demo", STREAM, Piece("a", 11, b"", b"z", 7, bytes(2 << 10)))
+    recent.note("demo", STREAM, Piece("a", 12, b"", b"", 7, b"s", final=True))
+    kept = [Piece("a", 0, b"", b"abcde", 7, None), Piece("a", 9, b"", b"xy", 7, b"\xff9", b"f")]
+    assert recent.pieces("demo") == kept
+    restored = keep(4 << 10)
+    restored.restore(recent.take_changed())
+    assert restored.pieces("demo") == kept

@@ -16,6 +16,7 @@ from hostd.pipeline.ledger.dead import DeadLetters
 from hostd.pipeline.ledger.provenance import Provenance
 from hostd.pipeline.ledger.rows import Checkpoint, Result, SinkMark, SourceRow, as_row, stored
 from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
+from hostd.pipeline.ledger.streams import StreamStates
 
 
 class Ledger:
@@ -39,6 +40,7 @@ class Ledger:
         self.book = Book(self._db, self._transaction)
         self.dead = DeadLetters(self._db)
         self.provenance = Provenance(self._db)
+        self.streams = StreamStates(self._db)
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -97,6 +99,7 @@ class Ledger:
             )
             ranges = self.provenance.put(results)
             self.dead.put(results, clock.timestamp())
+            self.streams.put(results)
         self.provenance.accept(ranges)
 
     @contextlib.contextmanager

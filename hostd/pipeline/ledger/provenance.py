@@ -23,6 +23,8 @@ class Provenance:
         """
         ranges: dict[int, Range] = {}
         for r in results:
+            if r.start == r.source.checkpoint.offset:
+                continue  # the end of a stream: no bytes
             end = r.source.checkpoint.offset
             last = ranges.get(r.source.id) or self._last_range.get(r.source.id)
             if last is not None and last[1:] == (r.start, r.plugin, r.generation):

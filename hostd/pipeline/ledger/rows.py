@@ -44,8 +44,29 @@ class SinkMark:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamState:
+    """What a stream needs to go on from `offset`: the snapshot there, and the generation that made it.
+
+    `ended` says that it has been told that its source ends there. From the origin on, an earlier offset and the
+    snapshot there, its last record can be found again.
+    """
+
+    plugin: str
+    generation: int
+    offset: int
+    state: bytes
+    ended: bool
+    origin_offset: int
+    origin_state: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one batch: bytes `start` to `source.checkpoint.offset` were parsed by one generation."""
+    """What became of one batch: bytes `start` to `source.checkpoint.offset` were parsed by one generation.
+
+    `stream` is the state after a piece of a stream; `taken_over` is the source whose stream it goes on with, if that is
+    another: this one is a copy of it.
+    """
 
     source: SourceRow
     start: int
@@ -54,6 +75,8 @@ class Result:
     records: int
     lines: bytes | bytearray
     dead: tuple[DeadLetter, ...]
+    stream: StreamState | None = None
+    taken_over: int | None = None
 
 
 def as_row(record: Checkpoint | SinkMark | Past | Hold) -> tuple[object, ...]:

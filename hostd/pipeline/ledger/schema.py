@@ -37,6 +37,12 @@ CREATE TABLE holds (
 ) STRICT;
 CREATE TABLE recent (plugin TEXT PRIMARY KEY, pieces TEXT NOT NULL) STRICT;
 """,
+    """
+CREATE TABLE streams (
+    source INTEGER PRIMARY KEY, plugin TEXT NOT NULL, generation INTEGER NOT NULL, offset INTEGER NOT NULL,
+    state BLOB NOT NULL, ended INTEGER NOT NULL, origin_offset INTEGER NOT NULL, origin_state BLOB
+) STRICT;
+""",
 )
 """What each version of the schema adds to the one before; a ledger of an older version is brought up to date."""
 

@@ -59,6 +59,8 @@ class FileSource:
     moved_away: bool = False
     """The path names another file now, or none: nothing will be appended for long."""
     header: bytes = b""
+    copy_of: int | None = None
+    """The source that this one is a copy of, and goes on where that was read to."""
     _framed_by: Framing | None = None
     _fingerprint: tuple[int, bytes] = (0, b"")
 
@@ -95,6 +97,7 @@ class FileSource:
     def begin_again(self, new_id: int) -> None:
         """Read the file from its start, as another source for the ledger."""
         self.id = new_id
+        self.copy_of = None
         self.rewind(NOTHING_READ)
         self.committed = NOTHING_READ
         self._fingerprint = (0, b"")

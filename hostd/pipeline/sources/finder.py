@@ -28,7 +28,8 @@ LOOK_EVERY_S = 0.05
 class FileFinder:
     """The files that the configured globs name, each read once, under whatever names.
 
-    `on_data(source)` says that a source may have something to read, `on_gone(source)` that one has ended.
+    `on_data(source)` says that a source may have something to read, `on_gone(source)` that one has ended;
+    `has_ended(source)` tells whether whoever reads it knows that.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class FileFinder:
         watcher: Watcher | None = None,
         on_data: Callable[[FileSource], None],
         on_gone: Callable[[FileSource], None],
+        has_ended: Callable[[FileSource], bool] = lambda _: True,
     ) -> None:
         self.sources: dict[Identity, FileSource] = {}
         self._configs = configs
@@ -52,6 +54,7 @@ class FileFinder:
         self._appends = Appends(on_data) if watcher is not None else None
         self._on_data = on_data
         self._on_gone = on_gone
+        self._has_ended = has_ended
         self._timer: asyncio.TimerHandle | None = None
         self._unreadable: set[str] = set()
         self._ending: dict[FileSource, asyncio.TimerHandle] = {}
@@ -264,7 +267,7 @@ class FileFinder:
             source = self._open(str(found), None)
             if source is None:
                 continue
-            if source.offset and source.offset < source.size():
+            if source.offset and (source.offset < source.size() or not self._has_ended(source)):
                 source.moved_away = True
                 self._on_data(source)
                 self._check_ended_after(ENDED_S + 0.1, source)

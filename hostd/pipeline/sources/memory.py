@@ -59,6 +59,7 @@ class Memory:
                 return False  # it is still being copied, and the original still being read
             if is_continued_by(row.checkpoint, source.fd, size):
                 self._go_on(source, row.checkpoint)
+                source.copy_of = row.id
             elif size < row.checkpoint.offset:
                 source.advance(size, b"")  # all of it was read, and more, before it was copied
                 source.committed = source.reached
