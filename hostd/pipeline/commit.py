@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from hostd import events
-from hostd.pipeline.ledger import Ledger, Result
+from hostd.pipeline.ledger import Ledger, Replay, Result
 from hostd.pipeline.sinks import Sink
 
 GROUP_BYTES = 32 << 20
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Entry:
     """A result waiting for its commit; `done` is called in the event loop once it is durable."""
 
-    result: Result
+    result: Result | Replay
     done: Callable[[], None]
 
 
@@ -154,7 +154,7 @@ class Committer:
             else:
                 return
 
-    def _commit(self, results: list[Result]) -> None:
+    def _commit(self, results: list[Result | Replay]) -> None:
         by_processor: dict[str, list[bytes | bytearray]] = {}
         for result in results:
             if result.lines:

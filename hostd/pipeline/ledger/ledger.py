@@ -8,13 +8,14 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from hostd import clock
 from hostd.errors import StateError
 from hostd.pipeline.ledger.book import Book
 from hostd.pipeline.ledger.dead import DeadLetters
 from hostd.pipeline.ledger.provenance import Provenance
-from hostd.pipeline.ledger.rows import Checkpoint, Result, SinkMark, SourceRow, as_row, stored
+from hostd.pipeline.ledger.rows import Checkpoint, Replay, Result, SinkMark, SourceRow, as_row, stored
 from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
 
 
@@ -37,7 +38,7 @@ class Ledger:
             self._db.close()
             raise
         self.book = Book(self._db, self._transaction)
-        self.dead = DeadLetters(self._db)
+        self.dead = DeadLetters(self._db, self._transaction)
         self.provenance = Provenance(self._db)
 
     def _prepare(self) -> None:
@@ -60,10 +61,12 @@ class Ledger:
 
     def sources(self) -> list[SourceRow]:
         """Return all sources."""
-        return [
-            SourceRow(row[0], row[1], row[2], row[3], row[4], Checkpoint(*row[5:]))
-            for row in self._db.execute("SELECT * FROM sources")
-        ]
+        return [_source(row) for row in self._db.execute("SELECT * FROM sources")]
+
+    def source(self, source_id: int) -> SourceRow | None:
+        """Return one source, or None when it is not known."""
+        row = self._db.execute("SELECT * FROM sources WHERE id = ?", (source_id,)).fetchone()
+        return _source(row) if row else None
 
     def sink_mark(self, folder: str, processor: str) -> SinkMark | None:
         """Return the mark of a sink's file, or None when it has none."""
@@ -78,8 +81,9 @@ class Ledger:
         """Write a mark, durable on return."""
         self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", as_row(mark))
 
-    def commit(self, results: Sequence[Result], marks: Iterable[SinkMark]) -> None:
-        """Account for a group of results in one transaction, durable on return."""
+    def commit(self, outcomes: Sequence[Result | Replay], marks: Iterable[SinkMark]) -> None:
+        """Account for a group of results, and of dead letters parsed again, in one transaction, durable on return."""
+        results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
         latest = {result.source.id: result.source for result in results}
         with self._transaction():
             self._db.executemany(
@@ -89,11 +93,16 @@ class Ledger:
             self._db.executemany("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", map(as_row, marks))
             self._db.executemany(
                 "UPDATE generations SET records = records + ?, rejected = rejected + ? WHERE plugin = ? AND number = ?",
-                [(r.records, len(r.dead), r.plugin, r.generation) for r in results],
+                [(o.records, len(o.dead) * isinstance(o, Result), o.plugin, o.generation) for o in outcomes],
             )
             ranges = self.provenance.put(results)
             self.dead.put(results, clock.timestamp())
+            for replay in outcomes:
+                if isinstance(replay, Replay):
+                    for letter in self.dead.settle(replay):
+                        self.provenance.replace(letter, replay.plugin, replay.generation, ranges)
         self.provenance.accept(ranges)
+        self.dead.say_given_up()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -106,3 +115,7 @@ class Ledger:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+
+
+def _source(row: tuple[Any, ...]) -> SourceRow:
+    return SourceRow(row[0], row[1], row[2], row[3], row[4], Checkpoint(*row[5:]))
