@@ -126,7 +126,7 @@ def _list(state: StateFolder, given: Given, options: argparse.Namespace) -> int:
 
 def _show(state: StateFolder, given: Given, options: argparse.Namespace) -> int:
     with _pages(state) as page_of:
-        page = page_of({"id": given["id"], "after": str(int(given["id"]) - 1), "limit": "1", "full": "1"})
+        page = page_of({"id": given["id"], "after": str(max(0, int(given["id"]) - 1)), "limit": "1", "full": "1"})
     if not page["letters"]:
         raise HostdError(f"dead letter {given['id']}", "is not there (any more)", "see hostd dead list")
     [letter] = page["letters"]

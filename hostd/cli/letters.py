@@ -1,7 +1,6 @@
 """Dead letters as text for people. What a plugin or its input says is shown so that no terminal obeys it."""
 
 import base64
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -104,9 +103,8 @@ def _short(text: str) -> str:
     return line if len(line) <= REASON_CHARACTERS else f"{line[: REASON_CHARACTERS - 1]}…"
 
 
-def _framing(text: str) -> str:
-    if not text:
+def _framing(declared: dict[str, Any] | None) -> str:
+    if declared is None:
         return "not known, it is from an older hostd"
-    kind, *values = json.loads(text)
-    named = zip(("start", "quote", "header"), values, strict=True)
-    return str(kind) + "".join(f", {name} = {value!r}" for name, value in named if value is not None)
+    more = ", ".join(f"{name} = {value!r}" for name, value in declared.items() if value is not None and name != "kind")
+    return f"{declared['kind']}{f' ({more})' if more else ''}"

@@ -14,6 +14,7 @@ from hostd import clock, events
 from hostd.control.server import Arguments, Handler
 from hostd.errors import HostdError
 from hostd.pipeline.commit import Committer
+from hostd.pipeline.framing import declared_in
 from hostd.pipeline.ledger import Ledger, Letter
 from hostd.pipeline.ledger.letters import PAGE_LETTERS, Page, Shelf, Total
 from hostd.pipeline.ledger.selection import Selection, number_in
@@ -144,11 +145,11 @@ def letter_as_json(letter: Letter, is_full: bool) -> dict[str, Any]:  # noqa: FB
     }
     if not is_full:
         return brief
-    header = letter.header
+    header, framing = letter.header, declared_in(letter.framing)
     return {
         **brief,
         "traceback": letter.traceback,
-        "framing": letter.framing,
+        "framing": framing._asdict() if framing else None,
         "header_base64": None if header is None else base64.b64encode(header).decode(),
         "raw_base64": base64.b64encode(letter.raw).decode(),
     }

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from contract.framing import Framing
@@ -41,6 +42,7 @@ def declared(manifest: Manifest) -> Declared:
     return Declared(framing.kind, framing.start, framing.quote, manifest.header)
 
 
+@lru_cache(maxsize=256)
 def declared_in(text: str) -> Declared | None:
     """Return what `as_text` has written, None for nothing."""
     return Declared(*json.loads(text)) if text else None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hostd import events
 from hostd.errors import WorkerLostError
@@ -10,6 +10,7 @@ from hostd.pipeline.commit import Committer, Entry
 from hostd.pipeline.framing import declared
 from hostd.pipeline.ledger import Letter, Replay
 from hostd.pipeline.recover import FindLive, FindRow, StaysError, batch_of
+from hostd.pipeline.runs import fitted, joined
 from hostd.pipeline.serving import Generation
 from hostd.workers.batch import Batch, DeadLetter, Yield
 from hostd.workers.peer import GenerationBrokenError
@@ -90,14 +91,11 @@ class Lane:
                 return
             await self._each(letters)
             return
-        whole = self.generation.framing.kind == "whole"
-        if len(letters) > 1 and (whole or not letters[0].framing):
-            await self._each(letters)
-            return
-        data = first.data if len(letters) == 1 else b"".join(letter.raw for letter in letters)
+        data = first.data if len(letters) == 1 else joined(letters)
         result = await self._parse(Batch(first.source, first.offset, first.header, data))
         if isinstance(result, Yield):
-            self._submit(letters, result, header=first.header)
+            fit = replace(result, dead=fitted(result.dead, letters, data))
+            self._submit(letters, fit, header=first.header)
         elif len(letters) > 1:
             await self._each(letters)
         else:

@@ -13,9 +13,10 @@ from typing import Any
 from hostd import clock, events
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.lane import Lane, PostponedError, Tally
-from hostd.pipeline.ledger import Ledger, Letter
+from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.ledger.selection import Selection
 from hostd.pipeline.recover import FindLive
+from hostd.pipeline.runs import side_by_side
 from hostd.pipeline.serving import Catalog, Generation
 from hostd.tasks import Tasks
 from hostd.workers.pool import Pool
@@ -199,33 +200,3 @@ class Replayer:
         self._busy -= 1
         if not self._busy and not self._wanted:
             self._quiet.set()
-
-
-RUN_BYTES = 256 << 10
-RUN_LETTERS = 1000
-
-
-def side_by_side(letters: Iterable[Letter]) -> Iterable[list[Letter]]:
-    """Yield letters in runs that can be parsed as one batch: each begins where the one before ends, a line's end."""
-    run: list[Letter] = []
-    size = 0
-    for letter in letters:
-        if run and not (_goes_on(run[-1], letter) and size + letter.length <= RUN_BYTES and len(run) < RUN_LETTERS):
-            yield run
-            run, size = [], 0
-        run.append(letter)
-        size += letter.length
-    if run:
-        yield run
-
-
-def _goes_on(before: Letter, letter: Letter) -> bool:
-    return (
-        before.end == letter.offset
-        and before.source == letter.source
-        and before.framing == letter.framing
-        and before.header == letter.header
-        and not before.is_cut
-        and not letter.is_cut
-        and before.raw.endswith(b"\n")
-    )

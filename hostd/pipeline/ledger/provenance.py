@@ -63,9 +63,10 @@ class Provenance:
             "UPDATE provenance SET end = ? WHERE source = ? AND end = ? AND plugin = ? AND generation = ? RETURNING id",
             (letter.end, letter.source, letter.offset, plugin, generation),
         ).fetchall()
-        if before:  # also what the source itself would go on with, which ends somewhere else now
-            ranges[letter.source] = NOTHING_TO_GO_ON
-        else:
+        last = ranges.get(letter.source) or self._last_range.get(letter.source, NOTHING_TO_GO_ON)
+        if (last[0],) in before:
+            ranges[letter.source] = NOTHING_TO_GO_ON  # it ends somewhere else now
+        if not before:
             self._db.execute(_INSERT, (letter.source, letter.offset, letter.end, plugin, generation))
 
     def accept(self, ranges: dict[int, Range]) -> None:
