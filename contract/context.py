@@ -71,6 +71,7 @@ class Context:
     def reject(self, raw: bytes | str, reason: str) -> None:
         """Set one bad record aside among good ones; it is kept as a dead letter with `reason`.
 
-        `raw` is the record's input, as found in the batch. May be called any number of times.
+        `raw` is the record's input, as found in the batch: all of it, for the next version of the plugin is handed
+        it alone. May be called any number of times.
         """
         self._reject(raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw, reason)

@@ -1,5 +1,6 @@
 """Dead letters side by side are parsed as one batch, which comes to the same as parsing each alone."""
 
+import itertools
 from dataclasses import replace
 
 from hypothesis import given
@@ -35,8 +36,8 @@ def test_every_letter_is_in_one_run_at_its_place(pieces: list[tuple[bytes, int]]
             start = each.offset - run[0].offset
             assert data[start : start + each.length] == each.raw
             assert start == 0 or data[:start].endswith(b"\n")
-        assert [line for line in data.splitlines()] == [line for each in run for line in each.raw.splitlines()]
-    for before, after in zip(runs, runs[1:], strict=False):
+        assert list(data.splitlines()) == [line for each in run for line in each.raw.splitlines()]
+    for before, after in itertools.pairwise(runs):
         gap = after[0].offset - before[-1].end
         ends = before[-1].raw.endswith(b"\n")
         assert gap > 0 if ends else gap not in (1, 2), "they could be one run"
