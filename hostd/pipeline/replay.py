@@ -177,6 +177,9 @@ class Replayer:
             try:
                 for selection in selections:
                     await self._each_page(selection, lane)
+            except PostponedError:
+                await lane.committed()  # of what comes before it
+                raise
             finally:
                 del self._lanes[plugin]
                 lane.say(clock.milliseconds_since(began))
