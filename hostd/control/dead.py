@@ -67,7 +67,7 @@ class DeadLetterDesk:
         await self._committer.until_done(dead.shrink)
 
     async def _list(self, arguments: Arguments) -> dict[str, Any]:
-        return page_as_json(*await self._ask(read_page, self._ledger.dead, arguments))
+        return await self._ask(lambda: page_as_json(*read_page(self._ledger.dead, arguments)))
 
     async def _replay(self, arguments: Arguments) -> dict[str, Any]:
         tally, task = self._replayer.replay(Selection.parse(arguments))

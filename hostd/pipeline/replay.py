@@ -14,6 +14,7 @@ from hostd import clock, events
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.lane import Lane, PostponedError, Tally
 from hostd.pipeline.ledger import Ledger
+from hostd.pipeline.ledger.letters import PAGE_LETTERS
 from hostd.pipeline.ledger.selection import Selection
 from hostd.pipeline.recover import FindLive
 from hostd.pipeline.runs import side_by_side
@@ -21,6 +22,10 @@ from hostd.pipeline.serving import Catalog, Generation
 from hostd.tasks import Tasks
 from hostd.workers.pool import Pool
 
+LANES_AT_ONCE = 16
+"""How many plugins' letters are parsed at once: one that hangs at each of its own does not hold up all others."""
+PAGE_BYTES = 256 << 10
+"""How much of each is in memory at once, beside what came of it; of one that is read from its source, all of it."""
 RETRY_S = 30.0
 """After how long a replay that something else stood in the way of is tried again."""
 
@@ -43,6 +48,7 @@ class Replayer:
         self._quiet.set()
         self._busy = 0
         self._turns: dict[str, asyncio.Lock] = {}
+        self._few = asyncio.Semaphore(LANES_AT_ONCE)
         self._lanes: dict[str, Lane] = {}
         self._children: set[asyncio.Task[None]] = set()
 
@@ -160,7 +166,7 @@ class Replayer:
         total: Tally | None = None,
     ) -> None:
         """Have the current generation parse the letters of some selections. Raises PostponedError."""
-        async with self._turns.setdefault(plugin, asyncio.Lock()):
+        async with self._turns.setdefault(plugin, asyncio.Lock()), self._few:
             generation = self._catalog.current.get(plugin)
             if generation is None:
                 raise PostponedError(f"{plugin} is not in service; put it back into the plugins folder")
@@ -190,7 +196,7 @@ class Replayer:
     async def _each_page(self, selection: Selection, lane: Lane) -> None:
         after: int | None = 0
         while after is not None:
-            page = await self._committer.in_thread(self._ledger.dead.page, selection, after)
+            page = await self._committer.in_thread(self._ledger.dead.page, selection, after, PAGE_LETTERS, PAGE_BYTES)
             for run in side_by_side(page.letters):
                 await lane.take(run)
             await lane.committed()
