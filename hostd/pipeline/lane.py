@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from hostd import events
+from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.pipeline.commit import Committer, Entry
 from hostd.pipeline.framing import declared
@@ -18,6 +18,9 @@ from hostd.workers.pool import Pool
 
 UNCOMMITTED_BYTES = 1 << 20
 """How much may wait for its commit before more is parsed."""
+GROUP_LETTERS = 50
+GROUP_S = 0.2
+"""How many letters gather for one commit, and for how long: one each would cost more than to parse them."""
 GIVE_WAY_S = 0.01
 GIVE_WAY_TIMES = 50
 """While live batches wait for a worker, letters wait too, but not for ever: half a second for each run of them."""
@@ -76,13 +79,15 @@ class Lane:
         self._may_go_on = may_go_on
         self._framing = declared(generation.manifest).as_text()
         self._uncommitted = 0
+        self._gathered: list[Entry] = []
+        self._gathered_since = 0.0
         self._waiting = 0
         self._none_waiting = asyncio.Event()
         self._none_waiting.set()
         self._losses = 0
 
     async def take(self, letters: list[Letter]) -> None:
-        """Parse letters that lie side by side, and submit what comes of it. Raises PostponedError."""
+        """Parse letters that lie side by side, and have committed what comes of it, soon. Raises PostponedError."""
         try:
             first = await batch_of(letters[0], self.generation, self._find_row, self._find_live)
         except StaysError as stays:
@@ -104,8 +109,15 @@ class Lane:
         if self._uncommitted > UNCOMMITTED_BYTES:
             await self.committed()
 
+    def send(self) -> None:
+        """Submit what has gathered. Returns at once."""
+        for entry in self._gathered:
+            self._committer.submit(entry)
+        self._gathered.clear()
+
     async def committed(self) -> None:
-        """Wait until all that was submitted is durable."""
+        """Wait until all that came of letters so far is durable."""
+        self.send()
         await self._none_waiting.wait()
         self._uncommitted = 0
 
@@ -194,7 +206,9 @@ class Lane:
             if not self._waiting:
                 self._none_waiting.set()
 
-        self._committer.submit(
+        if not self._gathered:
+            self._gathered_since = clock.monotonic()
+        self._gathered.append(
             Entry(
                 Replay(
                     generation.plugin,
@@ -210,6 +224,8 @@ class Lane:
                 done,
             )
         )
+        if len(self._gathered) >= GROUP_LETTERS or clock.monotonic() - self._gathered_since > GROUP_S:
+            self.send()
 
     def _tally(self, letters: list[Letter], result: Yield, note: str) -> None:
         tally = self.tally

@@ -188,6 +188,7 @@ class Replayer:
                 raise
             finally:
                 del self._lanes[plugin]
+                lane.send()
                 lane.say(clock.milliseconds_since(began))
                 if total is not None:
                     total.add(lane.tally)

@@ -93,16 +93,7 @@ class DeadLetters(Shelf):
             return []
         failed = {(dead.offset, dead.length or len(dead.raw)): dead for dead in replay.dead}
         again = [(letter, dead) for letter in letters if (dead := failed.pop((letter.offset, letter.length), None))]
-        self._count(letter.id for letter, _ in again)
-        self._db.executemany(
-            "UPDATE dead_letters SET size = size + ? - length(reason) - length(traceback), generation = ?, reason = ?,"
-            " traceback = ?, note = '' WHERE id = ?",
-            [
-                (len(dead.reason) + len(dead.traceback), replay.generation, dead.reason, dead.traceback, letter.id)
-                for letter, dead in again
-            ],
-        )
-        self._count((letter.id for letter, _ in again), sign=1)
+        self._put_again(again, replay.generation)
         kept = {letter.id for letter, _ in again}
         gone = [letter for letter in letters if letter.id not in kept]
         self._delete([letter.id for letter in gone], "replayed")
@@ -200,24 +191,41 @@ class DeadLetters(Shelf):
         if not ids:
             return
         given = json.dumps(ids)
-        plugins = self._db.execute(_COUNT_BY_PLUGIN, (given,)).fetchall()
-        self._count(ids)
+        plugins = self._count(ids)
         had_header = self._db.execute(_HAVE_HEADERS, (given,)).fetchone()[0]
         self._db.execute(_DELETE, (given,))
         if had_header:
             self._db.execute(_DELETE_HEADERS)
-        self._db.executemany(_ADD_COUNTER[counter], plugins)
+        self._db.executemany(_ADD_COUNTER[counter], plugins.items())
 
-    def _count(self, ids: Iterable[int], sign: int = -1) -> None:
-        """Take letters out of the totals, or put them in."""
-        for plugin, generation, letters, size in self._db.execute(_SUMS, (json.dumps(list(ids)),)).fetchall():
+    def _put_again(self, again: Sequence[tuple[Letter, DeadLetter]], generation: int) -> None:
+        """Write that letters have failed once more, and why."""
+        if not again:
+            return
+        ids = [letter.id for letter, _ in again]
+        self._count(ids)
+        self._db.executemany(
+            "UPDATE dead_letters SET size = size + ? - length(reason) - length(traceback), generation = ?, reason = ?,"
+            " traceback = ?, note = '' WHERE id = ?",
+            [
+                (len(dead.reason) + len(dead.traceback), generation, dead.reason, dead.traceback, letter.id)
+                for letter, dead in again
+            ],
+        )
+        self._count(ids, sign=1)
+
+    def _count(self, ids: Sequence[int], sign: int = -1) -> Counter[str]:
+        """Take letters out of the totals, or put them in; return how many they are of each plugin."""
+        counts: Counter[str] = Counter()
+        for plugin, generation, letters, size in self._db.execute(_SUMS, (json.dumps(ids),)).fetchall():
             self._db.execute(_ADD_TOTAL, (plugin, generation, sign * letters, sign * size))
+            counts[plugin] += letters
         self._db.execute("DELETE FROM dead_totals WHERE letters = 0")
+        return counts
 
 
 _IDS = "id IN (SELECT value FROM json_each(?))"
 _SELECT_IDS = f"SELECT id FROM dead_letters WHERE {_IDS}"  # noqa: S608 - constants, here and below
-_COUNT_BY_PLUGIN = f"SELECT plugin, count(*) FROM dead_letters WHERE {_IDS} GROUP BY plugin"  # noqa: S608
 _HAVE_HEADERS = f"SELECT EXISTS (SELECT 1 FROM dead_letters WHERE header > 0 AND {_IDS})"  # noqa: S608
 _DELETE = f"DELETE FROM dead_letters WHERE {_IDS}"  # noqa: S608
 _SUMS = f"SELECT plugin, generation, count(*), sum(size) FROM dead_letters WHERE {_IDS} GROUP BY 1, 2"  # noqa: S608
