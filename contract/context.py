@@ -71,7 +71,8 @@ class Context:
     def reject(self, raw: bytes | str, reason: str) -> None:
         """Set one bad record aside among good ones; it is kept as a dead letter with `reason`.
 
-        `raw` is the record's input, as found in the batch; of a stream, as found in what it was fed lately: its part
-        before this `feed` may be as long as the last snapshot, and 64 KiB. May be called any number of times.
+        `raw` is the record's input, as found in the batch: all of it, for the next version of the plugin is handed
+        it alone. Of a stream it is as found in what that was fed lately: its part before this `feed` may be as long as
+        the last snapshot, and 64 KiB. May be called any number of times.
         """
         self._reject(raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw, reason)

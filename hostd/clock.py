@@ -1,7 +1,7 @@
 """The clocks: one for durations, one for what people and the ledger read, and the one of files' times."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 
@@ -12,7 +12,20 @@ def monotonic() -> float:
 
 def timestamp() -> str:
     """Return the present as RFC 3339 in UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return written(datetime.now(UTC))
+
+
+def written(when: datetime) -> str:
+    """Return a time of UTC as `timestamp` writes it: as text, earlier ones are less."""
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def timestamp_ago(days: float) -> str:
+    """Return what `timestamp` returned that many days ago; the start of time for more than there are."""
+    try:
+        return written(datetime.now(UTC) - timedelta(days=days))
+    except OverflowError:
+        return written(datetime.min.replace(tzinfo=UTC))
 
 
 def age_s(path: Path) -> float:

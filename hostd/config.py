@@ -154,6 +154,15 @@ class State(_Table):
     )
 
 
+class DeadLetters(_Table):
+    """How long input that could not be parsed is kept. The oldest goes first."""
+
+    keep_days: float = Field(90.0, ge=0, description="Days for which a dead letter is kept; 0 for ever.")
+    keep_mib: int = Field(
+        512, ge=0, le=1 << 20, description="MiB that all dead letters may take in the ledger; 0 for no limit."
+    )
+
+
 class Daemon(_Table):
     """The daemon itself."""
 
@@ -183,6 +192,7 @@ class Config(_Table):
     pipeline: Pipeline = Pipeline()
     workers: Workers = Workers()
     state: State = State()
+    dead_letters: DeadLetters = DeadLetters()
     daemon: Daemon = Daemon()
     log: Log = Log()
 

@@ -11,12 +11,14 @@ from typing import Any
 
 from hostd import __version__, clock, events
 from hostd.config import Config, NdjsonSink
+from hostd.control.dead import DeadLetterDesk
 from hostd.control.server import Arguments, ControlServer
 from hostd.control.status import snapshot
 from hostd.errors import HostdError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.pump import Pump
+from hostd.pipeline.replay import Replayer
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.pipeline.streams import Streams
@@ -117,6 +119,7 @@ class Daemon:
         for sink in sinks:
             await self._committer.in_thread(sink.recover)
         rows = await self._committer.in_thread(ledger.sources)
+        ledger.dead.keep(settings.dead_letters.keep_days, settings.dead_letters.keep_mib)
         self._dead_letters: Callable[[], Awaitable[dict[str, int]]] = lambda: self._committer.in_thread(
             ledger.dead.counts
         )
@@ -155,6 +158,17 @@ class Daemon:
             keeper=self._swapper.keeping,
         )
         await streams.recall()
+        self._replayer = Replayer(
+            catalog=self._catalog,
+            pool=pool,
+            committer=self._committer,
+            ledger=ledger,
+            live=lambda number: self._finder.by_id(number),
+            tasks=self._tasks,
+        )
+        self._catalog.on_proven(self._replayer.proven)
+        self._catalog.on_change(self._replayer.changed)
+        self._desk = DeadLetterDesk(ledger, self._committer, self._replayer)
         self._pump = Pump(
             catalog=self._catalog,
             pool=pool,
@@ -164,6 +178,7 @@ class Daemon:
             on_rewritten=lambda source: self._finder.rewritten(source),
             on_parsed=self._swapper.register.note,
             on_regression=self._swapper.probation.regressed,
+            on_dead=self._replayer.left_behind,
             tasks=self._tasks,
             final=self._once,
         )
@@ -197,6 +212,7 @@ class Daemon:
                     ("POST", "/rollback"): self._roll_back,
                     ("POST", "/pin"): self._pin,
                     ("POST", "/unpin"): self._unpin,
+                    **self._desk.handlers(),
                 },
             )
             await control.start()
@@ -208,6 +224,7 @@ class Daemon:
             self._settings.plugins.folder.mkdir(parents=True)
         await self._swapper.look()
         self._finder.look()
+        await self._desk.keep()
         events.emit(
             events.DAEMON_READY,
             plugins=len(self._catalog.current) + len(self._catalog.coming),
@@ -218,11 +235,13 @@ class Daemon:
     async def _serve(self) -> int:
         """Serve until told to stop, or with `once` until nothing is left; return the exit code."""
         once: asyncio.Task[None] | None = None
+        replays = self._tasks.start(self._replayer.run(), "replays")
         if self._once:
             once = self._tasks.start(self._finish(), "once")
-            running = [once]
+            running = [once, replays]
         else:
             running = [
+                replays,
                 self._tasks.start(self._swapper.run(), "swapper"),
                 self._tasks.start(self._look_now_and_then(), "slow look"),
                 self._tasks.start(self._reload_when_asked(), "reload"),
@@ -249,6 +268,8 @@ class Daemon:
                 break
         await self._committer.flush()
         await self._swapper.probation.confirm_all()  # it has parsed all that there is
+        await self._replayer.settle()
+        await self._desk.keep()
 
     async def _exit_code(self) -> int:
         sources = self._finder.sources.values()
@@ -288,6 +309,7 @@ class Daemon:
             self._swapper.look_again()
             self._finder.look_soon()
             await self._swapper.register.save_recent()
+            await self._desk.keep()
 
     async def _reload_when_asked(self) -> None:
         while True:
@@ -336,7 +358,8 @@ class Daemon:
             confinement=self._confinement,
             sources=self._finder.sources.values(),
             pump=self._pump,
-            dead_letters=await self._dead_letters(),
+            dead_letters=await self._desk.totals(),
+            replaying=self._replayer.under_way,
         )
 
 

@@ -21,6 +21,10 @@ class StateError(HostdError):
     """A state folder that cannot be used: in use, unreadable, or from another version."""
 
 
+class NoDaemonError(HostdError):
+    """No daemon runs on a state folder."""
+
+
 class Stage(StrEnum):
     """How far an artifact came before it was refused."""
 

@@ -224,6 +224,28 @@ RECORD_REJECTED = _event(
     "plugin generation source offset count reason preview",
     "Input that could not be parsed is now a dead letter; `count` more of the same batch are not logged.",
 )
+LETTERS_REPLAYED = _event(
+    "letters.replayed",
+    "info",
+    "plugin generation letters records rejected kept reason ms",
+    "A generation has parsed dead letters again: `letters` are dead no more and `records` came of them, `rejected` "
+    "failed once more, and `kept` could not be tried; `reason` is the first of these.",
+)
+LETTERS_POSTPONED = _event(
+    "letters.postponed",
+    "warning",
+    "plugin reason retry_s",
+    "Dead letters wait to be parsed again, for as long as it says; null: until something changes.",
+)
+LETTERS_EXPIRED = _event(
+    "letters.expired",
+    "warning",
+    "letters plugins reason",
+    "The oldest dead letters were given up, as `[dead_letters]` says; `plugins` has how many of each.",
+)
+LETTERS_DROPPED = _event(
+    "letters.dropped", "info", "letters filter", "An operator has dropped dead letters, those that `filter` names."
+)
 PLUGIN_LOGGED = _event(
     "plugin.logged",
     "info",

@@ -55,6 +55,7 @@ class Reloader:
             "plugins": self._change_plugins,
             "sources": self._change_sources,
             "sinks": self._change_sinks,
+            "dead_letters": self._change_dead_letters,
             "daemon": self._change_daemon,
             "log": self._change_log,
         }
@@ -126,6 +127,10 @@ class Reloader:
         await self._committer.replace_sinks(make_sinks(new, self._ledger))
         self._pump.route_anew()
         return new.sinks
+
+    async def _change_dead_letters(self, new: Config) -> config.DeadLetters:
+        self._ledger.dead.keep(new.dead_letters.keep_days, new.dead_letters.keep_mib)
+        return new.dead_letters
 
     async def _change_daemon(self, new: Config) -> config.Daemon:
         watch = self.settings.daemon.watch

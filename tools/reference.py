@@ -168,6 +168,8 @@ def cli_page() -> str:
     parts = [f"{NOTE}# The command `hostd`\n", _help()]
     for name in cli.COMMANDS:
         parts += [f"## `hostd {name}`\n", _help(name)]
+        for action in getattr(importlib.import_module(f"hostd.cli.{name}"), "ACTIONS", ()):
+            parts += [f"### `hostd {name} {action}`\n", _help(name, action)]
     parts += [
         (
             "Exit codes: 0 for success, 1 when the command's work failed and for errors (told on standard error), 2 "

@@ -14,6 +14,7 @@ COMMANDS = {
     "check": "check plugins as the daemon would",
     "new": "write a working plugin to start from",
     "status": "show what a running daemon does",
+    "dead": "list, show, replay, export or drop dead letters",
     "rollback": "go back to an earlier generation of a plugin",
     "pin": "keep the generation of a plugin that serves now",
     "unpin": "let the folder decide again, after pin or rollback",

@@ -79,10 +79,27 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
         yield "REFUSED"
         for refused in status["refused"]:
             yield f"  at {refused['stage']}: {refused['reason']}"
-    if status["dead_letters"]:
-        yield ""
-        counts = ", ".join(f"{plugin} {count}" for plugin, count in sorted(status["dead_letters"].items()))
-        yield f"DEAD LETTERS  {counts}"
+    yield from _dead_letters(status["dead_letter_totals"])
+
+
+def _dead_letters(totals: dict[str, Any]) -> Iterable[str]:
+    if not totals:
+        return
+    yield ""
+    yield from table(
+        ("DEAD LETTERS", "KEPT", "KIB", "REPLAYED", "EXPIRED", "DROPPED"),
+        [
+            (
+                plugin,
+                f"{total['letters']}{' (being replayed)' if total['is_replaying'] else ''}",
+                -(-total["bytes"] // 1024),
+                total["replayed"],
+                total["expired"],
+                total["dropped"],
+            )
+            for plugin, total in totals.items()
+        ],
+    )
 
 
 def _notes(plugin: dict[str, Any]) -> Iterable[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hostd.control.server import TIMEOUT_S, short_name
-from hostd.errors import HostdError
+from hostd.errors import HostdError, NoDaemonError
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -23,14 +23,14 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def ask(path: Path, method: str, target: str) -> Any:
-    """Return a daemon's answer. Raises HostdError when none answers on this socket, or with what it refuses."""
+    """Return a daemon's answer. Raises NoDaemonError when none runs, HostdError with what it refuses."""
     connection = _UnixConnection(path)
     try:
         connection.request(method, target)
         response = connection.getresponse()
         answer = json.loads(response.read())
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise HostdError(
+        raise NoDaemonError(
             str(path.parent),
             "no hostd is running on this state folder",
             "start one: hostd run; or name its --config",

@@ -1,10 +1,12 @@
 """One read-only snapshot of the daemon: what serves, what is read, what is refused and why."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from hostd import clock
 from hostd.past import Hold
+from hostd.pipeline.ledger.letters import Total
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sources.file import FileSource
 from hostd.plugins.catalog import Catalog
@@ -21,7 +23,8 @@ def snapshot(
     confinement: Confinement,
     sources: Iterable[FileSource],
     pump: Pump,
-    dead_letters: dict[str, int],
+    dead_letters: Mapping[str, Total],
+    replaying: Container[str],
 ) -> dict[str, Any]:
     """Return the status as JSON values; the shape is part of the interface."""
     return {
@@ -50,7 +53,10 @@ def snapshot(
             }
             for _, refused in sorted(catalog.refused.items())
         ],
-        "dead_letters": dead_letters,
+        "dead_letters": {plugin: total.letters for plugin, total in dead_letters.items() if total.letters},
+        "dead_letter_totals": {
+            plugin: {**asdict(total), "is_replaying": plugin in replaying} for plugin, total in dead_letters.items()
+        },
     }
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from hostd import events
-from hostd.pipeline.ledger import Ledger, Result
+from hostd.pipeline.ledger import Ledger, Replay, Result
 from hostd.pipeline.sinks import Sink
 
 GROUP_BYTES = 32 << 20
@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Entry:
     """A result waiting for its commit; `done` is called in the event loop once it is durable."""
 
-    result: Result
+    result: Result | Replay
     done: Callable[[], None]
 
 
@@ -124,7 +124,8 @@ class Committer:
             else:
                 entries, writes = self._take_group()
                 busy = sum(len(entry.result.lines) for entry in entries) >= BUSY_BYTES
-                await self._until_done([entry.result for entry in entries], [write.function for write in writes])
+                results: list[Result | Replay] = [entry.result for entry in entries]
+                await self.until_done(self._commit, results, [write.function for write in writes])
                 for entry in entries:
                     entry.done()
                 for write in writes:
@@ -161,15 +162,15 @@ class Committer:
         del self._waiting[: len(entries) + len(writes)]
         return entries, writes
 
-    async def _until_done(self, results: list[Result], writes: list[Callable[[], None]]) -> None:
-        """Commit a group, in the thread, again and again until the disk takes it.
+    async def until_done(self, function: Callable[..., None], *args: object) -> None:
+        """Run a call that writes, in the thread, again and again until the disk takes it.
 
         With `give_up` raises OSError or sqlite3.Error instead.
         """
         tries = 0
         while True:
             try:
-                await self.in_thread(self._commit, results, writes)
+                await self.in_thread(function, *args)
             except (OSError, sqlite3.Error) as error:
                 if self._give_up:
                     raise
@@ -180,7 +181,7 @@ class Committer:
             else:
                 return
 
-    def _commit(self, results: list[Result], writes: list[Callable[[], None]]) -> None:
+    def _commit(self, results: list[Result | Replay], writes: list[Callable[[], None]]) -> None:
         by_processor: dict[str, list[bytes | bytearray]] = {}
         for result in results:
             if result.lines:

@@ -1,8 +1,12 @@
 """Bytes to batches: the longest run of whole records that is there, up to the plugin's batch size."""
 
+import json
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 from contract.framing import Framing
+from contract.manifest import Manifest
 from hostd.pipeline.sources.file import FileSource
 
 SCAN_BYTES = 1 << 20
@@ -21,6 +25,31 @@ class Cut:
     data: bytes
     too_long: bool = False
     final: bool = False
+
+
+class Declared(NamedTuple):
+    """What a manifest declares of its framing, as values: how input was cut, for who meets a piece of it later."""
+
+    kind: str
+    start: str | None
+    quote: str | None
+    header: int | str | None
+
+    def as_text(self) -> str:
+        """Return it as text; `declared_in` reads that."""
+        return json.dumps(self, ensure_ascii=False)
+
+
+def declared(manifest: Manifest) -> Declared:
+    """Return what a manifest declares."""
+    framing = manifest.framing
+    return Declared(framing.kind, framing.start, framing.quote, manifest.header)
+
+
+@lru_cache(maxsize=256)
+def declared_in(text: str) -> Declared | None:
+    """Return what `as_text` has written, None for nothing."""
+    return Declared(*json.loads(text)) if text else None
 
 
 def next_cut(

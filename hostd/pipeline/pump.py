@@ -13,7 +13,7 @@ from contract.framing import Framing
 from hostd import clock, events
 from hostd.pipeline.budget import Budget
 from hostd.pipeline.commit import Committer, Entry
-from hostd.pipeline.framing import NOT_YET, Cut, next_cut, next_piece
+from hostd.pipeline.framing import NOT_YET, Cut, declared, next_cut, next_piece
 from hostd.pipeline.ledger import Checkpoint, Result, SourceRow
 from hostd.pipeline.parse import Fallback, NotNowError, NotServedError, note_loss, parse
 from hostd.pipeline.routing import Route, route
@@ -45,6 +45,7 @@ class _Work:
 
     cut: Cut
     plugin: str
+    header: bytes
     before: Checkpoint
     after: SourceRow
     task: asyncio.Task[tuple[Generation, Yield]]
@@ -73,7 +74,8 @@ class Pump:
     """Moves bytes.
 
     `on_rewritten` tells the owner of the sources what became of one, `on_parsed` gets every batch that was parsed, and
-    `on_regression` every one that only the proven generation parses.
+    `on_regression` every one that only the proven generation parses. `on_dead` gets the generation that has left dead
+    letters behind, once they are durable.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Pump:
         on_rewritten: Callable[[FileSource], None],
         on_parsed: Callable[[str, Framing, Batch], None],
         on_regression: Callable[[str, int, Batch, str], None],
+        on_dead: Callable[[Generation], None] = lambda _: None,
         tasks: Tasks,
         final: bool = False,
     ) -> None:
@@ -98,6 +101,7 @@ class Pump:
         self._on_rewritten = on_rewritten
         self._on_parsed = on_parsed
         self._on_regression = on_regression
+        self._on_dead = on_dead
         self._final = final
         self._tasks = tasks
         self._window = 2 * pool.slots.capacity
@@ -232,7 +236,7 @@ class Pump:
             before = source.reached
             source.advance(cut.end, cut.data if not cut.too_long else b"")
             task = asyncio.create_task(self._work(source, cut, generation))
-            pending.append(_Work(cut, generation.plugin, before, source.row(), task))
+            pending.append(_Work(cut, generation.plugin, source.header, before, source.row(), task))
 
     async def _next_generation(self, flow: _Flow, *, alone: bool) -> Generation | None:
         """Return who gets the source's next batch, None when nothing is to be read now. `alone`: none is under way."""
@@ -275,7 +279,7 @@ class Pump:
         if cut.too_long:
             limit = generation.manifest.limits.record_mib
             reason = f"a record of {cut.end - cut.start} bytes is over the limit (limits.record_mib = {limit})"
-            return generation, Yield(0, b"", (DeadLetter(cut.start, cut.data, reason, ""),))
+            return generation, Yield(0, b"", (DeadLetter(cut.start, cut.data, reason, "", cut.end - cut.start),))
         batch = Batch(source.name, cut.start, source.header, cut.data)
         plugin = generation.plugin
         fallback = Fallback(lambda: self._catalog.warm.get(plugin), self._on_regression)
@@ -358,6 +362,8 @@ class Pump:
             generation.rejected += len(result.dead)
             if source.id == row.id:
                 source.committed = row.checkpoint
+            if result.dead:
+                self._on_dead(generation)
 
         self._committer.submit(
             Entry(
@@ -369,6 +375,8 @@ class Pump:
                     result.records,
                     result.lines,
                     result.dead,
+                    work.header,
+                    declared(generation.manifest).as_text() if result.dead else "",
                     stream,
                     taken_over,
                 ),

@@ -46,10 +46,15 @@ class Catalog:
         self.refused: dict[Path, Refused] = {}
         self.epoch = 0
         self._listeners: list[Callable[[], None]] = []
+        self._told_of_proven: list[Callable[[str], None]] = []
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever another generation, or none, has become current."""
         self._listeners.append(listener)
+
+    def on_proven(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with a plugin's name whenever what is current of it has become permanent."""
+        self._told_of_proven.append(listener)
 
     def expect(self, manifest: Manifest) -> None:
         """Take note that a plugin is on its way into service."""
@@ -88,7 +93,9 @@ class Catalog:
     def confirm(self, plugin: str) -> Generation | None:
         """End the probation of what is current: it is proven. Return the one that was warm, now draining."""
         self.current[plugin].advance(State.PERMANENT)
-        return self._cool(plugin)
+        cooled = self._cool(plugin)
+        self._proven(plugin)
+        return cooled
 
     def go_back(self, plugin: str) -> Generation:
         """Make the warm generation current again; return the one on probation, now rolled back."""
@@ -99,6 +106,7 @@ class Catalog:
         self.current[plugin] = proven
         self.moving.add(failed)
         self._changed()
+        self._proven(plugin)
         return failed
 
     def withdraw(self, plugin: str) -> list[Generation]:
@@ -122,6 +130,10 @@ class Catalog:
             warm.advance(State.DRAINING)
             self.moving.add(warm)
         return warm
+
+    def _proven(self, plugin: str) -> None:
+        for listener in self._told_of_proven:
+            listener(plugin)
 
     def _changed(self) -> None:
         self.epoch += 1

@@ -29,12 +29,16 @@ class Piece(Batch):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Input that a generation could not parse, kept with the reason. `offset` is its place in the source."""
+    """Input that a generation could not parse, kept with the reason. `offset` is its place in the source.
+
+    `length` is that of all of it, where `raw` is only its start, and 0 otherwise.
+    """
 
     offset: int
     raw: bytes
     reason: str
     traceback: str
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)

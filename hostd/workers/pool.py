@@ -72,6 +72,10 @@ class Crew:
         """How many batches are under way."""
         return self._in_flight
 
+    def apart(self) -> "Crew":
+        """Return a crew without workers for the same generation: what it loses is its own. `kill` it in the end."""
+        return self._pool.crew(self._load, self._time_s, self._generation, self._place)
+
     async def start(self) -> int:
         """Start the first worker; return its pid.
 

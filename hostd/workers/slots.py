@@ -19,6 +19,11 @@ class Slots:
         self._free = capacity
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Tell whether somebody waits for a slot."""
+        return bool(self._waiting)
+
     @contextlib.asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
         """Hold a slot, waiting for one."""

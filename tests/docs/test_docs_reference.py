@@ -10,6 +10,7 @@ from pydantic import BaseModel
 import contract
 from contract.manifest import Manifest
 from hostd import cli, config, events
+from hostd.cli import dead
 from tests.docs.fences import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -65,6 +66,11 @@ def test_every_manifest_field_is_documented() -> None:
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_command_is_documented(name: str) -> None:
     assert f"## `hostd {name}`" in _lines("cli.md")
+
+
+@pytest.mark.parametrize("action", dead.ACTIONS)
+def test_action_of_a_command_is_documented(action: str) -> None:
+    assert f"### `hostd dead {action}`" in _lines("cli.md")
 
 
 @pytest.mark.parametrize("name", contract.__all__)

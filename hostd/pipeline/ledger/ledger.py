@@ -8,13 +8,14 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from hostd import clock
 from hostd.errors import StateError
 from hostd.pipeline.ledger.book import Book
 from hostd.pipeline.ledger.dead import DeadLetters
 from hostd.pipeline.ledger.provenance import Provenance
-from hostd.pipeline.ledger.rows import Checkpoint, Result, SinkMark, SourceRow, as_row, stored
+from hostd.pipeline.ledger.rows import Checkpoint, Replay, Result, SinkMark, SourceRow, as_row, stored
 from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
 from hostd.pipeline.ledger.streams import StreamStates
 
@@ -38,7 +39,7 @@ class Ledger:
             self._db.close()
             raise
         self.book = Book(self._db, self._transaction)
-        self.dead = DeadLetters(self._db)
+        self.dead = DeadLetters(self._db, self._transaction)
         self.provenance = Provenance(self._db)
         self.streams = StreamStates(self._db)
 
@@ -62,10 +63,12 @@ class Ledger:
 
     def sources(self) -> list[SourceRow]:
         """Return all sources."""
-        return [
-            SourceRow(row[0], row[1], row[2], row[3], row[4], Checkpoint(*row[5:]))
-            for row in self._db.execute("SELECT * FROM sources")
-        ]
+        return [_source(row) for row in self._db.execute("SELECT * FROM sources")]
+
+    def source(self, source_id: int) -> SourceRow | None:
+        """Return one source, or None when it is not known."""
+        row = self._db.execute("SELECT * FROM sources WHERE id = ?", (source_id,)).fetchone()
+        return _source(row) if row else None
 
     def sink_mark(self, folder: str, processor: str) -> SinkMark | None:
         """Return the mark of a sink's file, or None when it has none."""
@@ -81,9 +84,13 @@ class Ledger:
         self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", as_row(mark))
 
     def commit(
-        self, results: Sequence[Result], marks: Iterable[SinkMark], writes: Iterable[Callable[[], None]] = ()
+        self, outcomes: Sequence[Result | Replay], marks: Iterable[SinkMark], writes: Iterable[Callable[[], None]] = ()
     ) -> None:
-        """Account for a group of results in one transaction, after what `writes` write; durable on return."""
+        """Account for a group of results, and of dead letters parsed again, in one transaction, durable on return.
+
+        What `writes` write comes before them.
+        """
+        results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
         latest = {result.source.id: result.source for result in results}
         with self._transaction():
             for write in writes:
@@ -95,12 +102,17 @@ class Ledger:
             self._db.executemany("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", map(as_row, marks))
             self._db.executemany(
                 "UPDATE generations SET records = records + ?, rejected = rejected + ? WHERE plugin = ? AND number = ?",
-                [(r.records, len(r.dead), r.plugin, r.generation) for r in results],
+                [(o.records, len(o.dead) * isinstance(o, Result), o.plugin, o.generation) for o in outcomes],
             )
             ranges = self.provenance.put(results)
             self.dead.put(results, clock.timestamp())
             self.streams.put(results)
+            for replay in outcomes:
+                if isinstance(replay, Replay):
+                    for letter in self.dead.settle(replay):
+                        self.provenance.replace(letter, replay.plugin, replay.generation, ranges)
         self.provenance.accept(ranges)
+        self.dead.say_given_up()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -116,3 +128,7 @@ class Ledger:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+
+
+def _source(row: tuple[Any, ...]) -> SourceRow:
+    return SourceRow(row[0], row[1], row[2], row[3], row[4], Checkpoint(*row[5:]))

@@ -64,6 +64,7 @@ class StreamState:
 class Result:
     """What became of one batch: bytes `start` to `source.checkpoint.offset` were parsed by one generation.
 
+    `header` and `framing` are what its dead letters are parsed again with; they matter only where there are any.
     `stream` is the state after a piece of a stream; `taken_over` is the source whose stream it goes on with, if that is
     another: this one is a copy of it.
     """
@@ -75,8 +76,65 @@ class Result:
     records: int
     lines: bytes | bytearray
     dead: tuple[DeadLetter, ...]
+    header: bytes = b""
+    framing: str = ""
     stream: StreamState | None = None
     taken_over: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter as the ledger keeps it: `raw` may be only the start of its `length` bytes.
+
+    `header` is None where it is not known, which is so for letters of an older hostd. `tried` is the last generation
+    that could not even try to parse it again, and `note` says why. `digest` is the hash of all of it where that is not
+    kept, if it was at hand.
+    """
+
+    id: int
+    source: int
+    name: str
+    offset: int
+    length: int
+    raw: bytes
+    plugin: str
+    generation: int
+    reason: str
+    traceback: str
+    at: str
+    digest: bytes
+    header: bytes | None
+    framing: str
+    tried: int
+    note: str
+
+    @property
+    def end(self) -> int:
+        """Where it ends in its source."""
+        return self.offset + self.length
+
+    @property
+    def is_cut(self) -> bool:
+        """Tell whether only its start is kept."""
+        return len(self.raw) < self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What became of dead letters that lie side by side when another generation took them, parsed as one batch.
+
+    `dead` is what it rejected of them. With a `note` it could not take them at all, and nothing came of it.
+    """
+
+    plugin: str
+    generation: int
+    records: int
+    lines: bytes | bytearray
+    letters: tuple[Letter, ...]
+    dead: tuple[DeadLetter, ...] = ()
+    note: str = ""
+    header: bytes = b""
+    framing: str = ""
 
 
 def as_row(record: Checkpoint | SinkMark | Past | Hold) -> tuple[object, ...]:

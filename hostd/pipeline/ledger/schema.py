@@ -43,6 +43,38 @@ CREATE TABLE streams (
     state BLOB NOT NULL, ended INTEGER NOT NULL, origin_offset INTEGER NOT NULL, origin_state BLOB
 ) STRICT;
 """,
+    # The numbers of dead letters are never used again: one that is dropped while it is parsed anew is no other one.
+    # `kept` of `length` bytes are in `raw`, deflated if `packed`; `header` is 0 for none, null where it is not known.
+    """
+CREATE TABLE dead_letters_anew (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, source INTEGER NOT NULL, name TEXT NOT NULL, offset INTEGER NOT NULL,
+    length INTEGER NOT NULL, raw BLOB NOT NULL, plugin TEXT NOT NULL, generation INTEGER NOT NULL,
+    reason TEXT NOT NULL, traceback TEXT NOT NULL, at TEXT NOT NULL,
+    kept INTEGER NOT NULL, packed INTEGER NOT NULL DEFAULT 0, digest BLOB NOT NULL DEFAULT x'',
+    header INTEGER, framing TEXT NOT NULL DEFAULT '', size INTEGER NOT NULL,
+    tried INTEGER NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT ''
+) STRICT;
+INSERT INTO dead_letters_anew
+    (id, source, name, offset, length, raw, plugin, generation, reason, traceback, at, kept, size)
+    SELECT *, length(raw), length(raw) + length(name) + length(reason) + length(traceback) + 128 FROM dead_letters;
+DROP TABLE dead_letters;
+ALTER TABLE dead_letters_anew RENAME TO dead_letters;
+CREATE INDEX dead_letters_by_generation ON dead_letters (plugin, generation, id);
+CREATE INDEX dead_letters_by_header ON dead_letters (header) WHERE header > 0;
+CREATE TABLE dead_headers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE, packed BLOB NOT NULL
+) STRICT;
+CREATE TABLE dead_totals (
+    plugin TEXT NOT NULL, generation INTEGER NOT NULL, letters INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    PRIMARY KEY (plugin, generation)
+) STRICT;
+INSERT INTO dead_totals
+    SELECT plugin, generation, count(*), sum(size) FROM dead_letters GROUP BY plugin, generation;
+CREATE TABLE dead_counters (
+    plugin TEXT PRIMARY KEY, replayed INTEGER NOT NULL DEFAULT 0, expired INTEGER NOT NULL DEFAULT 0,
+    dropped INTEGER NOT NULL DEFAULT 0
+) STRICT;
+""",
 )
 """What each version of the schema adds to the one before; a ledger of an older version is brought up to date."""
 

@@ -99,6 +99,10 @@ class FileFinder:
         self._unwatch_folders()
         return [source for source in self.sources.values() if os.path.realpath(source.path) not in named]
 
+    def by_id(self, number: int) -> FileSource | None:
+        """Return the open source with a number of the ledger's."""
+        return next((source for source in self.sources.values() if source.id == number), None)
+
     def release(self, source: FileSource, reason: str) -> None:
         """Close a source; what was read of it is remembered."""
         events.emit(events.SOURCE_ENDED, source=source.name, offset=source.offset, reason=reason)

@@ -1,0 +1,155 @@
+"""Dead letters for an operator: looked at, parsed again, dropped, and given up when their time is over.
+
+Every answer is a bounded page; the ledger is asked in the committer's thread.
+"""
+
+import asyncio
+import base64
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hostd import clock, events
+from hostd.control.server import Arguments, Handler
+from hostd.errors import HostdError
+from hostd.pipeline.commit import Committer
+from hostd.pipeline.framing import declared_in
+from hostd.pipeline.ledger import Ledger, Letter
+from hostd.pipeline.ledger.letters import PAGE_LETTERS, Page, Shelf, Total
+from hostd.pipeline.ledger.selection import Selection, number_in
+from hostd.pipeline.replay import Replayer
+
+KEEP_EVERY_S = 60.0
+REPLAY_WAIT_S = 60.0
+"""How long an answer waits for a replay, which goes on after it."""
+FULL_PAGE_BYTES = 1 << 20
+PREVIEW_BYTES = 120
+DEFAULT_LETTERS = 50
+
+T = TypeVar("T")
+
+
+class DeadLetterDesk:
+    """Answers about dead letters on the control socket, and keeps what is kept of them within bounds."""
+
+    def __init__(self, ledger: Ledger, committer: Committer, replayer: Replayer) -> None:
+        self._ledger = ledger
+        self._committer = committer
+        self._replayer = replayer
+        self._keep_at = 0.0
+
+    def handlers(self) -> dict[tuple[str, str], Handler]:
+        """Return what answers which request."""
+        return {
+            ("GET", "/dead"): self._list,
+            ("POST", "/dead/replay"): self._replay,
+            ("POST", "/dead/drop"): self._drop,
+        }
+
+    async def totals(self) -> dict[str, Total]:
+        """Return what there is of each plugin's dead letters, and was."""
+        return await self._ask(self._ledger.dead.totals)
+
+    async def keep(self) -> None:
+        """Give up letters that are too old or too much, when it was not done lately."""
+        if clock.monotonic() < self._keep_at:
+            return
+        self._keep_at = clock.monotonic() + KEEP_EVERY_S
+        dead = self._ledger.dead
+        gone: Counter[str] = Counter()
+        before = -1
+        while gone.total() != before:
+            before = gone.total()
+            await self._committer.until_done(lambda: gone.update(dead.expire()))
+        if gone:
+            dead.say_expired(gone, f"they were older than {dead.keep_days:g} days")
+        await self._committer.until_done(dead.shrink)
+
+    async def _list(self, arguments: Arguments) -> dict[str, Any]:
+        return await self._ask(lambda: page_as_json(*read_page(self._ledger.dead, arguments)))
+
+    async def _replay(self, arguments: Arguments) -> dict[str, Any]:
+        tally, task = self._replayer.replay(Selection.parse(arguments))
+        await asyncio.wait({task}, timeout=REPLAY_WAIT_S)
+        if task.done() and task.cancelled():
+            raise HostdError("replay", "the daemon is stopping", "what is left is parsed again after its next start")
+        return {
+            "letters": tally.letters,
+            "records": tally.records,
+            "rejected": tally.rejected,
+            "kept": tally.kept,
+            "reason": tally.reason,
+            "postponed": tally.postponed,
+            "is_done": task.done(),
+        }
+
+    async def _drop(self, arguments: Arguments) -> dict[str, Any]:
+        selection = to_drop(arguments)
+        until = await self._ask(self._ledger.dead.last_id)
+        dropped = 0
+        after: int | None = 0
+        while after is not None:
+            count, after = await self._ask(self._ledger.dead.drop, selection.up_to(until), after)
+            dropped += count
+        if dropped:
+            events.emit(events.LETTERS_DROPPED, letters=dropped, filter=selection.describe())
+        return {"dropped": dropped}
+
+    async def _ask(self, function: Callable[..., T], *arguments: object) -> T:
+        try:
+            return await self._committer.in_thread(function, *arguments)
+        except sqlite3.Error as error:
+            raise HostdError(
+                str(self._ledger.path), f"the ledger does not answer: {error}", "look at its disk"
+            ) from error
+
+
+def to_drop(arguments: Arguments) -> Selection:
+    """Return what is to be dropped. Raises HostdError when nothing says what, so that all would be."""
+    selection = Selection.parse(arguments)
+    if selection.is_all and not arguments.get("all"):
+        raise HostdError("drop", "nothing says which dead letters", "name some with a filter, or give --all")
+    return selection
+
+
+def read_page(shelf: Shelf, arguments: Arguments) -> tuple[Page, bool]:
+    """Return the page that is asked for, and whether its letters are to be told in full. Raises HostdError."""
+    is_full = bool(arguments.get("full"))
+    most = min(number_in(arguments, "limit") or DEFAULT_LETTERS, PAGE_LETTERS)
+    after = number_in(arguments, "after") or 0
+    bytes_most = {"most_bytes": FULL_PAGE_BYTES} if is_full else {}
+    return shelf.page(Selection.parse(arguments), after, most, **bytes_most), is_full
+
+
+def page_as_json(page: Page, is_full: bool) -> dict[str, Any]:  # noqa: FBT001 - as `read_page` returns them
+    """Return a page as JSON values; the shape is part of the interface."""
+    return {"letters": [letter_as_json(letter, is_full) for letter in page.letters], "next": page.next}
+
+
+def letter_as_json(letter: Letter, is_full: bool) -> dict[str, Any]:  # noqa: FBT001
+    """Return a letter as JSON values, with its bytes as base64 if in full."""
+    brief = {
+        "id": letter.id,
+        "at": letter.at,
+        "plugin": letter.plugin,
+        "generation": letter.generation,
+        "source": letter.name,
+        "offset": letter.offset,
+        "length": letter.length,
+        "kept": len(letter.raw),
+        "reason": letter.reason,
+        "tried_by": letter.tried or None,
+        "note": letter.note or None,
+        "preview": letter.raw[:PREVIEW_BYTES].decode("utf-8", "backslashreplace"),
+    }
+    if not is_full:
+        return brief
+    header, framing = letter.header, declared_in(letter.framing)
+    return {
+        **brief,
+        "traceback": letter.traceback,
+        "framing": framing._asdict() if framing else None,
+        "header_base64": None if header is None else base64.b64encode(header).decode(),
+        "raw_base64": base64.b64encode(letter.raw).decode(),
+    }
