@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hostd import events
+from hostd import clock, events
 from hostd.pipeline.ledger import Ledger, Result
+from hostd.pipeline.ledger.places import lay
 from hostd.pipeline.sinks import Sink
 
 GROUP_BYTES = 32 << 20
@@ -155,16 +156,20 @@ class Committer:
                 return
 
     def _commit(self, results: list[Result]) -> None:
-        by_processor: dict[str, list[bytes | bytearray]] = {}
+        by_processor: dict[str, list[Result]] = {}
         for result in results:
-            if result.lines:
-                by_processor.setdefault(result.plugin, []).append(result.lines)
-        for processor, chunks in by_processor.items():
+            by_processor.setdefault(result.plugin, []).append(result)
+        placed, now = [], clock.epoch_ms()
+        for processor, group in by_processor.items():
+            chunks = [result.lines for result in group if result.lines]
             for sink in self.sinks:
                 if sink.takes(processor):
-                    sink.write(processor, chunks)
+                    if chunks:
+                        sink.write(processor, chunks)
+                    if (mark := sink.place(processor)) is not None:
+                        placed.append(lay(mark, group, now))
         marks = [mark for sink in self.sinks for mark in sink.sync()]
-        self._ledger.commit(results, marks)
+        self._ledger.commit(results, marks, placed)
         for sink in self.sinks:
             sink.accept()
 

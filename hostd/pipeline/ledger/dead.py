@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from hostd.pipeline.ledger.rows import Result
+from hostd.pipeline.spans import Span, union
 from hostd.workers.batch import DeadLetter
 
 MAX_DEAD_BYTES = 64 << 10
@@ -27,6 +28,21 @@ class DeadLetters:
             (source_id,),
         )
         return [DeadLetter(*row) for row in rows]
+
+    def drop_ranges(self, plugin: str, generation: int, results: Sequence[Result]) -> int:
+        """Remove a generation's dead letters of the bytes of `results`, inside the caller's transaction; count them."""
+        removed = 0
+        spans: dict[int, list[Span]] = {}
+        for r in results:
+            spans.setdefault(r.source.id, []).append((r.start, r.source.checkpoint.offset))
+        for source, found in spans.items():
+            for start, end in union(found):
+                removed += self._db.execute(
+                    "DELETE FROM dead_letters WHERE source = ? AND plugin = ? AND generation = ? AND offset >= ?"
+                    " AND offset < ?",
+                    (source, plugin, generation, start, end),
+                ).rowcount
+        return removed
 
     def put(self, results: Sequence[Result], now: str) -> None:
         """Write the dead letters of a group of results, inside the caller's transaction."""

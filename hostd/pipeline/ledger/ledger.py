@@ -13,7 +13,10 @@ from hostd import clock
 from hostd.errors import StateError
 from hostd.pipeline.ledger.book import Book
 from hostd.pipeline.ledger.dead import DeadLetters
+from hostd.pipeline.ledger.expiry import Expiry
+from hostd.pipeline.ledger.places import Keep, Placed, Places
 from hostd.pipeline.ledger.provenance import Provenance
+from hostd.pipeline.ledger.replacing import Replacing
 from hostd.pipeline.ledger.rows import Checkpoint, Result, SinkMark, SourceRow, as_row, stored
 from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
 
@@ -21,7 +24,7 @@ from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
 class Ledger:
     """The ledger of one state folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep: Keep | None = None) -> None:
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
@@ -39,6 +42,9 @@ class Ledger:
         self.book = Book(self._db, self._transaction)
         self.dead = DeadLetters(self._db)
         self.provenance = Provenance(self._db)
+        self.places = Places(self._db, keep or Keep())
+        self.replacing = Replacing(self._db, self._transaction, self.places, self.provenance, self.dead)
+        self.expiry = Expiry(self._db, self._transaction, self.places, self.provenance)
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -78,8 +84,8 @@ class Ledger:
         """Write a mark, durable on return."""
         self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", as_row(mark))
 
-    def commit(self, results: Sequence[Result], marks: Iterable[SinkMark]) -> None:
-        """Account for a group of results in one transaction, durable on return."""
+    def commit(self, results: Sequence[Result], marks: Iterable[SinkMark], placed: Iterable[Placed] = ()) -> None:
+        """Account for a group of results, and where their records lie, in one transaction, durable on return."""
         latest = {result.source.id: result.source for result in results}
         with self._transaction():
             self._db.executemany(
@@ -93,7 +99,11 @@ class Ledger:
             )
             ranges = self.provenance.put(results)
             self.dead.put(results, clock.timestamp())
+            self.places.put(placed)
+            self.expiry.put(latest)
         self.provenance.accept(ranges)
+        self.places.accept()
+        self.expiry.accept()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
