@@ -16,7 +16,10 @@ from hostd.control.status import snapshot
 from hostd.errors import HostdError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger import Ledger
+from hostd.pipeline.ledger.places import Keep
 from hostd.pipeline.pump import Pump
+from hostd.pipeline.reparse.reparser import Reparser
+from hostd.pipeline.sinks import rewrite
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.plugins.catalog import Catalog
@@ -109,10 +112,13 @@ class Daemon:
     async def _wire(self, stack: contextlib.AsyncExitStack, pool: Pool) -> None:
         """Make the parts, each with its end on `stack`, in the order in which they must not outlive each other."""
         settings, state = self._settings, self._state
-        ledger = Ledger(state.ledger)
+        keep = settings.provenance
+        ledger = Ledger(state.ledger, Keep(keep.keep_mib << 20, keep.keep_days))
         sinks = make_sinks(settings, ledger)
         self._committer = Committer(ledger, sinks)
         stack.callback(self._committer.close)
+        folders = [sink.folder for sink in settings.sinks if isinstance(sink, NdjsonSink)]
+        await self._committer.in_thread(rewrite.recover, ledger, folders)
         for sink in sinks:
             await self._committer.in_thread(sink.recover)
         rows = await self._committer.in_thread(ledger.sources)
@@ -177,6 +183,10 @@ class Daemon:
             pump=self._pump,
             finder=self._finder,
         )
+        self._reparser = Reparser(
+            catalog=self._catalog, pool=pool, committer=self._committer, ledger=ledger, tasks=self._tasks
+        )
+        stack.push_async_callback(self._reparser.close)
         if not self._once:
             control = ControlServer(
                 state.socket,
@@ -186,6 +196,8 @@ class Daemon:
                     ("POST", "/rollback"): self._roll_back,
                     ("POST", "/pin"): self._pin,
                     ("POST", "/unpin"): self._unpin,
+                    ("POST", "/reparse"): self._reparse,
+                    ("GET", "/reparse"): self._reparse_progress,
                 },
             )
             await control.start()
@@ -295,6 +307,17 @@ class Daemon:
 
     async def _unpin(self, arguments: Arguments) -> dict[str, Any]:
         return {"changes": await self._swapper.decisions.unpin(arguments["name"])}
+
+    async def _reparse(self, arguments: Arguments) -> dict[str, Any]:
+        name, generation = arguments["name"], arguments["generation"]
+        if not generation.isdecimal():
+            raise HostdError("--generation", f"{generation!r} is no generation", "give its number, as in hostd status")
+        if "dry_run" in arguments:
+            return await self._reparser.plan(name, int(generation))
+        return self._reparser.start(name, int(generation))
+
+    async def _reparse_progress(self, _: Arguments) -> dict[str, Any]:
+        return self._reparser.progress()
 
     def _source_gone(self, source: FileSource) -> None:
         """A file that nobody writes any more: let go of it once everything in it is committed."""

@@ -8,6 +8,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from hostd import clock
 from hostd.errors import StateError
@@ -66,10 +67,7 @@ class Ledger:
 
     def sources(self) -> list[SourceRow]:
         """Return all sources."""
-        return [
-            SourceRow(row[0], row[1], row[2], row[3], row[4], Checkpoint(*row[5:]))
-            for row in self._db.execute("SELECT * FROM sources")
-        ]
+        return [source_row(row) for row in self._db.execute("SELECT * FROM sources")]
 
     def sink_mark(self, folder: str, processor: str) -> SinkMark | None:
         """Return the mark of a sink's file, or None when it has none."""
@@ -116,3 +114,8 @@ class Ledger:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+
+
+def source_row(row: Sequence[Any]) -> SourceRow:
+    """Return a row of the table `sources` as what it is."""
+    return SourceRow(row[0], row[1], row[2], row[3], row[4], Checkpoint(*row[5:]))

@@ -19,6 +19,10 @@ PACK_BYTES = 64
 DAY_MS = 86_400_000
 
 
+Packed = tuple[int, int, int, bytes]
+"""Where a pack's rows begin and end in the file, when the last was written, and the rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Keep:
     """How much is kept, in bytes of the ledger and in days."""
@@ -127,7 +131,9 @@ class Places:
 
     def thaw(self, mark: SinkMark) -> None:
         """Let a file's rows be packed again."""
-        self._tail(mark).is_frozen = False
+        tail = self._tails.get((mark.folder, mark.processor, mark.device, mark.inode))
+        if tail is not None:  # another account may have taken its place
+            tail.is_frozen = False
 
     def expire(self, now: int) -> int:
         """Drop what is older than is kept, and files of which nothing is left; return how many rows and packs."""
@@ -236,12 +242,14 @@ class Places:
 
 def put_pack(db: sqlite3.Connection, file: int, rows: Sequence[Place]) -> int:
     """Write rows of a file as one pack; return what it takes of the database, in bytes."""
-    body = pack(rows)
-    db.execute(
-        "INSERT INTO packs VALUES (NULL, ?, ?, ?, ?, ?)",
-        (file, rows[0].start, rows[-1].end, max(row.at for row in rows), body),
-    )
-    return len(body) + PACK_BYTES
+    ready = packed(rows)
+    db.execute("INSERT INTO packs VALUES (NULL, ?, ?, ?, ?, ?)", (file, *ready))
+    return len(ready[3]) + PACK_BYTES
+
+
+def packed(rows: Sequence[Place]) -> Packed:
+    """Return rows of one file as the columns of a pack."""
+    return rows[0].start, rows[-1].end, max(row.at for row in rows), pack(rows)
 
 
 def files_of(db: sqlite3.Connection, processor: str) -> list[SinkFile]:

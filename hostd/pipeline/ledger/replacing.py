@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from hostd import clock
 from hostd.pipeline.ledger.dead import DeadLetters
-from hostd.pipeline.ledger.packing import Place
-from hostd.pipeline.ledger.places import Places, put_pack
+from hostd.pipeline.ledger.places import Packed, Places
 from hostd.pipeline.ledger.provenance import Provenance
 from hostd.pipeline.ledger.rows import Result, SinkMark, stored
 
@@ -67,11 +66,12 @@ class Replacing:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def add(self, account: int, packs: Iterable[Sequence[Place]]) -> None:
+    def add(self, account: int, packs: Iterable[Packed]) -> None:
         """Write rows of a new account."""
         with self._transaction():
-            for rows in packs:
-                put_pack(self._db, account, rows)
+            self._db.executemany(
+                "INSERT INTO packs VALUES (NULL, ?, ?, ?, ?, ?)", [(account, *ready) for ready in packs]
+            )
 
     def abandon(self, accounts: Iterable[int]) -> None:
         """Remove new accounts again."""
