@@ -15,6 +15,7 @@ from hostd.control.server import Arguments, ControlServer
 from hostd.control.status import snapshot
 from hostd.errors import HostdError
 from hostd.pipeline.commit import Committer
+from hostd.pipeline.keeper import Keeper
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.ledger.places import Keep
 from hostd.pipeline.pump import Pump
@@ -183,6 +184,7 @@ class Daemon:
             pump=self._pump,
             finder=self._finder,
         )
+        self._keeper = Keeper(ledger, self._committer, lambda: self._finder.sources)
         self._reparser = Reparser(
             catalog=self._catalog, pool=pool, committer=self._committer, ledger=ledger, tasks=self._tasks
         )
@@ -227,6 +229,7 @@ class Daemon:
                 self._tasks.start(self._swapper.run(), "swapper"),
                 self._tasks.start(self._look_now_and_then(), "slow look"),
                 self._tasks.start(self._reload_when_asked(), "reload"),
+                self._tasks.start(self._keeper.run(), "keeper"),
             ]
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         waited: list[asyncio.Future[Any]] = [stop, self._tasks.failed, *([once] if once else [])]

@@ -1,6 +1,7 @@
 """One line of a sink's file to where it comes from: source, bytes, plugin, version, digest, and when."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,19 @@ from hostd import clock
 from hostd.errors import HostdError
 from hostd.past import Past
 from hostd.pipeline.ledger.packing import Place, samples
-from hostd.pipeline.ledger.places import SinkFile, file_at, place_at, reaches_back_to
+from hostd.pipeline.ledger.places import SinkFile, file_at, is_coming, place_at, reaches_back_to
 from hostd.pipeline.ledger.reader import Reader
 from hostd.pipeline.ledger.rows import SourceRow
+from hostd.pipeline.sinks.ndjson import identity
 from hostd.pipeline.sources.file import MAX_HEADER_BYTES
 from hostd.pipeline.sources.original import find_original
 
 CHUNK_BYTES = 1 << 20
 MAX_INPUT_BYTES = 64 << 20
 """Up to how much input is cut into records again, to find the one that a line was made of."""
+
+MOVING_S, MOVING_TRIES = 0.05, 40
+"""How often to look again at a file that is being put in another one's place."""
 
 FramingOf = Callable[[Past], Framing | None]
 
@@ -58,20 +63,10 @@ class _Line:
 
 def explain(output: Path, number: int, ledger: Reader, framing_of: FramingOf) -> Explanation:
     """Explain line `number`, counted from 1, of a sink's file. Raises HostdError when that cannot be told."""
+    where = f"{output}:{number}"
+    fd, sink = _open(output, ledger)
     try:
-        fd = os.open(output, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise HostdError(str(output), f"cannot be read: {error.strerror}", "name a sink's file and a line") from error
-    try:
-        where = f"{output}:{number}"
         line = _find_line(fd, number, output)
-        sink = file_at(ledger.db, line.device, line.inode)
-        if sink is None:
-            raise HostdError(
-                str(output),
-                "no sink of this state folder has written it",
-                "give the file itself: one that was renamed is known, a copy, or what an editor has saved, is not",
-            )
         place = place_at(ledger.db, sink.id, line.start)
         if place is None:
             raise _unknown(where, line, sink, ledger)
@@ -80,6 +75,33 @@ def explain(output: Path, number: int, ledger: Reader, framing_of: FramingOf) ->
     finally:
         os.close(fd)
     return _explain(ledger, sink, place, nth, record, framing_of)
+
+
+def _open(output: Path, ledger: Reader) -> tuple[int, SinkFile]:
+    """Open a sink's file; once more, if a reparse is just putting another one in its place."""
+    tries = 0
+    while True:
+        try:
+            fd = os.open(output, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise HostdError(
+                str(output), f"cannot be read: {error.strerror}", "name a sink's file and a line"
+            ) from error
+        status = os.fstat(fd)
+        if (sink := file_at(ledger.db, status.st_dev, status.st_ino)) is not None:
+            return fd, sink
+        os.close(fd)
+        is_moving = (status.st_dev, status.st_ino) != identity(output) or is_coming(
+            ledger.db, status.st_dev, status.st_ino
+        )
+        if not is_moving or tries == MOVING_TRIES:
+            raise HostdError(
+                str(output),
+                "no sink of this state folder has written it",
+                "give the file itself: one that was renamed is known, a copy, or what an editor has saved, is not",
+            )
+        tries += 1
+        time.sleep(MOVING_S)
 
 
 def _find_line(fd: int, number: int, output: Path) -> _Line:

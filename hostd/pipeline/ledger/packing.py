@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-SAMPLE_BYTES = 64
+SAMPLE_BYTES = 32
 JOIN_BYTES = 256 << 10
 """Up to how many bytes of a source neighbours are joined: what was written line by line costs no more than the rest."""
 
@@ -50,6 +50,8 @@ def joined(rows: Iterable[Place]) -> list[Place]:
             and (last.source, last.until, last.end, last.generation)
             == (row.source, row.begin, row.start, row.generation)
             and row.until - last.begin <= JOIN_BYTES
+            and _can_be_sampled(last)
+            and _can_be_sampled(row)
         ):
             result[-1] = last._replace(
                 end=row.end,
@@ -62,6 +64,11 @@ def joined(rows: Iterable[Place]) -> list[Place]:
         else:
             result.append(row)
     return result
+
+
+def _can_be_sampled(row: Place) -> bool:
+    """Tell whether the samples of a row are those of a longer one that begins or ends with it."""
+    return row.start == row.end or row.end - row.start >= SAMPLE_BYTES
 
 
 def pack(rows: Sequence[Place]) -> bytes:

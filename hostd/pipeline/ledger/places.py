@@ -271,6 +271,12 @@ def file_at(db: sqlite3.Connection, device: int, inode: int) -> SinkFile | None:
     return SinkFile(*row) if row else None
 
 
+def is_coming(db: sqlite3.Connection, device: int, inode: int) -> bool:
+    """Tell whether a file is about to take the place of a sink's."""
+    found = db.execute("SELECT 1 FROM sink_files WHERE device = ? AND inode = ? AND coming", (device, inode)).fetchone()
+    return found is not None
+
+
 def place_at(db: sqlite3.Connection, file: int, offset: int) -> Place | None:
     """Return the batch whose records the byte at `offset` of a file belongs to, if it is kept."""
     row = db.execute(

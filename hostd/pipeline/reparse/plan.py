@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hostd.errors import HostdError
 from hostd.pipeline.ledger import SinkMark, SourceRow
-from hostd.pipeline.ledger.packing import Place, samples
+from hostd.pipeline.ledger.packing import SAMPLE_BYTES, Place, samples
 from hostd.pipeline.ledger.places import SinkFile, files_of, places_of
 from hostd.pipeline.ledger.provenance import generations_of, ranges_of
 from hostd.pipeline.ledger.reader import Reader
@@ -213,9 +213,9 @@ def _is_intact(fd: int, row: Place, *, count: bool) -> bool:
     if count:
         region = os.pread(fd, row.end - row.start, row.start)
         return region.count(b"\n") == row.records and samples(region) == (row.head, row.tail)
-    size = row.end - row.start
-    first = os.pread(fd, min(64, size), row.start)
-    last = os.pread(fd, min(64, size), row.end - min(64, size))
+    length = min(SAMPLE_BYTES, row.end - row.start)
+    first = os.pread(fd, length, row.start)
+    last = os.pread(fd, length, row.end - length)
     return last.endswith(b"\n") and (samples(first)[0], samples(last)[1]) == (row.head, row.tail)
 
 
