@@ -229,4 +229,4 @@ def _frame(
     rejected = {offset - begin for offset in dead}
     accepted = [frame for frame in frames if not any(frame[0] <= at < frame[1] for at in rejected)]
     filled = [frame for frame in accepted if data[frame[0] : frame[1]].strip()]
-    return next((which[nth] for which in (frames, accepted, filled) if len(which) == records), None)
+    return next((which[nth] for which in (accepted, filled) if len(which) == records), None)
