@@ -147,8 +147,8 @@ def test_what_cannot_be_replaced_is_said_and_the_rest_is_replaced(home: Home) ->
         (
             ("lines", "--generation", "3"),
             (
-                "lines: generation 3 is the one in service: it would make the same records; drop a mended version into the"
-                " plugins folder first"
+                "lines: generation 3 is the one in service: it would make the same records; drop a mended version into"
+                " the plugins folder first"
             ),
         ),
         (
@@ -205,13 +205,14 @@ def kill_while_reparsing(home: Home, times: int, seed: int) -> None:
     for name, written in writer.written.items():
         assert home.lines(source=f"logs/{name}") == written, name
     assert sorted(path.name for path in home.out.iterdir()) == ["lines.ndjson"]
-    explained = home.hostd("explain", f"{home.out}/lines.ndjson:{chance.randrange(1, 100)}", "--json")
-    assert json.loads(explained.stdout)["exact"], explained.stdout
+    last = home.records()[-1]
+    explained = home.hostd("explain", f"{home.out}/lines.ndjson:{len(home.records())}", "--json")
+    assert json.loads(explained.stdout)["input"] == f"{last['line']}\n", explained.stdout
 
 
 def test_killed_while_it_reparses_it_comes_up_in_the_old_state_or_the_new(home: Home) -> None:
-    """Four kills at moments from a fixed seed, with a writer that goes on."""
-    kill_while_reparsing(home, 4, seed=5)
+    """Three kills at moments from a fixed seed, with a writer that goes on."""
+    kill_while_reparsing(home, 3, seed=5)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from hostd.pipeline.reparse.again import parse_again
 from hostd.pipeline.reparse.assemble import Assembled, Spool, StoppedError, assemble
 from hostd.pipeline.reparse.plan import Account, Held, Plan, Segment, make_plan
 from hostd.pipeline.reparse.turn import Turn, finished
+from hostd.pipeline.said import log_yield
 from hostd.pipeline.serving import Generation
 from hostd.pipeline.sinks.ndjson import NdjsonSink
 from hostd.pipeline.sinks.rewrite import MovedError, new_path
@@ -176,6 +177,7 @@ class Job:
     async def _parse(self, segment: Segment, spool: Spool) -> None:
         progress = self.progress
         async for made in parse_again(segment, progress.plugin, self._current, self._pool):
+            log_yield(segment.source.name, made.generation, made.result)
             lines, now = made.result.lines, clock.epoch_ms()
             place = Place(
                 spool.length,
