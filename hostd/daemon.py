@@ -198,8 +198,8 @@ class Daemon:
                     ("POST", "/rollback"): self._roll_back,
                     ("POST", "/pin"): self._pin,
                     ("POST", "/unpin"): self._unpin,
-                    ("POST", "/reparse"): self._reparse,
-                    ("GET", "/reparse"): self._reparse_progress,
+                    ("POST", "/reparse"): self._reparser.asked,
+                    ("GET", "/reparse"): self._reparser.told,
                 },
             )
             await control.start()
@@ -310,17 +310,6 @@ class Daemon:
 
     async def _unpin(self, arguments: Arguments) -> dict[str, Any]:
         return {"changes": await self._swapper.decisions.unpin(arguments["name"])}
-
-    async def _reparse(self, arguments: Arguments) -> dict[str, Any]:
-        name, generation = arguments["name"], arguments["generation"]
-        if not generation.isdecimal():
-            raise HostdError("--generation", f"{generation!r} is no generation", "give its number, as in hostd status")
-        if "dry_run" in arguments:
-            return await self._reparser.plan(name, int(generation))
-        return self._reparser.start(name, int(generation))
-
-    async def _reparse_progress(self, _: Arguments) -> dict[str, Any]:
-        return self._reparser.progress()
 
     def _source_gone(self, source: FileSource) -> None:
         """A file that nobody writes any more: let go of it once everything in it is committed."""

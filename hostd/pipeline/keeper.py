@@ -38,15 +38,19 @@ class Keeper:
             with reading(self._ledger.path) as reader:
                 since = _since(reader)
             events.emit(events.PROVENANCE_DROPPED, rows=dropped, reaches_back_to=since)
-        gone = [row for row in self._ledger.expiry.candidates() if self._is_gone(row[2], (row[3], row[4]))]
+        there: dict[Path, Collection[Identity]] = {}
+        gone = []
+        for row in self._ledger.expiry.candidates():
+            folder, identity = Path(row[2]).parent, (row[3], row[4])
+            if folder not in there:
+                there[folder] = list_files(folder)
+            if identity not in there[folder] and identity not in self._open_files():
+                gone.append(row)
         if not gone:
             return
         self._ledger.expiry.forget([row[0] for row in gone])
         for _, name, path, _, _ in gone:
             events.emit(events.SOURCE_FORGOTTEN, source=name, path=path)
-
-    def _is_gone(self, path: str, identity: Identity) -> bool:
-        return identity not in self._open_files() and identity not in list_files(Path(path).parent)
 
 
 def _since(reader: Reader) -> str | None:

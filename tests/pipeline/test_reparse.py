@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,14 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from contract.framing import Framing
 from hostd.errors import HostdError
 from hostd.pipeline.ledger import places
-from hostd.pipeline.ledger.replacing import Replacing
+from hostd.pipeline.ledger.replacing import Intent, Replacing
+from hostd.pipeline.reparse import job as jobs
 from hostd.pipeline.reparse import turn as turns
 from hostd.pipeline.reparse.job import Job, Progress
 from hostd.pipeline.reparse.plan import Plan
 from hostd.pipeline.sinks import rewrite
 from hostd.pipeline.sinks.ndjson import NdjsonSink
+from hostd.workers.batch import Batch, Yield
 from tests.pipeline.test_explain import take
 from tests.pipeline.world import NAME, Few, InProcess, World, committing, entry, pool_of
 
@@ -418,3 +422,92 @@ def test_nothing_stays_open(world: World) -> None:
         except HostdError:
             continue
     assert len(list(descriptors.iterdir())) == before
+
+
+def test_a_version_that_rejects_too_much_replaces_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it rejects is held in memory until all is replaced, and must not be all of the input."""
+    monkeypatch.setattr(jobs, "MAX_REJECTED_BYTES", 30)
+    three_generations(world)
+    with pytest.raises(HostdError) as caught:
+        asyncio.run(reparse(world, 3))
+    assert str(caught.value) == (
+        "demo: generation 4 rejects more than 0 MiB of what generation 3 parsed; mend it: this is no better version"
+    )
+    world.check()
+
+
+def test_records_are_replaced_in_every_sink_that_has_them(tmp_path: Path) -> None:
+    """In one step for all; a sink that was added later gets none, and what it has stays."""
+    world = World(tmp_path)
+    second, third = (NdjsonSink(tmp_path / name, ("*",), world.ledger) for name in ("second", "third"))
+    world.committer.sinks = [world.sink, second]
+    three_generations(world)
+    world.committer.sinks = [world.sink, second, third]
+    world.append(0, "a")
+    world.commit(world.results(0, 1))
+    mine, other = (path.read_text() for path in (world.output, second.path(NAME)))
+    assert mine == other
+    progress = asyncio.run(reparse(world, 2))
+    assert progress.plan is not None
+    assert (progress.plan.records, progress.records_after, progress.plan.left) == (12, 12, [])
+    assert world.output.read_text() == second.path(NAME).read_text() != mine
+    assert third.path(NAME).read_text().count("\n") == 1
+    world.check({(b.source, b.begin): 4 for b in world.batches if b.generation == 2})
+    world.close()
+
+
+def test_other_framing_cuts_anew_what_was_parsed_in_one_go(world: World) -> None:
+    """Records that begin in one batch and end in the next are whole, where both are the generation's."""
+    world.append(0, "abab")
+    for _ in range(4):
+        world.commit(world.results(0, 1))
+    world.serve(2)
+    serving = InProcess(2)
+    serving.framing = Framing(kind="multiline", start=re.compile(b"a"))
+    batches: list[bytes] = []
+    parse = serving.crew.parse
+
+    async def note(batch: Batch, time_s: float | None = None) -> Yield:
+        batches.append(batch.data)
+        answer: Yield = await parse(batch, time_s)
+        return answer
+
+    serving.crew.parse = note
+    asyncio.run(reparse(world, 1, serving))
+    assert batches == [b"a0.1\nb0.2\na0.3\nb0.4\n"]
+    world.check({(b.source, b.begin): 2 for b in world.batches})
+
+
+def test_a_commit_that_failed_before_does_not_mislead(world: World) -> None:
+    """What is known of a file is read anew when the ledger has rolled back."""
+    three_generations(world)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.ledger.expiry, "put", lambda _: 1 / 0)
+        world.append(0, "aaaa")
+        waiting = world.results(0, 4)
+        with pytest.raises(ZeroDivisionError):
+            world.committer._commit(waiting)
+
+    async def run() -> None:
+        async with committing(world):
+            job = job_of(world, 2, InProcess(4))
+            held = await world.committer.in_thread(job._hold)
+            await world.committer.in_thread(job._let_go, held)
+            for each in entry(world, waiting):
+                world.committer.submit(each)
+            await job.run()
+            await world.committer.flush()
+
+    asyncio.run(run())
+    world.check({(b.source, b.begin): 4 for b in world.batches if b.generation == 2})
+
+
+def test_undoing_never_removes_the_only_copy(tmp_path: Path) -> None:
+    """Where the old file is gone, whoever took it, the new one stays."""
+    path = tmp_path / "demo.ndjson"
+    path.write_text("new\n")
+    status = path.stat()
+    intent = Intent(str(tmp_path), "demo", status.st_dev, status.st_ino + 1, status.st_dev, status.st_ino)
+    rewrite.undo(path, intent)
+    rewrite.undo(path, intent)
+    assert path.read_text() == "new\n"

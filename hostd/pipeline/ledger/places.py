@@ -121,12 +121,16 @@ class Places:
 
     def freeze(self, mark: SinkMark) -> tuple[int, int, int]:
         """Pack no rows of a file until `thaw`; return its number, the last row's, and how often it was cut."""
+        if self._in_doubt:
+            self.forget()
         tail = self._tail(mark)
         tail.is_frozen = True
         return tail.id, tail.next_seq - 1, tail.cuts
 
     def cuts(self, mark: SinkMark) -> int:
         """Return how often a file turned out to be shorter than what is known to lie in it."""
+        if self._in_doubt:
+            self.forget()
         return self._tail(mark).cuts
 
     def thaw(self, mark: SinkMark) -> None:

@@ -34,6 +34,10 @@ PACKS_AT_ONCE = 64
 """How many packs of rows are written in one transaction: commits go on in between."""
 
 
+MAX_REJECTED_BYTES = 64 << 20
+"""How much may be rejected, of what is held in memory until all of it is replaced."""
+
+
 class State(StrEnum):
     """How far a reparse has come."""
 
@@ -78,6 +82,7 @@ class Job:
         self._committer = committer
         self._ledger = ledger
         self._stop = threading.Event()
+        self._rejected = 0
         self._results: list[tuple[Generation, Result]] = []
 
     def stop(self) -> None:
@@ -207,6 +212,14 @@ class Job:
                     ),
                 )
             )
+            self._rejected += sum(len(dead.raw) + len(dead.reason) + len(dead.traceback) for dead in made.result.dead)
+            if self._rejected > MAX_REJECTED_BYTES:
+                raise HostdError(
+                    progress.plugin,
+                    f"generation {made.generation.number} rejects more than {MAX_REJECTED_BYTES >> 20} MiB of what"
+                    f" generation {progress.generation} parsed",
+                    "mend it: this is no better version",
+                )
             progress.generations.add(made.generation.number)
             progress.dead_after += len(made.result.dead)
             progress.parsed += made.until - made.begin

@@ -28,6 +28,19 @@ class Reparser:
         self._progress: Progress | None = None
         self._running: tuple[Job, asyncio.Task[None]] | None = None
 
+    async def asked(self, arguments: dict[str, str]) -> dict[str, Any]:
+        """Answer a request for a reparse, or with `dry_run` for its plan. Raises HostdError, or KeyError."""
+        name, generation = arguments["name"], arguments["generation"]
+        if not generation.isdecimal():
+            raise HostdError("--generation", f"{generation!r} is no generation", "give its number, as in hostd status")
+        if "dry_run" in arguments:
+            return await self.plan(name, int(generation))
+        return self.start(name, int(generation))
+
+    async def told(self, _: dict[str, str]) -> dict[str, Any]:
+        """Answer a request for the progress. Raises HostdError."""
+        return self.progress()
+
     async def plan(self, plugin: str, generation: int) -> dict[str, Any]:
         """Return what `start` would do, as JSON values. Raises HostdError."""
         self._check(plugin, generation)

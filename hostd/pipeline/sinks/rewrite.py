@@ -67,6 +67,7 @@ def exchange(path: Path, intent: Intent) -> None:
     status = old.stat()
     if (status.st_dev, status.st_ino) != (intent.device, intent.inode):
         raise MovedError
+    sync_folder(path.parent)  # first of all: a loss of power must not take the old one's only name
     new.replace(path)
     if old.stat().st_nlink >= status.st_nlink:
         raise MovedError
@@ -80,10 +81,12 @@ def undo(path: Path, intent: Intent) -> None:
     where = find_elsewhere(path.parent, after, new)
     if where is not None:
         # It has the place already, or was renamed since: then that is where the old one would be.
-        if identity(old) == before and find_elsewhere(path.parent, before, old) is None:
+        has_old_name = find_elsewhere(path.parent, before, old) is not None
+        if identity(old) == before and not has_old_name:
             old.replace(where)
-        else:
+        elif has_old_name or not intent.inode:
             where.unlink()
+        # Else somebody has removed the old one: the new one is all that there is.
     for left in (new, old):
         left.unlink(missing_ok=True)
     sync_folder(path.parent)
