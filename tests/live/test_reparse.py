@@ -216,9 +216,9 @@ def test_killed_while_it_reparses_it_comes_up_in_the_old_state_or_the_new(home: 
 
 
 @pytest.mark.slow
-def test_forty_kills_of_a_reparse_lose_and_double_nothing(home: Home) -> None:
+def test_fifteen_kills_of_a_reparse_lose_and_double_nothing(home: Home) -> None:
     """At random moments."""
-    kill_while_reparsing(home, 40, seed=random.randrange(1 << 32))
+    kill_while_reparsing(home, 15, seed=random.randrange(1 << 32))
 
 
 @pytest.mark.slow
