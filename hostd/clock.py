@@ -28,6 +28,16 @@ def timestamp_ago(days: float) -> str:
         return written(datetime.min.replace(tzinfo=UTC))
 
 
+def epoch_ms() -> int:
+    """Return the present as milliseconds since 1970, for what is kept in great numbers."""
+    return time.time_ns() // 1_000_000
+
+
+def timestamp_of(ms: int) -> str:
+    """Return what `epoch_ms` gave as `timestamp` would have."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def age_s(path: Path) -> float:
     """Return how long ago a file was written; negative when a clock is wrong, ours or a server's. Raises OSError."""
     return time.time() - path.stat().st_mtime

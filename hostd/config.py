@@ -132,6 +132,17 @@ class Pipeline(_Table):
     memory_mib: int = Field(128, ge=8, le=65536, description="MiB of input and records under way at once.")
 
 
+class Provenance(_Table):
+    """What is remembered of where each record comes from, for `hostd explain` and `hostd reparse`."""
+
+    keep_mib: int = Field(
+        64, ge=1, le=65536, description="MiB of the ledger for where records lie; beyond, the oldest are forgotten."
+    )
+    keep_days: int = Field(
+        90, ge=1, le=36500, description="Days after which that, and sources whose files are gone, are forgotten."
+    )
+
+
 class Workers(_Table):
     """The processes that run plugins."""
 
@@ -190,6 +201,7 @@ class Config(_Table):
     sources: tuple[FileSource, ...] = ()
     sinks: tuple[Sink, ...] = (NdjsonSink(),)
     pipeline: Pipeline = Pipeline()
+    provenance: Provenance = Provenance()
     workers: Workers = Workers()
     state: State = State()
     dead_letters: DeadLetters = DeadLetters()

@@ -16,9 +16,13 @@ from hostd.control.server import Arguments, ControlServer
 from hostd.control.status import snapshot
 from hostd.errors import HostdError
 from hostd.pipeline.commit import Committer
+from hostd.pipeline.keeper import Keeper
 from hostd.pipeline.ledger import Ledger
+from hostd.pipeline.ledger.places import Keep
 from hostd.pipeline.pump import Pump
+from hostd.pipeline.reparse.reparser import Reparser
 from hostd.pipeline.replay import Replayer
+from hostd.pipeline.sinks import rewrite
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.pipeline.streams import Streams
@@ -112,10 +116,13 @@ class Daemon:
     async def _wire(self, stack: contextlib.AsyncExitStack, pool: Pool) -> None:
         """Make the parts, each with its end on `stack`, in the order in which they must not outlive each other."""
         settings, state = self._settings, self._state
-        ledger = Ledger(state.ledger)
+        keep = settings.provenance
+        ledger = Ledger(state.ledger, Keep(keep.keep_mib << 20, keep.keep_days))
         sinks = make_sinks(settings, ledger)
         self._committer = Committer(ledger, sinks)
         stack.callback(self._committer.close)
+        folders = [sink.folder for sink in settings.sinks if isinstance(sink, NdjsonSink)]
+        await self._committer.in_thread(rewrite.recover, ledger, folders)
         for sink in sinks:
             await self._committer.in_thread(sink.recover)
         rows = await self._committer.in_thread(ledger.sources)
@@ -203,6 +210,11 @@ class Daemon:
             pump=self._pump,
             finder=self._finder,
         )
+        self._keeper = Keeper(ledger, self._committer, lambda: self._finder.sources)
+        self._reparser = Reparser(
+            catalog=self._catalog, pool=pool, committer=self._committer, ledger=ledger, tasks=self._tasks
+        )
+        stack.push_async_callback(self._reparser.close)
         if not self._once:
             control = ControlServer(
                 state.socket,
@@ -213,6 +225,8 @@ class Daemon:
                     ("POST", "/pin"): self._pin,
                     ("POST", "/unpin"): self._unpin,
                     **self._desk.handlers(),
+                    ("POST", "/reparse"): self._reparser.asked,
+                    ("GET", "/reparse"): self._reparser.told,
                 },
             )
             await control.start()
@@ -245,6 +259,7 @@ class Daemon:
                 self._tasks.start(self._swapper.run(), "swapper"),
                 self._tasks.start(self._look_now_and_then(), "slow look"),
                 self._tasks.start(self._reload_when_asked(), "reload"),
+                self._tasks.start(self._keeper.run(), "keeper"),
             ]
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         waited: list[asyncio.Future[Any]] = [stop, self._tasks.failed, *([once] if once else [])]

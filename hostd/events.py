@@ -318,6 +318,39 @@ SINK_FAILED = _event(
 LEDGER_OPENED = _event(
     "ledger.opened", "debug", "path sources dead_letters", "The account of what was read and written is open."
 )
+PROVENANCE_DROPPED = _event(
+    "provenance.dropped",
+    "debug",
+    "rows reaches_back_to",
+    "Where records lie was forgotten, as it is too old; `hostd explain` reaches back to this time.",
+)
+SOURCE_FORGOTTEN = _event(
+    "source.forgotten",
+    "info",
+    "source path",
+    "Nothing was read of the file for `[provenance] keep_days`, and it is gone: the ledger knows it no more.",
+)
+REPARSE_STARTED = _event(
+    "reparse.started",
+    "info",
+    "plugin generation sources bytes records left",
+    "What a generation parsed is parsed again; `left` is how many sources and files stay as they are.",
+)
+REPARSE_FINISHED = _event(
+    "reparse.finished",
+    "info",
+    "plugin generation bytes records_before records_after dead_before dead_after ms",
+    "The records that a generation made have been replaced, all at once.",
+)
+REPARSE_FAILED = _event(
+    "reparse.failed", "error", "plugin generation reason", "Nothing was replaced: everything is as it was before."
+)
+REPARSE_UNDONE = _event(
+    "reparse.undone",
+    "warning",
+    "plugin path",
+    "The daemon had ended while it replaced this file: it is as it was before. Ask for it again.",
+)
 CONTROL_FAILED = _event("control.failed", "warning", "reason", "A request on the control socket could not be answered.")
 
 _LEVELS: dict[Level, int] = {

@@ -18,6 +18,8 @@ COMMANDS = {
     "rollback": "go back to an earlier generation of a plugin",
     "pin": "keep the generation of a plugin that serves now",
     "unpin": "let the folder decide again, after pin or rollback",
+    "explain": "say where a record comes from",
+    "reparse": "parse again what a generation parsed, and replace its records",
     "rescan": "have a running daemon read its folders and settings again",
 }
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from hostd import events
+from hostd import clock, events
 from hostd.pipeline.ledger import Ledger, Replay, Result
+from hostd.pipeline.ledger.places import lay
 from hostd.pipeline.sinks import Sink
 
 GROUP_BYTES = 32 << 20
@@ -182,16 +183,22 @@ class Committer:
                 return
 
     def _commit(self, results: list[Result | Replay], writes: list[Callable[[], None]]) -> None:
-        by_processor: dict[str, list[bytes | bytearray]] = {}
+        by_processor: dict[str, list[Result | Replay]] = {}
         for result in results:
-            if result.lines:
-                by_processor.setdefault(result.plugin, []).append(result.lines)
-        for processor, chunks in by_processor.items():
+            by_processor.setdefault(result.plugin, []).append(result)
+        placed, now = [], clock.epoch_ms()
+        for processor, group in by_processor.items():
+            chunks = [result.lines for result in group if result.lines]
             for sink in self.sinks:
                 if sink.takes(processor):
-                    sink.write(processor, chunks)
+                    if chunks:
+                        sink.write(processor, chunks)
+                    # Dead letters that came to nothing again have no place; a batch that did has one, for a reparse.
+                    laid = [each for each in group if each.lines or isinstance(each, Result)]
+                    if laid and (mark := sink.place(processor)) is not None:
+                        placed.append(lay(mark, laid, now))
         marks = [mark for sink in self.sinks for mark in sink.sync()]
-        self._ledger.commit(results, marks, writes)
+        self._ledger.commit(results, marks, placed, writes)
         for sink in self.sinks:
             sink.accept()
 

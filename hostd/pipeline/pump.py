@@ -17,6 +17,7 @@ from hostd.pipeline.framing import NOT_YET, Cut, declared, next_cut, next_piece
 from hostd.pipeline.ledger import Checkpoint, Result, SourceRow
 from hostd.pipeline.parse import Fallback, NotNowError, NotServedError, note_loss, parse
 from hostd.pipeline.routing import Route, route
+from hostd.pipeline.said import log_yield
 from hostd.pipeline.serving import Catalog, Generation
 from hostd.pipeline.sources.file import HEAD_BYTES, FileSource
 from hostd.pipeline.streams import Streams, StuckError
@@ -339,19 +340,7 @@ class Pump:
         return generation is not None and generation.crew.intensity.is_failing
 
     def _submit(self, source: FileSource, work: _Work, generation: Generation, result: Yield) -> None:
-        who = {"plugin": generation.plugin, "generation": generation.number, "source": source.name}
-        for level, message in result.said:
-            events.emit_at(level, events.PLUGIN_LOGGED, **who, said=level, message=message)
-        if result.dead:
-            first = result.dead[0]
-            events.emit(
-                events.RECORD_REJECTED,
-                **who,
-                offset=first.offset,
-                count=len(result.dead) - 1,
-                reason=first.reason,
-                preview=first.raw[:120].decode("utf-8", "backslashreplace"),
-            )
+        log_yield(source.name, generation, result)
         row = work.after
         stream, taken_over = self._streams.accept(source) if generation.framing.kind == "stream" else (None, None)
 

@@ -15,6 +15,7 @@ from hostd import clock, events
 from hostd.pipeline.ledger.letters import Shelf
 from hostd.pipeline.ledger.rows import Letter, Replay, Result
 from hostd.pipeline.ledger.selection import Selection
+from hostd.pipeline.spans import Span, union
 from hostd.workers.batch import DeadLetter
 
 MAX_DEAD_BYTES = 64 << 10
@@ -62,6 +63,25 @@ class DeadLetters(Shelf):
             DeadLetter(at, zlib.decompress(raw) if packed else raw, reason, trace, length if kept < length else 0)
             for at, raw, reason, trace, length, kept, packed in rows
         ]
+
+    def drop_ranges(self, plugin: str, generation: int, results: Sequence[Result]) -> int:
+        """Remove a generation's dead letters of the bytes of `results`, inside the caller's transaction; count them."""
+        spans: dict[int, list[Span]] = {}
+        for r in results:
+            spans.setdefault(r.source.id, []).append((r.start, r.source.checkpoint.offset))
+        ids: list[int] = []
+        for source, found in spans.items():
+            for start, end in union(found):
+                ids += [
+                    row[0]
+                    for row in self._db.execute(
+                        "SELECT id FROM dead_letters WHERE source = ? AND plugin = ? AND generation = ?"
+                        " AND offset >= ? AND offset < ?",
+                        (source, plugin, generation, start, end),
+                    )
+                ]
+        self._delete(ids, "replayed")
+        return len(ids)
 
     def put(self, results: Sequence[Result], now: str) -> None:
         """Write the dead letters of a group of results, inside the caller's transaction; `say_given_up` after it."""

@@ -14,7 +14,10 @@ from hostd import clock
 from hostd.errors import StateError
 from hostd.pipeline.ledger.book import Book
 from hostd.pipeline.ledger.dead import DeadLetters
+from hostd.pipeline.ledger.expiry import Expiry
+from hostd.pipeline.ledger.places import Keep, Placed, Places
 from hostd.pipeline.ledger.provenance import Provenance
+from hostd.pipeline.ledger.replacing import Replacing
 from hostd.pipeline.ledger.rows import Checkpoint, Replay, Result, SinkMark, SourceRow, as_row, stored
 from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
 from hostd.pipeline.ledger.streams import StreamStates
@@ -23,7 +26,7 @@ from hostd.pipeline.ledger.streams import StreamStates
 class Ledger:
     """The ledger of one state folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep: Keep | None = None) -> None:
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
@@ -42,6 +45,9 @@ class Ledger:
         self.dead = DeadLetters(self._db, self._transaction)
         self.provenance = Provenance(self._db)
         self.streams = StreamStates(self._db)
+        self.places = Places(self._db, keep or Keep())
+        self.replacing = Replacing(self._db, self._transaction, self.places, self.provenance, self.dead)
+        self.expiry = Expiry(self._db, self._transaction, self.places, self.provenance)
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -63,12 +69,12 @@ class Ledger:
 
     def sources(self) -> list[SourceRow]:
         """Return all sources."""
-        return [_source(row) for row in self._db.execute("SELECT * FROM sources")]
+        return [source_row(row) for row in self._db.execute("SELECT * FROM sources")]
 
     def source(self, source_id: int) -> SourceRow | None:
         """Return one source, or None when it is not known."""
         row = self._db.execute("SELECT * FROM sources WHERE id = ?", (source_id,)).fetchone()
-        return _source(row) if row else None
+        return source_row(row) if row else None
 
     def sink_mark(self, folder: str, processor: str) -> SinkMark | None:
         """Return the mark of a sink's file, or None when it has none."""
@@ -84,11 +90,15 @@ class Ledger:
         self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", as_row(mark))
 
     def commit(
-        self, outcomes: Sequence[Result | Replay], marks: Iterable[SinkMark], writes: Iterable[Callable[[], None]] = ()
+        self,
+        outcomes: Sequence[Result | Replay],
+        marks: Iterable[SinkMark],
+        placed: Iterable[Placed] = (),
+        writes: Iterable[Callable[[], None]] = (),
     ) -> None:
         """Account for a group of results, and of dead letters parsed again, in one transaction, durable on return.
 
-        What `writes` write comes before them.
+        `placed` says where their records lie. What `writes` write comes before them.
         """
         results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
         latest = {result.source.id: result.source for result in results}
@@ -110,8 +120,12 @@ class Ledger:
             for replay in outcomes:
                 if isinstance(replay, Replay):
                     for letter in self.dead.settle(replay):
-                        self.provenance.replace(letter, replay.plugin, replay.generation, ranges)
+                        self.provenance.take_over(letter, replay.plugin, replay.generation, ranges)
+            self.places.put(placed)
+            self.expiry.put(latest)
         self.provenance.accept(ranges)
+        self.places.accept()
+        self.expiry.accept()
         self.dead.say_given_up()
 
     @contextlib.contextmanager
@@ -130,5 +144,6 @@ class Ledger:
             raise
 
 
-def _source(row: tuple[Any, ...]) -> SourceRow:
+def source_row(row: Sequence[Any]) -> SourceRow:
+    """Return a row of the table `sources` as what it is."""
     return SourceRow(row[0], row[1], row[2], row[3], row[4], Checkpoint(*row[5:]))

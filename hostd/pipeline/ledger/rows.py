@@ -81,6 +81,11 @@ class Result:
     stream: StreamState | None = None
     taken_over: int | None = None
 
+    @property
+    def span(self) -> tuple[int, int, int]:
+        """Which bytes of which source it is about: the source's number, from, and up to."""
+        return self.source.id, self.start, self.source.checkpoint.offset
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:
@@ -135,6 +140,11 @@ class Replay:
     note: str = ""
     header: bytes = b""
     framing: str = ""
+
+    @property
+    def span(self) -> tuple[int, int, int]:
+        """Which bytes of which source it is about: the source's number, from, and up to."""
+        return self.letters[0].source, self.letters[0].offset, self.letters[-1].end
 
 
 def as_row(record: Checkpoint | SinkMark | Past | Hold) -> tuple[object, ...]:

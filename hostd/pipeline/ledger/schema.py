@@ -75,6 +75,29 @@ CREATE TABLE dead_counters (
     dropped INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 """,
+    """
+CREATE TABLE sink_files (
+    id INTEGER PRIMARY KEY, folder TEXT NOT NULL, processor TEXT NOT NULL,
+    device INTEGER NOT NULL, inode INTEGER NOT NULL, base INTEGER NOT NULL, coming INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX sink_files_by_identity ON sink_files (device, inode);
+CREATE TABLE places (
+    file INTEGER NOT NULL, seq INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
+    records INTEGER NOT NULL, source INTEGER NOT NULL, begin INTEGER NOT NULL, until INTEGER NOT NULL,
+    generation INTEGER NOT NULL, at INTEGER NOT NULL, head INTEGER NOT NULL, tail INTEGER NOT NULL,
+    PRIMARY KEY (file, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE packs (
+    id INTEGER PRIMARY KEY, file INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
+    newest INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE INDEX packs_by_file ON packs (file, start);
+CREATE TABLE replacements (
+    folder TEXT NOT NULL, processor TEXT NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL,
+    new_device INTEGER NOT NULL, new_inode INTEGER NOT NULL, PRIMARY KEY (folder, processor)
+) STRICT;
+CREATE TABLE source_days (source INTEGER PRIMARY KEY, day INTEGER NOT NULL) STRICT;
+""",
 )
 """What each version of the schema adds to the one before; a ledger of an older version is brought up to date."""
 

@@ -27,6 +27,13 @@ class Sink(Protocol):
         """Write JSON lines. Raises OSError."""
         ...
 
+    def place(self, processor: str) -> SinkMark | None:
+        """Return which file holds what was last accepted of a processor, and where that ends.
+
+        What is being written follows there. A file of inode 0 stands for none yet, None for a sink without places.
+        """
+        ...
+
     def sync(self) -> list[SinkMark]:
         """Make what was written durable; return the marks for the ledger. Raises OSError."""
         ...

@@ -30,6 +30,7 @@ class NdjsonSink:
         self._processors = processors
         self._ledger = ledger
         self._files: dict[str, _File] = {}
+        self._blocked: dict[str, str] = {}
 
     def recover(self) -> None:
         """Cut every file back to what was committed, also one that was renamed since. Raises OSError."""
@@ -48,6 +49,8 @@ class NdjsonSink:
         return any(fnmatchcase(processor, glob) for glob in self._processors)
 
     def write(self, processor: str, chunks: Sequence[bytes | bytearray]) -> None:
+        if processor in self._blocked:
+            raise OSError(self._blocked[processor])
         file = self._file(processor)
         file.written = 0
         pending = [memoryview(chunk) for chunk in chunks if chunk]
@@ -58,6 +61,26 @@ class NdjsonSink:
                 count -= len(pending.pop(0))
             if count:
                 pending[0] = pending[0][count:]
+
+    def place(self, processor: str) -> SinkMark:
+        file = self._files.get(processor)
+        if file is not None:
+            return SinkMark(self.name, processor, file.length, file.device, file.inode)
+        mark = self._ledger.sink_mark(self.name, processor)
+        if mark is not None and identity(self.path(processor)) == (mark.device, mark.inode):
+            return mark
+        return SinkMark(self.name, processor, 0, 0, 0)
+
+    def adopt(self, mark: SinkMark, fd: int) -> None:
+        """Go on in another file, which has taken the place of the processor's: the ledger has its mark."""
+        before = self._files.get(mark.processor)
+        self._files[mark.processor] = _File(fd, mark.device, mark.inode, mark.length)
+        if before is not None:
+            os.close(before.fd)
+
+    def block(self, processor: str, reason: str) -> None:
+        """Write nothing more of a processor: a write fails with this reason, and the input waits."""
+        self._blocked[processor] = reason
 
     def sync(self) -> list[SinkMark]:
         marks = []
@@ -77,7 +100,8 @@ class NdjsonSink:
             os.close(file.fd)
         self._files.clear()
 
-    def _path(self, processor: str) -> Path:
+    def path(self, processor: str) -> Path:
+        """Return where a processor's records go."""
         return self._folder / f"{processor}.ndjson"
 
     def _by_inode(self) -> dict[tuple[int, int], Path]:
@@ -88,7 +112,7 @@ class NdjsonSink:
         return {(status.st_dev, status.st_ino): path for status, path in statuses}
 
     def _file(self, processor: str) -> _File:
-        path = self._path(processor)
+        path = self.path(processor)
         file = self._files.get(processor)
         if file is not None:
             try:
@@ -109,7 +133,7 @@ class NdjsonSink:
 
     def _open(self, processor: str) -> _File:
         """Open a processor's file at the length that the ledger knows; what is beyond was never committed."""
-        path = self._path(processor)
+        path = self.path(processor)
         self._folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
@@ -119,20 +143,30 @@ class NdjsonSink:
             length = _trim(fd, path, mark.length) if mark is not None and known else status.st_size
             # Before the first byte: after a crash it tells what was here already from what was never committed.
             self._ledger.put_sink_mark(SinkMark(self.name, processor, length, status.st_dev, status.st_ino))
-            self._sync_folder()
+            sync_folder(self._folder)
         except BaseException:
             os.close(fd)
             raise
         events.emit(events.SINK_OPENED, sink="ndjson", path=str(path), length=length)
         return _File(fd, status.st_dev, status.st_ino, length)
 
-    def _sync_folder(self) -> None:
-        """Make the file's name durable, not only its bytes."""
-        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return a file's device and inode, None when it is not there."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, not only the files' bytes."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _trim(fd: int, path: Path, committed: int) -> int:

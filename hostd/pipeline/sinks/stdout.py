@@ -28,6 +28,9 @@ class StdoutSink:
             while view:
                 view = view[os.write(self._fd, view) :]
 
+    def place(self, processor: str) -> None:
+        """What was printed is nowhere to be found."""
+
     def sync(self) -> list[SinkMark]:
         return []
 

@@ -1,0 +1,112 @@
+"""Say where a record comes from: source, bytes, plugin, version, digest, and when. Works with and without a daemon."""
+
+import argparse
+import base64
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hostd import config
+from hostd.errors import HostdError
+from hostd.pipeline.explain import Explanation, explain
+from hostd.pipeline.ledger.reader import reading
+from hostd.plugins.kept import framing_of
+from hostd.state import StateFolder
+
+EPILOG = """examples:
+  hostd explain out/access.ndjson:17            line 17, counted from 1
+  hostd explain out/access.ndjson.1:17 --json   also after the file was renamed
+"""
+
+SHOWN_BYTES = 2000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("line", metavar="OUT:LINE", help="a sink's file and the number of a line in it")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Look it up and print."""
+    settings = config.load(config.find(options.config))
+    output, number = _split(options.line)
+    with reading(StateFolder(settings.state.folder).ledger) as ledger:
+        explanation = explain(output, number, ledger, framing_of)
+    if options.json:
+        print(json.dumps(as_json(output, number, explanation), ensure_ascii=False, indent=2))  # noqa: T201
+        return 0
+    for line in describe(output, number, explanation):
+        sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def _split(text: str) -> tuple[Path, int]:
+    name, colon, number = text.rpartition(":")
+    if not colon or not name or not number.isdecimal() or int(number) < 1:
+        raise HostdError(text, "names no line of a file", "write it as out/access.ndjson:17, counted from 1")
+    return Path(name), int(number)
+
+
+def describe(output: Path, number: int, found: Explanation) -> Iterable[str]:
+    """Yield an explanation as lines for people."""
+    source, past = found.source, found.past
+    yield f"{output}:{number}"
+    yield f"  record      {_text(found.record)}"
+    name = source.name if source else "not known any more"
+    where = f" (now {found.source_path})" if source and found.source_path not in {None, Path(source.path)} else ""
+    yield f"  source      {name}{where}"
+    yield f"  bytes       {found.begin} to {found.until}{_which(found)}"
+    version = f" {past.version}" if past else ""
+    yield f"  plugin      {found.plugin}{version}, generation {found.generation}"
+    yield f"  digest      {past.digest if past else 'not known'}"
+    yield f"  committed   {found.committed}"
+    if found.input is not None and found.is_exact:
+        yield f"  input       {_text(found.input)}"
+    if found.why is not None:
+        yield f"  {'not exact' if found.input is not None else 'no input':<10}  {found.why}"
+
+
+def _which(found: Explanation) -> str:
+    if found.is_exact:
+        return ""
+    return f", record {found.nth + 1} of the {found.records} made of them"
+
+
+def _text(content: bytes) -> str:
+    shown = content[:SHOWN_BYTES].decode("utf-8", "backslashreplace").rstrip("\r\n")
+    more = len(content) - SHOWN_BYTES
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return f"{text} … and {more} bytes more" if more > 0 else text
+
+
+def as_json(output: Path, number: int, found: Explanation) -> dict[str, Any]:
+    """Return an explanation as JSON values. Input is text where it is UTF-8, else base64."""
+    source, past = found.source, found.past
+    answer: dict[str, Any] = {
+        "output": str(output),
+        "line": number,
+        "sink": found.sink.folder,
+        "record": found.record.decode("utf-8", "backslashreplace").rstrip("\n"),
+        "source": source.name if source else None,
+        "source_path": str(found.source_path) if found.source_path else None,
+        "begin": found.begin,
+        "until": found.until,
+        "exact": found.is_exact,
+        "nth": found.nth + 1,
+        "of_records": found.records,
+        "plugin": found.plugin,
+        "version": past.version if past else None,
+        "generation": found.generation,
+        "digest": past.digest if past else None,
+        "committed": found.committed,
+        "why": found.why,
+    }
+    if found.input is None or not found.is_exact:
+        return {**answer, "input": None}
+    try:
+        return {**answer, "input": found.input.decode()}
+    except UnicodeDecodeError:
+        return {**answer, "input": None, "input_base64": base64.b64encode(found.input).decode()}

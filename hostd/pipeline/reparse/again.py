@@ -1,0 +1,150 @@
+"""Bytes of a source that were parsed once, parsed again by what is current: cut as its framing says, in order."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from hostd.errors import HostdError
+from hostd.pipeline.framing import NOT_YET, Cut, next_cut
+from hostd.pipeline.ledger import Checkpoint
+from hostd.pipeline.parse import NotNowError, NotServedError, parse
+from hostd.pipeline.reparse.plan import Segment
+from hostd.pipeline.serving import Generation
+from hostd.pipeline.sources.file import FileSource
+from hostd.pipeline.sources.original import find_original
+from hostd.workers.batch import Batch, DeadLetter, Yield
+from hostd.workers.peer import GenerationBrokenError
+from hostd.workers.pool import Pool
+
+CUT_KINDS = ("lines", "multiline", "whole")
+"""The framings whose batches mean the same wherever they are parsed."""
+
+
+@dataclass(slots=True, eq=False)
+class _Part(FileSource):
+    """A file that ends at `until`."""
+
+    until: int = 1 << 62
+
+    def size(self) -> int:
+        return min(FileSource.size(self), self.until)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return FileSource.read(self, offset, max(0, min(length, self.until - offset)))
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of bytes `begin` to `until`, and by which generation."""
+
+    begin: int
+    until: int
+    generation: Generation
+    result: Yield
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    begin: int
+    cut: Cut
+    task: asyncio.Task[tuple[Generation, Yield]]
+
+
+async def parse_again(
+    segment: Segment, plugin: str, current: Callable[[], Generation | None], pool: Pool
+) -> AsyncIterator[Made]:
+    """Yield what the current generation makes of a segment, in order and without a gap.
+
+    Raises HostdError when the source is gone, or the plugin cannot parse now.
+    """
+    row = segment.source
+    found = await asyncio.to_thread(find_original, row)
+    if isinstance(found, str):
+        raise HostdError(row.name, found, "ask again: it is left out then")
+    source = _Part(row.id, row.name, found.path, found.fd, row.device, row.inode)
+    pending: deque[_Work] = deque()
+    reached = segment.begin
+    try:
+        source.rewind(Checkpoint(segment.begin))
+        while True:
+            while len(pending) < pool.slots.capacity and source.offset < segment.until:
+                begin = pending[-1].cut.end if pending else reached
+                if (
+                    work := await _begin(source, begin, segment.until, _serving(plugin, current), current, pool)
+                ) is None:
+                    break
+                pending.append(work)
+            if not pending:
+                break
+            try:
+                generation, result = await pending[0].task
+            except NotServedError:
+                await _drop(pending)  # another one is current, and cuts otherwise
+                source.rewind(Checkpoint(reached))
+                continue
+            except (GenerationBrokenError, NotNowError) as error:
+                raise HostdError(plugin, f"it cannot parse now: {error}", "see its log, and ask again") from error
+            work = pending.popleft()
+            reached = work.cut.end if pending or source.offset < segment.until else segment.until
+            yield Made(work.begin, reached, generation, result)
+        if reached < segment.until:  # nothing but a header
+            yield Made(reached, segment.until, _serving(plugin, current), Yield(0, b""))
+    finally:
+        await _drop(pending)
+        source.close()
+
+
+def _serving(plugin: str, current: Callable[[], Generation | None]) -> Generation:
+    generation = current()
+    if generation is None:
+        raise HostdError(plugin, "no generation of it is in service", "drop it into the plugins folder first")
+    if generation.framing.kind not in CUT_KINDS:
+        raise HostdError(
+            plugin,
+            f"its framing is {generation.framing.kind}: what it makes of bytes depends on all that came before them",
+            "remove its output and what the ledger knows of its sources, and read them from their start",
+        )
+    return generation
+
+
+async def _begin(
+    source: _Part,
+    begin: int,
+    until: int,
+    generation: Generation,
+    current: Callable[[], Generation | None],
+    pool: Pool,
+) -> _Work | None:
+    """Cut the next batch and have it parsed; None when nothing but a header is left."""
+    framing, limits = generation.framing, generation.manifest.limits
+    source.until = 1 << 62  # a header may end after what is parsed again
+    source.find_header(framing, final=True)
+    source.until = until
+    while source.offset < until:
+        cut = next_cut(source, framing, limits.batch_kib << 10, limits.record_mib << 20, quiet=True, final=True)
+        if cut is NOT_YET:
+            await asyncio.sleep(0)
+            continue
+        if cut is None:
+            raise HostdError(source.name, "it was cut while it was parsed again", "ask again: it is left out then")
+        source.offset, source.scanned = cut.end, 0
+        return _Work(begin, cut, asyncio.create_task(_work(source.name, source.header, cut, generation, current, pool)))
+    return None
+
+
+async def _work(
+    name: str, header: bytes, cut: Cut, generation: Generation, current: Callable[[], Generation | None], pool: Pool
+) -> tuple[Generation, Yield]:
+    if cut.too_long:
+        limit = generation.manifest.limits.record_mib
+        reason = f"a record of {cut.end - cut.start} bytes is over the limit (limits.record_mib = {limit})"
+        return generation, Yield(0, b"", (DeadLetter(cut.start, cut.data, reason, ""),))
+    return await parse(Batch(name, cut.start, header, cut.data), generation.framing, current, pool)
+
+
+async def _drop(pending: deque[_Work]) -> None:
+    for work in pending:
+        work.task.cancel()
+    await asyncio.gather(*(work.task for work in pending), return_exceptions=True)
+    pending.clear()
