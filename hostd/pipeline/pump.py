@@ -5,6 +5,7 @@ not fit stays in the file.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from hostd.pipeline.ledger import Checkpoint, Result, SourceRow
 from hostd.pipeline.parse import Fallback, NotNowError, NotServedError, note_loss, parse
 from hostd.pipeline.routing import Route, route
 from hostd.pipeline.serving import Catalog, Generation
+from hostd.pipeline.sources.content import NotLoadedError
 from hostd.pipeline.sources.file import HEAD_BYTES, FileSource
 from hostd.tasks import Tasks
 from hostd.workers.batch import Batch, DeadLetter, Yield
@@ -136,7 +138,9 @@ class Pump:
     def route_of(self, source: FileSource) -> Route:
         """Return where a source's batches go."""
         flow = self._flows.get(source)
-        return flow.route if flow and flow.route else Route(None, "it is empty")
+        if source.trouble and not (flow and flow.route):
+            return Route(None, source.trouble)
+        return flow.route if flow and flow.route else Route(None, "nothing of it is to be read")
 
     def finish(self) -> None:
         """Take what the sources hold now as all there will be."""
@@ -198,18 +202,15 @@ class Pump:
         """Start work until the window or the budget is full, or there is nothing more to read."""
         source = flow.source
         while len(pending) < self._window and not flow.given_up:
-            generation = self._next_generation(flow, alone=not pending)
-            if generation is None:
+            if not await self._prepare(flow):
                 return
-            framing, limits = generation.framing, generation.manifest.limits
-            final = self._final or source.has_ended()
-            if not source.find_header(framing, final=final):
-                return
-            quiet = framing.kind != "lines" and source.idle_for_s() >= QUIET_S
-            cut = next_cut(source, framing, limits.batch_kib << 10, limits.record_mib << 20, quiet=quiet, final=final)
-            if cut is None:
-                if framing.kind != "lines" and not quiet and source.size() > source.offset:
-                    self._wake_later(flow, QUIET_S)
+            try:
+                generation = self._next_generation(flow, alone=not pending)
+                cut = None if generation is None else self._cut(flow, generation)
+            except NotLoadedError as missing:
+                await source.load(missing)
+                continue
+            if generation is None or cut is None:
                 return
             if cut is NOT_YET:
                 await asyncio.sleep(0)
@@ -227,6 +228,29 @@ class Pump:
             source.advance(cut.end, cut.data if not cut.too_long else b"")
             task = asyncio.create_task(self._work(source, cut, generation))
             pending.append(_Work(cut, generation.plugin, before, source.row(), task))
+
+    async def _prepare(self, flow: _Flow) -> bool:
+        """Find out how to read a source; False when that cannot be told yet."""
+        wait_s = await flow.source.prepare(final=self._final)
+        if wait_s is not None and wait_s < math.inf:
+            self._wake_later(flow, wait_s)
+        return wait_s is None
+
+    def _cut(self, flow: _Flow, generation: Generation) -> Cut | None:
+        """Cut what a source's next batch is, None when it is not there yet. Raises NotLoadedError."""
+        source, framing, limits = flow.source, generation.framing, generation.manifest.limits
+        final = (self._final and not source.is_cut_short()) or source.has_ended()
+        if not source.find_header(framing, final=final):
+            return None
+        quiet = framing.kind != "lines" and source.idle_for_s() >= QUIET_S
+        final = final or source.takes_partial_line()
+        cut = next_cut(source, framing, limits.batch_kib << 10, limits.record_mib << 20, quiet=quiet, final=final)
+        if cut is None and source.size() > source.offset:
+            if framing.kind != "lines" and not quiet:
+                self._wake_later(flow, QUIET_S)
+            if (wait_s := source.whole_in_s()) is not None:
+                self._wake_later(flow, wait_s)
+        return cut
 
     def _next_generation(self, flow: _Flow, *, alone: bool) -> Generation | None:
         """Return who gets the source's next batch, None when nothing is to be read now. `alone`: none is under way."""
@@ -371,10 +395,10 @@ class Pump:
         manifests = [generation.manifest for generation in current.values()]
         manifests += [manifest for name, manifest in coming.items() if name not in current]
         present = flow.route.plugin if flow.route else None
-        chosen = route(source.name, head, source.processor, present, manifests)
+        chosen = route(source.routed_as, head, source.processor, present, manifests)
         if present in current and chosen.plugin not in (None, *current):
             # A better one may take minutes to be there, if it comes at all; until then nothing changes.
-            chosen = route(source.name, head, source.processor, present, manifests[: len(current)])
+            chosen = route(source.routed_as, head, source.processor, present, manifests[: len(current)])
         if chosen.plugin is not None and not self._committer.takes(chosen.plugin):
             chosen = Route(None, f"no sink takes records of {chosen.plugin}; add one, or widen a sink's processors")
         flow.routed_at_epoch = self._catalog.epoch

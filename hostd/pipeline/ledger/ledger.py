@@ -16,6 +16,7 @@ from hostd.pipeline.ledger.dead import DeadLetters
 from hostd.pipeline.ledger.provenance import Provenance
 from hostd.pipeline.ledger.rows import Checkpoint, Result, SinkMark, SourceRow, as_row, stored
 from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
+from hostd.pipeline.ledger.seals import Seals
 
 
 class Ledger:
@@ -39,6 +40,7 @@ class Ledger:
         self.book = Book(self._db, self._transaction)
         self.dead = DeadLetters(self._db)
         self.provenance = Provenance(self._db)
+        self.seals = Seals(self._db, self._transaction)
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")

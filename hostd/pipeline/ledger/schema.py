@@ -37,6 +37,9 @@ CREATE TABLE holds (
 ) STRICT;
 CREATE TABLE recent (plugin TEXT PRIMARY KEY, pieces TEXT NOT NULL) STRICT;
 """,
+    """
+CREATE TABLE seals (source INTEGER PRIMARY KEY, seal BLOB NOT NULL, length INTEGER NOT NULL) STRICT;
+""",
 )
 """What each version of the schema adds to the one before; a ledger of an older version is brought up to date."""
 

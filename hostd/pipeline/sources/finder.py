@@ -15,12 +15,15 @@ from hostd import events
 from hostd.config import FileSource as FileSourceConfig
 from hostd.pipeline.ledger import SourceRow
 from hostd.pipeline.sources.appends import Appends
+from hostd.pipeline.sources.archives import Archives, Seal, Seals
+from hostd.pipeline.sources.decoders import Decoders
 from hostd.pipeline.sources.file import ENDED_S, FileSource
 from hostd.pipeline.sources.memory import Identity, Memory, find_in, list_files
+from hostd.pipeline.sources.unreadable import Unreadable
 from hostd.watch import ENTRIES, EVERYTHING, FolderWatch, Watcher
 
 KEPT_CHECK_S = 30.0
-UNREADABLE_CHECK_S = 1.0
+SEAL_CHECK_S = 2.0
 LOOK_EVERY_S = 0.05
 """How soon after a look the next one comes, while files keep appearing."""
 
@@ -29,6 +32,8 @@ class FileFinder:
     """The files that the configured globs name, each read once, under whatever names.
 
     `on_data(source)` says that a source may have something to read, `on_gone(source)` that one has ended.
+    `on_known(row, seal)` says what the ledger is to know beside the batches: a copy, or an archive read to its end,
+    and how to know its bytes again.
     """
 
     def __init__(
@@ -41,6 +46,8 @@ class FileFinder:
         watcher: Watcher | None = None,
         on_data: Callable[[FileSource], None],
         on_gone: Callable[[FileSource], None],
+        on_known: Callable[[SourceRow, Seal | None], None] = lambda *_: None,
+        seals: Seals | None = None,
     ) -> None:
         self.sources: dict[Identity, FileSource] = {}
         self._configs = configs
@@ -53,10 +60,14 @@ class FileFinder:
         self._on_data = on_data
         self._on_gone = on_gone
         self._timer: asyncio.TimerHandle | None = None
-        self._unreadable: set[str] = set()
+        self._on_known = on_known
+        self._unreadable = Unreadable(self.look_soon)
+        self._sealing: dict[FileSource, asyncio.TimerHandle] = {}
         self._ending: dict[FileSource, asyncio.TimerHandle] = {}
         self._adopted = False
-        self._memory = Memory(rows, self._by_path)
+        self._memory = Memory(rows, self._by_path, lambda row: on_known(row, None))
+        self._archives = Archives(self._memory, seals or {})
+        self._decoders = Decoders()
 
     def look(self) -> None:
         """Compare the globs with what is open. Blocks for as long as listing the folders takes."""
@@ -72,6 +83,8 @@ class FileFinder:
         for identity, source in list(self.sources.items()):
             if identity not in seen:
                 self._lost_sight_of(source)
+        for source in list(self._sealing):
+            self._check_sealed(source)
         if not self._adopted:
             self._adopted = True
             self._adopt_rotated(seen)
@@ -84,7 +97,7 @@ class FileFinder:
     def rewritten(self, source: FileSource) -> None:
         """A source does not hold any more what was read of it: read it from its start, as a new one."""
         events.emit(events.SOURCE_TRUNCATED, source=source.name, offset=source.offset, size=source.size())
-        self._memory.remember(source.row())
+        self._memory.remember(source.row(), source.trail)
         source.begin_again(self._memory.new_id())
 
     def reconfigure(self, configs: tuple[FileSourceConfig, ...]) -> list[FileSource]:
@@ -99,7 +112,7 @@ class FileFinder:
     def release(self, source: FileSource, reason: str) -> None:
         """Close a source; what was read of it is remembered."""
         events.emit(events.SOURCE_ENDED, source=source.name, offset=source.offset, reason=reason)
-        self._memory.remember(source.row())
+        self._memory.remember(source.row(), source.trail)
         self.sources.pop((source.device, source.inode), None)
         for path in [path for path, known in self._by_path.items() if known is source]:
             del self._by_path[path]
@@ -111,10 +124,10 @@ class FileFinder:
         """Stop watching, and close all files."""
         if self._timer is not None:
             self._timer.cancel()
-        for timer in self._ending.values():
+        for timer in (*self._ending.values(), *self._sealing.values()):
             timer.cancel()
         self._unwatch_folders()
-        self._unreadable.clear()
+        self._unreadable.close()
         if self._appends:
             self._appends.close()
         for source in self.sources.values():
@@ -160,14 +173,18 @@ class FileFinder:
     def _look_at(self, name: str, config: FileSourceConfig, seen: set[Identity]) -> Identity | None:
         try:
             status = os.stat(name)
+        except PermissionError as error:
+            self._unreadable.note(name, error)
+            return None
         except OSError:
             return None  # gone again, or a link to nothing
-        if not stat.S_ISREG(status.st_mode) or os.path.realpath(name).startswith(self._excluded):
+        is_readable = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)
+        if not is_readable or os.path.realpath(name).startswith(self._excluded):
             return None
         identity = status.st_dev, status.st_ino
         source = self.sources.get(identity)
         if source is None:
-            source = self._open(name, config.processor)
+            source = self._open(name, config)
             if source is None:
                 return None
         elif identity not in seen:
@@ -177,25 +194,26 @@ class FileFinder:
         self._on_data(source)
         return identity
 
-    def _open(self, path: str, processor: str | None) -> FileSource | None:
+    def _open(self, path: str, config: FileSourceConfig | None) -> FileSource | None:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = open_file(path)
         except FileNotFoundError:
             return None
         except OSError as error:
-            if path not in self._unreadable:
-                self._unreadable.add(path)
-                events.emit(
-                    events.SOURCE_UNREADABLE,
-                    source=path,
-                    reason=f"{error.strerror}; let the daemon's user read it",
-                )
-                asyncio.get_running_loop().call_later(UNREADABLE_CHECK_S, self._check_readable, path)
+            self._unreadable.note(path, error)
             return None
-        self._unreadable.discard(path)
+        self._unreadable.forget(path)
         status = os.fstat(fd)
-        source = FileSource(0, self._source_name(path), Path(path), fd, status.st_dev, status.st_ino, processor)
-        if not self._memory.resume(source, status.st_size, patient=self._watcher is not None):
+        source = FileSource(0, self._source_name(path), Path(path), fd, status.st_dev, status.st_ino)
+        source.decoders, source.identify = self._decoders, self._identify
+        if config is not None:
+            source.processor = config.processor
+            source.decode, source.partial_line_s = config.decode, config.partial_line_s
+        if stat.S_ISFIFO(status.st_mode):
+            self._resume_stream(source)
+        elif not source.is_unpacked(final=self._watcher is None) and not self._memory.resume(
+            source, status.st_size, patient=self._watcher is not None
+        ):
             source.close()
             asyncio.get_running_loop().call_later(ENDED_S / 4, self.look_soon)
             return None
@@ -203,21 +221,43 @@ class FileFinder:
             self._unwatch_folders()  # the next look watches them for what is written, too
             self.look_soon()
         self.sources[source.device, source.inode] = source
-        events.emit(events.SOURCE_FOUND, source=source.name, size=status.st_size, offset=source.offset)
+        if source.unpacked is None:
+            events.emit(events.SOURCE_FOUND, source=source.name, size=source.size(), offset=source.offset)
         return source
 
-    def _check_readable(self, path: str) -> None:
-        """Look again once a file that could not be opened may be: no event tells of a changed mode."""
-        if path not in self._unreadable:
-            return
-        if not Path(path).exists() or os.access(path, os.R_OK):
-            self._unreadable.discard(path)
-            self.look_soon()
+    def _resume_stream(self, source: FileSource) -> None:
+        """Count on from what came through this FIFO before."""
+        before = self._memory.of_file((source.device, source.inode))
+        base = 0
+        if before:
+            source.id, source.name, base = before[0].row.id, before[0].row.name, before[0].row.checkpoint.offset
         else:
-            asyncio.get_running_loop().call_later(UNREADABLE_CHECK_S, self._check_readable, path)
+            source.id = self._memory.new_id()
+        source.stream_from(base, lambda: self._on_data(source))
+
+    async def _identify(self, source: FileSource, patient: bool) -> float | None:  # noqa: FBT001
+        wait_s = await self._archives.identify(source, patient)
+        if wait_s is None:
+            events.emit(events.SOURCE_FOUND, source=source.name, size=source.size(), offset=source.offset)
+            self._check_sealed(source)
+        return wait_s
+
+    def _check_sealed(self, source: FileSource) -> None:
+        """Look now and then whether an archive was read to its end, and have the ledger know."""
+        if source in self._sealing:
+            self._sealing.pop(source).cancel()
+        if source.fd < 0 or source.unpacked is None or not source.unpacked.kind.is_packed:
+            return
+        noted = self._archives.note_read(source)
+        if noted is not None:
+            self._on_known(*noted)
+        elif not self._archives.is_noted(source):
+            self._sealing[source] = asyncio.get_running_loop().call_later(SEAL_CHECK_S, self._check_sealed, source)
 
     def _lost_sight_of(self, source: FileSource) -> None:
         """A file's path names another file, or nothing: find where it went, or read it to its end."""
+        if not source.moved_away and self._is_hidden(source.path):
+            return
         found = find_in(source.path.parent, (source.device, source.inode))
         if found is not None:
             if found != source.path:
@@ -230,6 +270,18 @@ class FileFinder:
             events.emit(events.SOURCE_ROTATED, source=source.name, offset=source.offset)
         self._on_data(source)
         self._check_ended_after(ENDED_S + 0.1, source)
+
+    def _is_hidden(self, path: Path) -> bool:
+        """Tell whether a path cannot be looked at any more; what it named is read on, since it is open."""
+        try:
+            os.stat(path)
+            os.scandir(path.parent).close()
+        except PermissionError as error:
+            self._unreadable.note(error.filename or str(path), error)
+            return True
+        except OSError:
+            return False  # gone, as far as can be told
+        return False
 
     def _check_ended_after(self, delay_s: float, source: FileSource) -> None:
         """Look whether a file has ended; once, however often this is asked."""
@@ -264,7 +316,7 @@ class FileFinder:
             source = self._open(str(found), None)
             if source is None:
                 continue
-            if source.offset and source.offset < source.size():
+            if source.unpacked is not None or (source.offset and source.offset < source.size()):
                 source.moved_away = True
                 self._on_data(source)
                 self._check_ended_after(ENDED_S + 0.1, source)
@@ -280,6 +332,18 @@ class FileFinder:
         with contextlib.suppress(ValueError):  # it lies elsewhere, and keeps its whole path
             path = str(Path(path).relative_to(self._base))
         return path.encode("utf-8", "backslashreplace").decode()
+
+
+def open_file(path: str) -> int:
+    """Open a file for reading, without waiting. Raises OSError.
+
+    A FIFO is opened for writing too, if that is allowed: it is at its end otherwise whenever nobody writes to it.
+    """
+    flags = os.O_CLOEXEC | os.O_NONBLOCK
+    if stat.S_ISFIFO(os.stat(path).st_mode):
+        with contextlib.suppress(PermissionError):
+            return os.open(path, os.O_RDWR | flags)
+    return os.open(path, os.O_RDONLY | flags)
 
 
 def watched_folder(pattern: str) -> tuple[Path, bool]:

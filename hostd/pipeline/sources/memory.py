@@ -1,27 +1,86 @@
-"""What is known of files from before: which was read how far, and which is a copy of another."""
+"""What is known of files from before: which was read how far, and which is a copy of another.
+
+Of copies, plain ones are decided on here, at once; `archives.py` does it for what has to be unpacked first.
+"""
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from hostd import events
 from hostd.pipeline.ledger import Checkpoint, SourceRow
-from hostd.pipeline.sources.file import ENDED_S, FINGERPRINT_BYTES, FileSource, digest, is_continued_by
+from hostd.pipeline.sources.file import ENDED_S, FINGERPRINT_BYTES, FileSource
+from hostd.pipeline.sources.marks import MARKER_BYTES, Read, begins_alike, digest, is_continued
 
 Identity = tuple[int, int]
 """Device and inode."""
 
+Trail = tuple[tuple[int, bytes], ...]
+MOST_PATIENT_S = 60.0
+"""How long a copy, or an archive, waits at most for whatever might still tell what it is of."""
+_NULS = {length: digest(bytes(length)) for length in range(1, FINGERPRINT_BYTES + 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """How far a file was read; `trail` are places where reading stopped before, with their markers."""
+
+    row: SourceRow
+    trail: Trail = ()
+
+    @property
+    def identity(self) -> Identity:
+        """The file's device and inode."""
+        return self.row.device, self.row.inode
+
+    @property
+    def is_telling(self) -> bool:
+        """Tell whether its first bytes are enough to know a copy by."""
+        checkpoint = self.row.checkpoint
+        nuls = _NULS.get(checkpoint.fingerprint_length) == checkpoint.fingerprint
+        return checkpoint.fingerprint_length >= FINGERPRINT_BYTES and not nuls
+
+    def holds_all_of(self, read: Read, size: int) -> bool:
+        """Tell whether content of that size was read to its end, and more that it was followed by after it was copied.
+
+        That its first bytes are the same is known; that those before a place where reading stopped are, too, is
+        looked at, since many programs begin each of their logs alike.
+        """
+        before = [place for place in self.trail if place[0] <= size]
+        if size >= self.row.checkpoint.offset or not before:
+            return False
+        offset, marker = before[-1]
+        length = min(MARKER_BYTES, offset)
+        return digest(read(offset - length, length)) == marker
+
 
 class Memory:
-    """The ledger's rows, and what was read since. `live` are the open files by path."""
+    """The ledger's rows, and what was read since. `live` are the open files by path.
 
-    def __init__(self, rows: Iterable[SourceRow], live: Mapping[str, FileSource]) -> None:
-        self._live = live
-        self._rows: dict[Identity, list[SourceRow]] = {}
-        self._rows_by_path: dict[str, list[SourceRow]] = {}
+    `on_known(row)` is told of a file that turned out to be a copy, which nothing else would tell the ledger of.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[SourceRow],
+        live: Mapping[str, FileSource],
+        on_known: Callable[[SourceRow], None] = lambda _: None,
+    ) -> None:
+        self.live = live
+        self._on_known = on_known
+        self._known: dict[int, Known] = {}
+        self._by_identity: dict[Identity, dict[int, None]] = {}
+        self._by_path: dict[str, dict[int, None]] = {}
+        self._claimed: set[int] = set()
         self._next_id = 1
+        latest: dict[Checkpoint, int] = {}
         for row in rows:
             self.remember(row)
+            if row.checkpoint in latest:  # the one may be a copy of the other: it must not be taken for that again
+                self._claimed.add(latest[row.checkpoint])
+            latest[row.checkpoint] = row.id
 
     def new_id(self) -> int:
         """Return a number for a source that the ledger does not know."""
@@ -30,51 +89,128 @@ class Memory:
 
     def latest(self) -> list[SourceRow]:
         """Return the last row of each file."""
-        return [rows[-1] for rows in self._rows.values()]
+        return [self._known[next(reversed(ids))].row for ids in self._by_identity.values() if ids]
 
-    def remember(self, row: SourceRow) -> None:
+    def remember(self, row: SourceRow, trail: Iterable[tuple[int, bytes]] = ()) -> None:
         """Take note of how far a file was read."""
-        for rows in (
-            self._rows.setdefault((row.device, row.inode), []),
-            self._rows_by_path.setdefault(os.path.realpath(row.path), []),
-        ):
-            rows[:] = [known for known in rows if known.id != row.id]
-            rows.append(row)
+        before = self._known.get(row.id)
+        if before is not None:
+            self._by_identity[before.identity].pop(row.id, None)
+            self._by_path[os.path.realpath(before.row.path)].pop(row.id, None)
+        self._known[row.id] = Known(row, tuple(trail))
+        self._by_identity.setdefault((row.device, row.inode), {})[row.id] = None
+        self._by_path.setdefault(os.path.realpath(row.path), {})[row.id] = None
         self._next_id = max(self._next_id, row.id + 1)
+
+    def of_file(self, identity: Identity) -> list[Known]:
+        """Return what was read of a file, under its own number or that of what it held before; the last first."""
+        return [self._known[number] for number in reversed(self._by_identity.get(identity, {}))]
+
+    def everything(self) -> Iterator[Known]:
+        """Return what was read of all files, up to now of those that are open."""
+        live = {source.id: source for source in self.live.values()}
+        for known in self._known.values():
+            if known.row.id not in live:
+                yield known
+        for source in live.values():
+            yield Known(source.row(), tuple(source.trail))
 
     def resume(self, source: FileSource, size: int, *, patient: bool) -> bool:
         """Go on where the ledger says, if this is a file that it knows.
 
         `patient` allows to say False: that cannot be told yet, ask again later.
         """
-        for row in reversed(self._rows.get((source.device, source.inode), [])):
-            if is_continued_by(row.checkpoint, source.fd, size):
-                source.id, source.name = row.id, row.name
-                self._go_on(source, row.checkpoint)
+        for known in self.of_file((source.device, source.inode)):
+            if is_continued(known.row.checkpoint, source.read, size):
+                source.id, source.name = known.row.id, known.row.name
+                source.go_on(known.row.checkpoint)
                 return True
-        copied = self._find_original(source, size)
-        if copied is not None:
-            row, renamed = copied
-            if renamed and patient and source.idle_for_s() < ENDED_S:
-                return False  # it is still being copied, and the original still being read
-            if is_continued_by(row.checkpoint, source.fd, size):
-                self._go_on(source, row.checkpoint)
-            elif size < row.checkpoint.offset:
-                source.advance(size, b"")  # all of it was read, and more, before it was copied
-                source.committed = source.reached
+        for known, renamed in self._originals(source):
+            if renamed and patient and self._may_be_told_by(known, source):
+                return False
+            verdict = self._compare(known, source, size, renamed=renamed)
+            if verdict is None:
+                continue
+            if renamed and patient and self._is_under_way(source, known):
+                return False
+            if verdict != source.reached:
+                self.take_over(source, known, verdict)
+                return True
         source.id = self.new_id()
         return True
 
-    def _go_on(self, source: FileSource, checkpoint: Checkpoint) -> None:
-        source.rewind(checkpoint)
-        source.committed = checkpoint
+    def take_over(self, source: FileSource, known: Known, checkpoint: Checkpoint) -> None:
+        """Take what is before `checkpoint` as read of `source`, as another number for the ledger."""
+        source.id = self.new_id()
+        source.go_on(checkpoint)
+        self._claimed.add(known.row.id)
+        self._on_known(source.row())
+        events.emit(events.SOURCE_KNOWN, source=source.name, offset=checkpoint.offset, original=known.row.name)
 
-    def _find_original(self, source: FileSource, size: int) -> tuple[SourceRow, bool] | None:
-        """Return the file that this one begins like, under another inode, and whether that has another name.
+    def is_claimed(self, known: Known) -> bool:
+        """Tell whether a copy of it was found already."""
+        return known.row.id in self._claimed
+
+    def is_superseded(self, known: Known) -> bool:
+        """Tell whether its file holds something else by now: it was truncated, and is read as another."""
+        source = next((s for s in self.live.values() if (s.device, s.inode) == known.identity), None)
+        latest = source.id if source is not None else next(reversed(self._by_identity[known.identity]))
+        return latest != known.row.id
+
+    def _is_under_way(self, copy: FileSource, known: Known) -> bool:
+        """Tell whether the copy is still being made, or the original still being read."""
+        idle_s = copy.idle_for_s()
+        return idle_s < ENDED_S or (idle_s < MOST_PATIENT_S and self.is_being_read(known))
+
+    def _may_be_told_by(self, known: Known, copy: FileSource) -> bool:
+        """Tell whether nothing was read yet of an open file that begins like this one: it will be, in a moment."""
+        if known.row.checkpoint.offset or copy.idle_for_s() >= MOST_PATIENT_S or not self.is_being_read(known):
+            return False
+        original = next(s for s in self.live.values() if s.id == known.row.id)
+        first = copy.read(0, FINGERPRINT_BYTES)
+        return bool(first) and original.unpacked is None and original.read(0, len(first)) == first
+
+    def is_being_read(self, known: Known) -> bool:
+        """Tell whether more will be read of an open file that holds what is known of it."""
+        source = next((s for s in self.live.values() if s.id == known.row.id), None)
+        return source is not None and source.offset < source.size() and not source.was_rewritten()
+
+    def has_moved_on(self, known: Known) -> bool:
+        """Tell whether more was read of an open file than is known of it here."""
+        return any(s.id == known.row.id and s.reached != known.row.checkpoint for s in self.live.values())
+
+    def _compare(self, known: Known, source: FileSource, size: int, *, renamed: bool) -> Checkpoint | None:
+        """Return up to where a file holds what was read of another; None if it does not.
+
+        `source.reached` itself, which is nothing, is the answer where that cannot be told yet.
+        """
+        checkpoint = known.row.checkpoint
+        if not checkpoint.offset:
+            return None
+        if known.is_telling and size >= FINGERPRINT_BYTES:
+            if not begins_alike(checkpoint, source.read):
+                return None
+            if is_continued(checkpoint, source.read, size):
+                return checkpoint
+            if known.holds_all_of(source.read, size):
+                return source.content.checkpoint(size, b"")
+            return source.reached if renamed else None
+        # Too short to be sure by its bytes alone: they must be all that was read of a file which was truncated since.
+        if not renamed or checkpoint.offset != checkpoint.fingerprint_length:
+            return None
+        if size < checkpoint.offset:
+            return source.reached
+        if size > checkpoint.offset and checkpoint.offset < MARKER_BYTES:
+            return None
+        if not begins_alike(checkpoint, source.read) or self.is_claimed(known):
+            return None
+        return checkpoint if self.is_superseded(known) else source.reached
+
+    def _originals(self, source: FileSource) -> Iterator[tuple[Known, bool]]:
+        """Return what this file may be a copy of, and whether that has another name.
 
         Of the same name: an editor saved it anew; the old one is gone then, or it would be a rotation. Of a shorter
-        name: a rotation copied it, and adds `.1`, `-20240131` or the like. What is too short to be sure of is none:
-        a line read twice is better than one not read.
+        name: a rotation copied it, and adds `.1`, `-20240131` or the like.
         """
         folder, name = os.path.realpath(source.path.parent), source.path.name
         for length in range(len(name), 0, -1):
@@ -82,19 +218,14 @@ class Memory:
             if renamed and name[length] not in ".-_":
                 continue
             path = f"{folder}{os.sep}{name[:length]}"
-            live = self._live.get(path)
-            rows = list(self._rows_by_path.get(path, []))
+            live = self.live.get(path)
+            candidates = [self._known[number] for number in self._by_path.get(path, {})]
             if live is not None:
-                rows.append(live.row())
-            for row in reversed(rows):
-                if not renamed and self._still_exists(row, live):
-                    continue
-                checkpoint = row.checkpoint
-                if checkpoint.fingerprint_length < FINGERPRINT_BYTES or size < FINGERPRINT_BYTES:
-                    continue
-                if digest(source.read(0, checkpoint.fingerprint_length)) == checkpoint.fingerprint:
-                    return row, renamed
-        return None
+                candidates = [known for known in candidates if known.row.id != live.id]
+                candidates.append(Known(live.row(), tuple(live.trail)))
+            for known in reversed(candidates):
+                if renamed or not self._still_exists(known.row, live):
+                    yield known, renamed
 
     def _still_exists(self, row: SourceRow, live: FileSource | None) -> bool:
         """Tell whether the file that a row is about lies under some other name now: then it was rotated."""
