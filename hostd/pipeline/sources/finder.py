@@ -65,7 +65,7 @@ class FileFinder:
         self._sealing: dict[FileSource, asyncio.TimerHandle] = {}
         self._ending: dict[FileSource, asyncio.TimerHandle] = {}
         self._adopted = False
-        self._memory = Memory(rows, self._by_path, lambda row: on_known(row, None))
+        self._memory = Memory(rows, self.sources, self._by_path, lambda row: on_known(row, None))
         self._archives = Archives(self._memory, seals or {})
         self._decoders = Decoders()
 

@@ -57,7 +57,7 @@ class Known:
 
 
 class Memory:
-    """The ledger's rows, and what was read since. `live` are the open files by path.
+    """The ledger's rows, and what was read since. `live` are the open files, `by_path` those that a path names.
 
     `on_known(row)` is told of a file that turned out to be a copy, which nothing else would tell the ledger of.
     """
@@ -65,10 +65,12 @@ class Memory:
     def __init__(
         self,
         rows: Iterable[SourceRow],
-        live: Mapping[str, FileSource],
+        live: Mapping[Identity, FileSource],
+        by_path: Mapping[str, FileSource],
         on_known: Callable[[SourceRow], None] = lambda _: None,
     ) -> None:
-        self.live = live
+        self._live = live
+        self._paths = by_path
         self._on_known = on_known
         self._known: dict[int, Known] = {}
         self._by_identity: dict[Identity, dict[int, None]] = {}
@@ -108,7 +110,7 @@ class Memory:
 
     def everything(self) -> Iterator[Known]:
         """Return what was read of all files, up to now of those that are open."""
-        live = {source.id: source for source in self.live.values()}
+        live = {source.id: source for source in self._live.values()}
         for known in self._known.values():
             if known.row.id not in live:
                 yield known
@@ -153,7 +155,7 @@ class Memory:
 
     def is_superseded(self, known: Known) -> bool:
         """Tell whether its file holds something else by now: it was truncated, and is read as another."""
-        source = next((s for s in self.live.values() if (s.device, s.inode) == known.identity), None)
+        source = self._live.get(known.identity)
         latest = source.id if source is not None else next(reversed(self._by_identity[known.identity]))
         return latest != known.row.id
 
@@ -166,18 +168,23 @@ class Memory:
         """Tell whether nothing was read yet of an open file that begins like this one: it will be, in a moment."""
         if known.row.checkpoint.offset or copy.idle_for_s() >= MOST_PATIENT_S or not self.is_being_read(known):
             return False
-        original = next(s for s in self.live.values() if s.id == known.row.id)
+        original = self._live[known.identity]
         first = copy.read(0, FINGERPRINT_BYTES)
         return bool(first) and original.unpacked is None and original.read(0, len(first)) == first
 
     def is_being_read(self, known: Known) -> bool:
-        """Tell whether more will be read of an open file that holds what is known of it."""
-        source = next((s for s in self.live.values() if s.id == known.row.id), None)
-        return source is not None and source.offset < source.size() and not source.was_rewritten()
+        """Tell whether more will be read of an open file, or that it was truncated is still to be noticed."""
+        source = self._live.get(known.identity)
+        return (
+            source is not None
+            and source.id == known.row.id
+            and (source.offset < source.size() or source.was_rewritten())
+        )
 
     def has_moved_on(self, known: Known) -> bool:
         """Tell whether more was read of an open file than is known of it here."""
-        return any(s.id == known.row.id and s.reached != known.row.checkpoint for s in self.live.values())
+        source = self._live.get(known.identity)
+        return source is not None and source.id == known.row.id and source.reached != known.row.checkpoint
 
     def _compare(self, known: Known, source: FileSource, size: int, *, renamed: bool) -> Checkpoint | None:
         """Return up to where a file holds what was read of another; None if it does not.
@@ -218,7 +225,7 @@ class Memory:
             if renamed and name[length] not in ".-_":
                 continue
             path = f"{folder}{os.sep}{name[:length]}"
-            live = self.live.get(path)
+            live = self._paths.get(path)
             candidates = [self._known[number] for number in self._by_path.get(path, {})]
             if live is not None:
                 candidates = [known for known in candidates if known.row.id != live.id]

@@ -100,8 +100,9 @@ class Unpacked(Fingerprinted):
     def seal(self) -> bytes:
         """Return how to know the packed bytes again; archives end with a sum of all that is in them."""
         size = os.fstat(self._fd).st_size
-        first, last = os.pread(self._fd, FINGERPRINT_BYTES, 0), os.pread(self._fd, MARKER_BYTES, size - MARKER_BYTES)
-        return digest(b"%d:%b:%b" % (size, first, last)) if size > MARKER_BYTES else digest(first)
+        first = self._read_packed(0, FINGERPRINT_BYTES)
+        last = self._read_packed(max(0, size - MARKER_BYTES), MARKER_BYTES)
+        return digest(b"%d:%b:%b" % (size, first, last))
 
     def skip(self, made: int) -> None:
         """Take the whole file as unpacked before: `made` bytes."""

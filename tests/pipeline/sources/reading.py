@@ -9,6 +9,7 @@ import gzip
 import lzma
 import os
 import shutil
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from hostd.pipeline.sources.finder import FileFinder
 from hostd.watch import Watcher
 
 LINES = Framing()
-LONG_AGO_S = 1_000_000_000
+QUIET_FOR_S = 10
 PACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
 
@@ -81,11 +82,12 @@ class Reading:
 
     async def pass_time(self) -> None:
         """Let so much time pass that every file is quiet, and whatever was waited for has been."""
+        then = time.time() - QUIET_FOR_S
         for path in self.folder.rglob("*"):
             if path.is_file():
-                os.utime(path, (LONG_AGO_S, LONG_AGO_S))
+                os.utime(path, (then, then))
         for source in self.sources:
-            os.utime(source.fd, (LONG_AGO_S, LONG_AGO_S))
+            os.utime(source.fd, (then, then))
         for _ in range(2):
             await self.look()
             if self._finder is None:
@@ -94,6 +96,8 @@ class Reading:
                 self._finder._ending[source].cancel()
                 self._finder._check_ended(source)
             for source in self._gone:
+                if source.fd >= 0:
+                    await self._drain(source)
                 if source.fd >= 0 and source.offset >= source.size():
                     self._finder.release(source, "it has ended")
             self._gone.clear()
