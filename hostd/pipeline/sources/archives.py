@@ -5,12 +5,11 @@ it is unpacked, in a thread, and as long as that may take it is not read.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from hostd.pipeline.ledger import Checkpoint, SourceRow
 from hostd.pipeline.sources.file import ENDED_S, FINGERPRINT_BYTES, HEAD_BYTES, FileSource
 from hostd.pipeline.sources.marks import MARKER_BYTES, digest, ends_alike
-from hostd.pipeline.sources.memory import MOST_PATIENT_S, Known, Memory, find_in
+from hostd.pipeline.sources.memory import MOST_PATIENT_S, Known, Memory
 from hostd.pipeline.sources.unpacked import Unpacked
 
 UNDECIDED_S = 0.5
@@ -114,12 +113,9 @@ class Archives:
 
     def _is_all_of(self, known: Known, content: Unpacked) -> bool:
         """Tell whether a short file that begins alike is the one: it is gone, and no other archive was made of it."""
-        row = known.row
-        is_gone = self._memory.is_superseded(known) or find_in(Path(row.path).parent, known.identity) is None
-        is_long = row.checkpoint.offset >= MARKER_BYTES or (
-            content.is_at_end and content.size() == row.checkpoint.offset
-        )
-        return is_gone and is_long and not self._memory.is_claimed(known)
+        offset = known.row.checkpoint.offset
+        is_enough = offset >= MARKER_BYTES or (content.is_at_end and content.size() == offset)
+        return is_enough and self._memory.is_gone(known) and not self._memory.is_claimed(known)
 
     def is_noted(self, source: FileSource) -> bool:
         """Tell whether the ledger knows that this archive was read to its end."""

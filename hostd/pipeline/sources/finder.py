@@ -55,6 +55,7 @@ class FileFinder:
         self._excluded = tuple(f"{folder}{os.sep}" for folder in excluded)
         self._by_path: dict[str, FileSource] = {}
         self._watcher = watcher
+        self._is_patient = watcher is not None
         self._watches: dict[Path, FolderWatch] = {}
         self._appends = Appends(on_data) if watcher is not None else None
         self._on_data = on_data
@@ -190,7 +191,11 @@ class FileFinder:
         elif identity not in seen:
             source.moved_away = False
             source.path = Path(name)
-        self._by_path[os.path.realpath(name)] = source
+        real = os.path.realpath(name)
+        displaced = self._by_path.get(real)
+        if displaced is not None and displaced is not source:
+            self._memory.remember(displaced.row(), displaced.trail)  # a copy of it may lie here, under a longer name
+        self._by_path[real] = source
         self._on_data(source)
         return identity
 
@@ -211,8 +216,8 @@ class FileFinder:
             source.decode, source.partial_line_s = config.decode, config.partial_line_s
         if stat.S_ISFIFO(status.st_mode):
             self._resume_stream(source)
-        elif not source.is_unpacked(final=self._watcher is None) and not self._memory.resume(
-            source, status.st_size, patient=self._watcher is not None
+        elif not source.is_unpacked(final=not self._is_patient) and not self._memory.resume(
+            source, status.st_size, patient=self._is_patient
         ):
             source.close()
             asyncio.get_running_loop().call_later(ENDED_S / 4, self.look_soon)

@@ -153,11 +153,11 @@ class Memory:
         """Tell whether a copy of it was found already."""
         return known.row.id in self._claimed
 
-    def is_superseded(self, known: Known) -> bool:
-        """Tell whether its file holds something else by now: it was truncated, and is read as another."""
+    def is_gone(self, known: Known) -> bool:
+        """Tell whether its file was removed, or holds something else by now, and is read as another."""
         source = self._live.get(known.identity)
         latest = source.id if source is not None else next(reversed(self._by_identity[known.identity]))
-        return latest != known.row.id
+        return latest != known.row.id or find_in(Path(known.row.path).parent, known.identity) is None
 
     def _is_under_way(self, copy: FileSource, known: Known) -> bool:
         """Tell whether the copy is still being made, or the original still being read."""
@@ -202,7 +202,7 @@ class Memory:
             if known.holds_all_of(source.read, size):
                 return source.content.checkpoint(size, b"")
             return source.reached if renamed else None
-        # Too short to be sure by its bytes alone: they must be all that was read of a file which was truncated since.
+        # Too short to be sure by its bytes alone: they must be all that was read of a file that is gone since.
         if not renamed or checkpoint.offset != checkpoint.fingerprint_length:
             return None
         if size < checkpoint.offset:
@@ -211,7 +211,7 @@ class Memory:
             return None
         if not begins_alike(checkpoint, source.read) or self.is_claimed(known):
             return None
-        return checkpoint if self.is_superseded(known) else source.reached
+        return checkpoint if self.is_gone(known) else source.reached
 
     def _originals(self, source: FileSource) -> Iterator[tuple[Known, bool]]:
         """Return what this file may be a copy of, and whether that has another name.
@@ -226,13 +226,19 @@ class Memory:
                 continue
             path = f"{folder}{os.sep}{name[:length]}"
             live = self._paths.get(path)
-            candidates = [self._known[number] for number in self._by_path.get(path, {})]
-            if live is not None:
-                candidates = [known for known in candidates if known.row.id != live.id]
+            candidates = [self._up_to_date(self._known[number]) for number in self._by_path.get(path, {})]
+            if live is not None and all(known.row.id != live.id for known in candidates):
                 candidates.append(Known(live.row(), tuple(live.trail)))
             for known in reversed(candidates):
                 if renamed or not self._still_exists(known.row, live):
                     yield known, renamed
+
+    def _up_to_date(self, known: Known) -> Known:
+        """Return what was read of a file up to now, if it is still open."""
+        source = self._live.get(known.identity)
+        if source is None or source.id != known.row.id:
+            return known
+        return Known(source.row(), tuple(source.trail))
 
     def _still_exists(self, row: SourceRow, live: FileSource | None) -> bool:
         """Tell whether the file that a row is about lies under some other name now: then it was rotated."""

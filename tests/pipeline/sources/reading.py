@@ -20,7 +20,6 @@ from hostd.pipeline.ledger import SourceRow
 from hostd.pipeline.sources.content import NotLoadedError
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
-from hostd.watch import Watcher
 
 LINES = Framing()
 QUIET_FOR_S = 10
@@ -49,12 +48,12 @@ class Reading:
             base=self.folder,
             excluded=(),
             rows=list(self.rows.values()),
-            watcher=Watcher(poll=True),
             on_data=lambda source: None,
             on_gone=self._gone.append,
             on_known=self._note,
             seals=dict(self.seals),
         )
+        self._finder._is_patient = True  # as with a watcher, whose threads and descriptors cost more than all else here
 
     def stop(self) -> None:
         """End, at whatever point."""
