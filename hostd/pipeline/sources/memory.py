@@ -75,13 +75,13 @@ class Memory:
         self._known: dict[int, Known] = {}
         self._by_identity: dict[Identity, dict[int, None]] = {}
         self._by_path: dict[str, dict[int, None]] = {}
-        self._claimed: set[int] = set()
+        self._claimed: set[tuple[int, Checkpoint]] = set()
         self._next_id = 1
         latest: dict[Checkpoint, int] = {}
         for row in rows:
             self.remember(row)
             if row.checkpoint in latest:  # the one may be a copy of the other: it must not be taken for that again
-                self._claimed.add(latest[row.checkpoint])
+                self._claimed.add((latest[row.checkpoint], row.checkpoint))
             latest[row.checkpoint] = row.id
 
     def new_id(self) -> int:
@@ -145,13 +145,13 @@ class Memory:
         """Take what is before `checkpoint` as read of `source`, as another number for the ledger."""
         source.id = self.new_id()
         source.go_on(checkpoint)
-        self._claimed.add(known.row.id)
+        self._claimed.add((known.row.id, known.row.checkpoint))
         self._on_known(source.row())
         events.emit(events.SOURCE_KNOWN, source=source.name, offset=checkpoint.offset, original=known.row.name)
 
     def is_claimed(self, known: Known) -> bool:
         """Tell whether a copy of it was found already."""
-        return known.row.id in self._claimed
+        return (known.row.id, known.row.checkpoint) in self._claimed
 
     def is_gone(self, known: Known) -> bool:
         """Tell whether its file was removed, or holds something else by now, and is read as another."""
