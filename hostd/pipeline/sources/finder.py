@@ -5,7 +5,6 @@ Events are hints here too. What a path is, is asked of the file system each time
 
 import asyncio
 import contextlib
-import glob
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from hostd.pipeline.sources.appends import Appends
 from hostd.pipeline.sources.archives import Archives, Seal, Seals
 from hostd.pipeline.sources.decoders import Decoders
 from hostd.pipeline.sources.file import ENDED_S, FileSource
+from hostd.pipeline.sources.listing import paths_of, watched_folder
 from hostd.pipeline.sources.memory import Identity, Memory, find_in, list_files
 from hostd.pipeline.sources.unreadable import Unreadable
 from hostd.watch import ENTRIES, EVERYTHING, FolderWatch, Watcher
@@ -77,7 +77,10 @@ class FileFinder:
         seen: set[Identity] = set()
         for config in self._configs:
             for pattern in config.paths:
-                for name in sorted(glob.iglob(pattern, recursive=True)):
+                for name, listed in paths_of(pattern):
+                    if listed is not None and self._is_as_known(name, listed):
+                        seen.add(listed)
+                        continue
                     identity = self._look_at(name, config, seen)
                     if identity is not None:
                         seen.add(identity)
@@ -105,7 +108,7 @@ class FileFinder:
         """Use other globs; return the sources that they no longer name, for the caller to `release`."""
         self._configs = configs
         named = {
-            os.path.realpath(name) for config in configs for p in config.paths for name in glob.glob(p, recursive=True)
+            os.path.realpath(name) for config in configs for pattern in config.paths for name, _ in paths_of(pattern)
         }
         self._unwatch_folders()
         return [source for source in self.sources.values() if os.path.realpath(source.path) not in named]
@@ -170,6 +173,21 @@ class FileFinder:
                 unknown |= (status.st_dev, status.st_ino) != (source.device, source.inode)
         if unknown:
             self.look_soon()
+
+    def _is_as_known(self, path: str, listed: Identity) -> bool:
+        """Tell whether a path names what it named before, and whoever writes to that is heard: nothing else is to do.
+
+        Thousands of idle files are looked at so every now and then.
+        """
+        source = self.sources.get(listed)
+        is_same = source is not None and not source.moved_away and str(source.path) == path
+        if is_same and not self._hears_appends():
+            assert source is not None
+            self._on_data(source)
+        return is_same
+
+    def _hears_appends(self) -> bool:
+        return self._appends is not None and self._appends.works and not (self._watcher and self._watcher.polls)
 
     def _look_at(self, name: str, config: FileSourceConfig, seen: set[Identity]) -> Identity | None:
         try:
@@ -349,10 +367,3 @@ def open_file(path: str) -> int:
         with contextlib.suppress(PermissionError):
             return os.open(path, os.O_RDWR | flags)
     return os.open(path, os.O_RDONLY | flags)
-
-
-def watched_folder(pattern: str) -> tuple[Path, bool]:
-    """Return the folder of a glob that has no wildcard in it, and whether the glob reaches below that folder."""
-    parts = Path(pattern).parts
-    fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    return Path(*parts[:fixed]), fixed < len(parts) - 1

@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 from hostd.config import FileSource as FileSourceConfig
 from hostd.pipeline.ledger import SourceRow
 from hostd.pipeline.sources.file import FileSource
-from hostd.pipeline.sources.finder import FileFinder, watched_folder
+from hostd.pipeline.sources.finder import FileFinder
+from hostd.pipeline.sources.listing import watched_folder
 
 
 class Finding:
