@@ -51,6 +51,8 @@ class Content(Protocol):
 class Fingerprinted:
     """Makes checkpoints of content whose start and last bytes can be read again."""
 
+    __slots__ = ("_fingerprint",)
+
     def __init__(self) -> None:
         self._fingerprint: tuple[int, bytes] = (0, b"")
 
@@ -72,6 +74,8 @@ class Fingerprinted:
 
 class Plain(Fingerprinted):
     """A file's bytes as they are. Reads are positioned, small, and mostly of pages that the kernel still holds."""
+
+    __slots__ = ("fd",)
 
     def __init__(self, fd: int) -> None:
         super().__init__()

@@ -81,7 +81,7 @@ class FileSource:
     trouble: str = ""
     """Why it cannot be read at all, or no further."""
     content: Content = field(init=False)
-    trail: list[tuple[int, bytes]] = field(default_factory=list)
+    trail: tuple[tuple[int, bytes], ...] = ()
     """Some of the places where reading stopped, with the markers of the bytes before them: the first, and the last."""
     _is_sniffed: bool = False
     _is_identified: bool = False
@@ -222,7 +222,7 @@ class FileSource:
         self._is_sniffed = self._is_identified = False
         self.trouble = ""
         self._begin = self._hole_end = 0
-        self.trail.clear()
+        self.trail = ()
         self.rewind(NOTHING_READ)
         self.committed = NOTHING_READ
 
@@ -295,9 +295,8 @@ class FileSource:
         self.offset = end
         self.scanned, self.too_long = 0, b""
         self.content.let_go(self.committed.offset)
-        self.trail.append((end, self.reached.marker))
-        if len(self.trail) > TRAIL:
-            del self.trail[1]
+        trail = *self.trail, (end, self.reached.marker)
+        self.trail = trail if len(trail) <= TRAIL else (trail[0], *trail[2:])
 
     def scan(self, start: bytes, position: int) -> None:
         """Take note that a record which begins with `start` goes on to `position` at least."""

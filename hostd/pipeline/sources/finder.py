@@ -66,6 +66,7 @@ class FileFinder:
         self._sealing: dict[FileSource, asyncio.TimerHandle] = {}
         self._ending: dict[FileSource, asyncio.TimerHandle] = {}
         self._adopted = False
+        self._is_closed = False
         self._memory = Memory(rows, self.sources, self._by_path, lambda row: on_known(row, None))
         self._archives = Archives(self._memory, seals or {})
         self._decoders = Decoders()
@@ -95,7 +96,7 @@ class FileFinder:
 
     def look_soon(self) -> None:
         """Look again in a moment. Returns at once; many calls are one look."""
-        if self._timer is None:
+        if self._timer is None and not self._is_closed:
             self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self.look)
 
     def rewritten(self, source: FileSource) -> None:
@@ -126,6 +127,7 @@ class FileFinder:
 
     def close(self) -> None:
         """Stop watching, and close all files."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         for timer in (*self._ending.values(), *self._sealing.values()):

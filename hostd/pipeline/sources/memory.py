@@ -6,8 +6,9 @@ Of copies, plain ones are decided on here, at once; `archives.py` does it for wh
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from hostd import events
 from hostd.pipeline.ledger import Checkpoint, SourceRow
@@ -17,9 +18,11 @@ from hostd.pipeline.sources.marks import MARKER_BYTES, Read, begins_alike, diges
 Identity = tuple[int, int]
 """Device and inode."""
 
+K = TypeVar("K", Identity, str)
 Trail = tuple[tuple[int, bytes], ...]
 MOST_PATIENT_S = 60.0
 """How long a copy, or an archive, waits at most for whatever might still tell what it is of."""
+LOOKED_AT_BYTES = 64 << 10
 _NULS = {length: digest(bytes(length)) for length in range(1, FINGERPRINT_BYTES + 1)}
 
 
@@ -73,8 +76,9 @@ class Memory:
         self._paths = by_path
         self._on_known = on_known
         self._known: dict[int, Known] = {}
-        self._by_identity: dict[Identity, dict[int, None]] = {}
-        self._by_path: dict[str, dict[int, None]] = {}
+        # Tuples, since nearly all have one number, and there may be many thousands of them.
+        self._by_identity: dict[Identity, tuple[int, ...]] = {}
+        self._by_path: dict[str, tuple[int, ...]] = {}
         self._claimed: set[tuple[int, Checkpoint]] = set()
         self._next_id = 1
         latest: dict[Checkpoint, int] = {}
@@ -91,22 +95,24 @@ class Memory:
 
     def latest(self) -> list[SourceRow]:
         """Return the last row of each file."""
-        return [self._known[next(reversed(ids))].row for ids in self._by_identity.values() if ids]
+        return [self._known[ids[-1]].row for ids in self._by_identity.values() if ids]
 
-    def remember(self, row: SourceRow, trail: Iterable[tuple[int, bytes]] = ()) -> None:
+    def remember(self, row: SourceRow, trail: Trail = ()) -> None:
         """Take note of how far a file was read."""
+        row = replace(row, path=os.path.realpath(row.path))
         before = self._known.get(row.id)
         if before is not None:
-            self._by_identity[before.identity].pop(row.id, None)
-            self._by_path[os.path.realpath(before.row.path)].pop(row.id, None)
-        self._known[row.id] = Known(row, tuple(trail))
-        self._by_identity.setdefault((row.device, row.inode), {})[row.id] = None
-        self._by_path.setdefault(os.path.realpath(row.path), {})[row.id] = None
+            _drop(self._by_identity, before.identity, row.id)
+            _drop(self._by_path, before.row.path, row.id)
+        self._known[row.id] = Known(row, trail)
+        identity = row.device, row.inode
+        self._by_identity[identity] = (*self._by_identity.get(identity, ()), row.id)
+        self._by_path[row.path] = (*self._by_path.get(row.path, ()), row.id)
         self._next_id = max(self._next_id, row.id + 1)
 
     def of_file(self, identity: Identity) -> list[Known]:
         """Return what was read of a file, under its own number or that of what it held before; the last first."""
-        return [self._known[number] for number in reversed(self._by_identity.get(identity, {}))]
+        return [self._known[number] for number in reversed(self._by_identity.get(identity, ()))]
 
     def everything(self) -> Iterator[Known]:
         """Return what was read of all files, up to now of those that are open."""
@@ -115,7 +121,7 @@ class Memory:
             if known.row.id not in live:
                 yield known
         for source in live.values():
-            yield Known(source.row(), tuple(source.trail))
+            yield Known(source.row(), source.trail)
 
     def resume(self, source: FileSource, size: int, *, patient: bool) -> bool:
         """Go on where the ledger says, if this is a file that it knows.
@@ -156,7 +162,7 @@ class Memory:
     def is_gone(self, known: Known) -> bool:
         """Tell whether its file was removed, or holds something else by now, and is read as another."""
         source = self._live.get(known.identity)
-        latest = source.id if source is not None else next(reversed(self._by_identity[known.identity]))
+        latest = source.id if source is not None else self._by_identity[known.identity][-1]
         return latest != known.row.id or find_in(Path(known.row.path).parent, known.identity) is None
 
     def _is_under_way(self, copy: FileSource, known: Known) -> bool:
@@ -175,11 +181,14 @@ class Memory:
     def is_being_read(self, known: Known) -> bool:
         """Tell whether more will be read of an open file, or that it was truncated is still to be noticed."""
         source = self._live.get(known.identity)
-        return (
-            source is not None
-            and source.id == known.row.id
-            and (source.offset < source.size() or source.was_rewritten())
-        )
+        if source is None or source.id != known.row.id:
+            return False
+        if source.was_rewritten():
+            return True
+        if source.offset >= source.size():
+            return False
+        # Half a line at its end is not: that may stay there for ever.
+        return source.unpacked is not None or b"\n" in source.read(source.offset, LOOKED_AT_BYTES)
 
     def has_moved_on(self, known: Known) -> bool:
         """Tell whether more was read of an open file than is known of it here."""
@@ -226,9 +235,9 @@ class Memory:
                 continue
             path = f"{folder}{os.sep}{name[:length]}"
             live = self._paths.get(path)
-            candidates = [self._up_to_date(self._known[number]) for number in self._by_path.get(path, {})]
+            candidates = [self._up_to_date(self._known[number]) for number in self._by_path.get(path, ())]
             if live is not None and all(known.row.id != live.id for known in candidates):
-                candidates.append(Known(live.row(), tuple(live.trail)))
+                candidates.append(Known(live.row(), live.trail))
             for known in reversed(candidates):
                 if renamed or not self._still_exists(known.row, live):
                     yield known, renamed
@@ -238,13 +247,21 @@ class Memory:
         source = self._live.get(known.identity)
         if source is None or source.id != known.row.id:
             return known
-        return Known(source.row(), tuple(source.trail))
+        return Known(source.row(), source.trail)
 
     def _still_exists(self, row: SourceRow, live: FileSource | None) -> bool:
         """Tell whether the file that a row is about lies under some other name now: then it was rotated."""
         if live is not None and live.id == row.id:
             return os.fstat(live.fd).st_nlink > 0
         return find_in(Path(row.path).parent, (row.device, row.inode)) is not None
+
+
+def _drop(numbers: dict[K, tuple[int, ...]], key: K, number: int) -> None:
+    left = tuple(each for each in numbers.get(key, ()) if each != number)
+    if left:
+        numbers[key] = left
+    else:
+        numbers.pop(key, None)
 
 
 def list_files(folder: Path) -> dict[Identity, Path]:

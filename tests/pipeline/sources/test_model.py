@@ -120,6 +120,11 @@ class Model:
 
     async def _link(self) -> None:
         if self._log.exists():
+            await self.reading.look()
+            if not self.reading.is_running and self._copies:  # see `_rotate`; the copies were made before the link
+                self.may_repeat |= {
+                    line for path in self._rotated() if path.suffix not in PACK for line in _lines(path)
+                }
             self._extra += 1
             os.link(self._log, self.folder / f"a.log.link{self._extra}")
 
@@ -147,6 +152,7 @@ class Model:
     async def finish(self) -> None:
         """Let everything be read that can be."""
         await self._start()
+        await self.reading.pass_time()
         for _ in range(3):
             await self.reading.pass_time()
         self.reading.stop()
