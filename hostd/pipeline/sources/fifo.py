@@ -42,10 +42,10 @@ class Fifo:
         return time.time() - self._last_at
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes from `offset` of those that came and are held."""
+        """Return up to `length` bytes from `offset`, or from the first that are held where those are gone."""
         self._room = max(ROOM_BYTES, length)
-        first = offset - self._start
-        content = bytes(memoryview(self._buffer)[first : first + length]) if first >= 0 else b""
+        first = max(0, offset - self._start)
+        content = bytes(memoryview(self._buffer)[first : first + length])
         self._listen()
         return content
 
