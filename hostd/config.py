@@ -103,6 +103,17 @@ class FileSource(_Table):
     kind: Literal["file"] = Field("file", description='"file".')
     paths: tuple[str, ...] = Field(description="Globs, `**` included; files that appear later are found too.")
     processor: str | None = Field(None, description="The processor for these files, instead of routing.")
+    decode: bool = Field(
+        default=True,
+        description="Whether files that begin as gzip, zstd, bzip2 or xz do are unpacked, and those that begin with the"
+        " mark of UTF-16 are handed over as UTF-8; false hands all bytes over as they are.",
+    )
+    partial_line_s: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds without a write after which a last line that has no end is taken as it is; 0 for never:"
+        " it is held until its end is written, or the file has ended.",
+    )
 
 
 class NdjsonSink(_Table):

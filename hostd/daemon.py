@@ -17,7 +17,7 @@ from hostd.control.status import snapshot
 from hostd.errors import HostdError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.keeper import Keeper
-from hostd.pipeline.ledger import Ledger
+from hostd.pipeline.ledger import Ledger, SourceRow
 from hostd.pipeline.ledger.places import Keep
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.reparse.reparser import Reparser
@@ -127,6 +127,7 @@ class Daemon:
             await self._committer.in_thread(sink.recover)
         rows = await self._committer.in_thread(ledger.sources)
         ledger.dead.keep(settings.dead_letters.keep_days, settings.dead_letters.keep_mib)
+        seals = await self._committer.in_thread(ledger.seals.all)
         self._dead_letters: Callable[[], Awaitable[dict[str, int]]] = lambda: self._committer.in_thread(
             ledger.dead.counts
         )
@@ -199,6 +200,8 @@ class Daemon:
             watcher=watcher,
             on_data=self._pump.wake,
             on_gone=self._source_gone,
+            on_known=lambda row, seal: self._source_known(ledger, row, seal),
+            seals=seals,
         )
         stack.callback(self._finder.close)
         self._reloader = Reloader(
@@ -358,6 +361,10 @@ class Daemon:
                 self._finder.release(source, "it was moved away, and is read to its end")
 
         self._tasks.start(let_go(), f"let go of {source.name}")
+
+    def _source_known(self, ledger: Ledger, row: SourceRow, seal: tuple[bytes, int] | None) -> None:
+        """Have the ledger know of a source what no batch tells it."""
+        self._tasks.start(self._committer.until_done(ledger.seals.put, row, seal), f"note {row.name}")
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
         return snapshot(

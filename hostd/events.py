@@ -275,6 +275,31 @@ SOURCE_TRUNCATED = _event(
     "source offset size",
     "The file was cut or rewritten; it is read from its start.",
 )
+SOURCE_DECODED = _event(
+    "source.decoded",
+    "info",
+    "source kind",
+    "The file is unpacked as it is read, or made UTF-8 of; offsets count the bytes that come of it.",
+)
+SOURCE_KNOWN = _event(
+    "source.known",
+    "info",
+    "source offset original",
+    "The file is a copy of `original`, packed or not: what was read of that, up to `offset`, is not read again.",
+)
+SOURCE_HOLE_SKIPPED = _event(
+    "source.hole_skipped",
+    "info",
+    "source offset",
+    "The file begins with NULs, as a writer leaves them that kept its place in a truncated file; they are skipped.",
+)
+SOURCE_DAMAGED = _event(
+    "source.damaged",
+    "error",
+    "source offset reason",
+    "The archive cannot be unpacked beyond `offset`: the whole lines before are parsed, and it is tried again when it "
+    "changes.",
+)
 SOURCE_ENDED = _event("source.ended", "info", "source offset reason", "The file is read to its end and closed.")
 SOURCE_UNREADABLE = _event("source.unreadable", "error", "source reason", "The file cannot be read; it is tried again.")
 STREAM_HANDED_OVER = _event(

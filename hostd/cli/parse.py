@@ -20,6 +20,7 @@ from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sinks.stdout import StdoutSink
+from hostd.pipeline.sources.content import NotLoadedError
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.streams import Streams
 from hostd.plugins.catalog import Catalog
@@ -35,6 +36,7 @@ EPILOG = """examples:
   journalctl -o short-iso | hostd parse --processor syslog -
 """
 
+COUNTED_BYTES = 1 << 20
 MAX_SHOWN = 20
 
 
@@ -133,7 +135,7 @@ class _Parse:
             with progress.following(source):
                 await self._pump_one(pump, source, name)
             await committer.flush()
-            self._report(source, pump)
+            await self._report(source, pump)
             source.close()
         records = sum(generation.records for generation in self._catalog.current.values())
         rejected = sum(generation.rejected for generation in self._catalog.current.values())
@@ -157,15 +159,19 @@ class _Parse:
             return None
         return FileSource(number, name, Path(name), fd, status.st_dev, status.st_ino, self._processor)
 
-    def _report(self, source: FileSource, pump: Pump) -> None:
+    async def _report(self, source: FileSource, pump: Pump) -> None:
         """Say what of a file did not become records, and why."""
-        if source.size() > source.offset:
+        if source.is_cut_short():
+            self._fail(f"{source.name}: not parsed to its end: {source.trouble}")
+        elif source.size() > source.offset:
             route = pump.route_of(source)
             why = f"{route.plugin} can start no worker any more" if route.plugin else route.why
             self._fail(f"{source.name}: not parsed: {why}")
         letters = self._ledger.dead.of_source(source.id)
+        line, counted = 1, 0
         for letter in letters[:MAX_SHOWN]:
-            line = source.read(0, letter.offset).count(b"\n") + 1
+            line += await _count_lines(source, counted, letter.offset)
+            counted = letter.offset
             self._fail(f"{source.name}:{line}: rejected at byte {letter.offset}: {letter.reason}")
         if len(letters) > MAX_SHOWN:
             self._fail(f"{source.name}: {len(letters) - MAX_SHOWN} more records were rejected")
@@ -200,3 +206,20 @@ def _output(path: Path | None) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+async def _count_lines(source: FileSource, start: int, end: int) -> int:
+    """Count the lines that end between two offsets of a source, whose bytes may have to be unpacked again."""
+    count = 0
+    while start < end:
+        try:
+            piece = source.read(start, min(end - start, COUNTED_BYTES))
+        except NotLoadedError as missing:
+            await source.load(missing)
+            continue
+        if not piece:
+            break
+        count += piece.count(b"\n")
+        start += len(piece)
+        source.content.let_go(start)
+    return count

@@ -11,6 +11,8 @@ from hostd.pipeline.sources.file import FileSource
 
 SCAN_BYTES = 1 << 20
 SCANS_A_TURN = 16
+KEPT_BYTES = 64 << 10
+"""How much is kept of a record over the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ def next_cut(
     `final` says that nothing follows: a last line without an end is one.
     """
     start = source.offset
+    if source.scanned:
+        return _end_of_record(source, framing, final=final)
     if framing.kind == "whole":
         return _whole(source, record_bytes) if quiet or final else None
     length = min(batch_bytes, record_bytes)
@@ -91,11 +95,16 @@ def next_piece(source: FileSource, batch_bytes: int, *, final: bool, ended: bool
 
 
 def _whole(source: FileSource, record_bytes: int) -> Cut | None:
-    start, size = source.offset, source.size()
-    if size <= start:
+    start = source.offset
+    left = source.size() - start
+    if left <= 0:
         return None
-    data = source.read(start, min(size - start, record_bytes))
-    return Cut(start, size, data, too_long=size - start > record_bytes)
+    # What an archive holds is known only when all of it was unpacked: it is asked for more than may be there.
+    data = source.read(start, record_bytes + 1 if source.unpacked is not None else min(left, record_bytes + 1))
+    if len(data) <= record_bytes:
+        return Cut(start, start + len(data), data)
+    source.scan(data[: min(KEPT_BYTES, record_bytes)], start + len(data))
+    return _end_of_record(source, Framing(kind="whole"), final=True)
 
 
 def _over_limit(source: FileSource, framing: Framing, data: bytes, *, final: bool) -> Cut | None:
@@ -106,16 +115,23 @@ def _over_limit(source: FileSource, framing: Framing, data: bytes, *, final: boo
         end = replace(framing, kind="lines", quote=b"", start=None).boundary(data)
         if end:
             return Cut(start, start + end, data[:end])
-    position = max(start + len(data), source.scanned)
+    source.scan(data[:KEPT_BYTES], start + len(data))
+    return _end_of_record(source, framing, final=final)
+
+
+def _end_of_record(source: FileSource, framing: Framing, *, final: bool) -> Cut | None:
+    """Look on for the end of a record over the limit: that of its line, or of the whole document."""
+    final = final or framing.kind == "whole"
+    start, data = source.offset, source.too_long
     for _ in range(SCANS_A_TURN):
+        position = source.scanned
         more = source.read(position, SCAN_BYTES)
-        found = more.find(b"\n") + 1
+        found = more.find(b"\n") + 1 if framing.kind != "whole" else 0
         if found:
             return Cut(start, position + found, data, too_long=True)
-        position += len(more)
-        source.scanned = position
+        source.scan(data, position + len(more))
         if len(more) < SCAN_BYTES:
-            return Cut(start, position, data, too_long=True) if final else None
+            return Cut(start, source.scanned, data, too_long=True) if final else None
     return NOT_YET
 
 

@@ -5,6 +5,7 @@ not fit stays in the file.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from hostd.pipeline.parse import Fallback, NotNowError, NotServedError, note_los
 from hostd.pipeline.routing import Route, route
 from hostd.pipeline.said import log_yield
 from hostd.pipeline.serving import Catalog, Generation
+from hostd.pipeline.sources.content import NotLoadedError
 from hostd.pipeline.sources.file import HEAD_BYTES, FileSource
 from hostd.pipeline.streams import Streams, StuckError
 from hostd.tasks import Tasks
@@ -147,7 +149,9 @@ class Pump:
         if why := self._streams.why_waiting(source):
             return Route(None, why)
         flow = self._flows.get(source)
-        return flow.route if flow and flow.route else Route(None, "it is empty")
+        if source.trouble and not (flow and flow.route):
+            return Route(None, source.trouble)
+        return flow.route if flow and flow.route else Route(None, "nothing of it is to be read")
 
     def has_ended(self, source: FileSource) -> bool:
         """Tell whether nothing is held of a source any more: its stream, if it is one, was told that it ends."""
@@ -219,8 +223,15 @@ class Pump:
         """Start work until the window or the budget is full, or there is nothing more to read."""
         source = flow.source
         while len(pending) < self._window and not flow.given_up:
-            generation = await self._next_generation(flow, alone=not pending)
-            if generation is None or (cut := self._cut(flow, generation)) is None:
+            if not await self._prepare(flow):
+                return
+            try:
+                generation = await self._next_generation(flow, alone=not pending)
+                cut = None if generation is None else self._cut(flow, generation)
+            except NotLoadedError as missing:
+                await source.load(missing)
+                continue
+            if generation is None or cut is None:
                 return
             if cut is NOT_YET:
                 await asyncio.sleep(0)
@@ -238,6 +249,13 @@ class Pump:
             source.advance(cut.end, cut.data if not cut.too_long else b"")
             task = asyncio.create_task(self._work(source, cut, generation))
             pending.append(_Work(cut, generation.plugin, source.header, before, source.row(), task))
+
+    async def _prepare(self, flow: _Flow) -> bool:
+        """Find out how to read a source; False when that cannot be told yet."""
+        wait_s = await flow.source.prepare(final=self._final)
+        if wait_s is not None and wait_s < math.inf:
+            self._wake_later(flow, wait_s)
+        return wait_s is None
 
     async def _next_generation(self, flow: _Flow, *, alone: bool) -> Generation | None:
         """Return who gets the source's next batch, None when nothing is to be read now. `alone`: none is under way."""
@@ -263,17 +281,22 @@ class Pump:
         return generation
 
     def _cut(self, flow: _Flow, generation: Generation) -> Cut | None:
-        """Cut the source's next batch; None when there is none yet."""
+        """Cut what a source's next batch is, None when it is not there yet. Raises NotLoadedError."""
         source, framing, limits = flow.source, generation.framing, generation.manifest.limits
-        final, batch_bytes = self._final or source.has_ended(), limits.batch_kib << 10
+        final = (self._final and not source.is_cut_short()) or source.has_ended()
+        batch_bytes = limits.batch_kib << 10
         if not source.find_header(framing, final=final):
             return None
         if framing.kind == "stream":
             return next_piece(source, batch_bytes, final=final, ended=self._streams.has_ended(source))
         quiet = framing.kind != "lines" and source.idle_for_s() >= QUIET_S
+        final = final or source.takes_partial_line()
         cut = next_cut(source, framing, batch_bytes, limits.record_mib << 20, quiet=quiet, final=final)
-        if cut is None and framing.kind != "lines" and not quiet and source.size() > source.offset:
-            self._wake_later(flow, QUIET_S)
+        if cut is None and source.size() > source.offset:
+            if framing.kind != "lines" and not quiet:
+                self._wake_later(flow, QUIET_S)
+            if (wait_s := source.whole_in_s()) is not None:
+                self._wake_later(flow, wait_s)
         return cut
 
     async def _work(self, source: FileSource, cut: Cut, generation: Generation) -> tuple[Generation, Yield]:
@@ -405,10 +428,10 @@ class Pump:
         manifests = [generation.manifest for generation in current.values()]
         manifests += [manifest for name, manifest in coming.items() if name not in current]
         present = flow.route.plugin if flow.route else None
-        chosen = route(source.name, head, source.processor, present, manifests)
+        chosen = route(source.routed_as, head, source.processor, present, manifests)
         if present in current and chosen.plugin not in (None, *current):
             # A better one may take minutes to be there, if it comes at all; until then nothing changes.
-            chosen = route(source.name, head, source.processor, present, manifests[: len(current)])
+            chosen = route(source.routed_as, head, source.processor, present, manifests[: len(current)])
         if chosen.plugin is not None and not self._committer.takes(chosen.plugin):
             chosen = Route(None, f"no sink takes records of {chosen.plugin}; add one, or widen a sink's processors")
         flow.routed_at_epoch = self._catalog.epoch

@@ -20,6 +20,7 @@ from hostd.pipeline.ledger.provenance import Provenance
 from hostd.pipeline.ledger.replacing import Replacing
 from hostd.pipeline.ledger.rows import Checkpoint, Replay, Result, SinkMark, SourceRow, as_row, stored
 from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
+from hostd.pipeline.ledger.seals import Seals
 from hostd.pipeline.ledger.streams import StreamStates
 
 
@@ -48,6 +49,7 @@ class Ledger:
         self.places = Places(self._db, keep or Keep())
         self.replacing = Replacing(self._db, self._transaction, self.places, self.provenance, self.dead)
         self.expiry = Expiry(self._db, self._transaction, self.places, self.provenance)
+        self.seals = Seals(self._db, self._transaction)
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")

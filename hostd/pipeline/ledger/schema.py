@@ -98,6 +98,9 @@ CREATE TABLE replacements (
 ) STRICT;
 CREATE TABLE source_days (source INTEGER PRIMARY KEY, day INTEGER NOT NULL) STRICT;
 """,
+    """
+CREATE TABLE seals (source INTEGER PRIMARY KEY, seal BLOB NOT NULL, length INTEGER NOT NULL) STRICT;
+""",
 )
 """What each version of the schema adds to the one before; a ledger of an older version is brought up to date."""
 

@@ -5,7 +5,6 @@ Events are hints here too. What a path is, is asked of the file system each time
 
 import asyncio
 import contextlib
-import glob
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -15,12 +14,16 @@ from hostd import events
 from hostd.config import FileSource as FileSourceConfig
 from hostd.pipeline.ledger import SourceRow
 from hostd.pipeline.sources.appends import Appends
+from hostd.pipeline.sources.archives import Archives, Seal, Seals
+from hostd.pipeline.sources.decoders import Decoders
 from hostd.pipeline.sources.file import ENDED_S, FileSource
+from hostd.pipeline.sources.listing import paths_of, watched_folder
 from hostd.pipeline.sources.memory import Identity, Memory, find_in, list_files
+from hostd.pipeline.sources.unreadable import Unreadable
 from hostd.watch import ENTRIES, EVERYTHING, FolderWatch, Watcher
 
 KEPT_CHECK_S = 30.0
-UNREADABLE_CHECK_S = 1.0
+SEAL_CHECK_S = 2.0
 LOOK_EVERY_S = 0.05
 """How soon after a look the next one comes, while files keep appearing."""
 
@@ -29,7 +32,8 @@ class FileFinder:
     """The files that the configured globs name, each read once, under whatever names.
 
     `on_data(source)` says that a source may have something to read, `on_gone(source)` that one has ended;
-    `has_ended(source)` tells whether whoever reads it knows that.
+    `has_ended(source)` tells whether whoever reads it knows that. `on_known(row, seal)` says what the ledger is to know
+    beside the batches: a copy, or an archive read to its end, and how to know its bytes again.
     """
 
     def __init__(
@@ -43,6 +47,8 @@ class FileFinder:
         on_data: Callable[[FileSource], None],
         on_gone: Callable[[FileSource], None],
         has_ended: Callable[[FileSource], bool] = lambda _: True,
+        on_known: Callable[[SourceRow, Seal | None], None] = lambda *_: None,
+        seals: Seals | None = None,
     ) -> None:
         self.sources: dict[Identity, FileSource] = {}
         self._configs = configs
@@ -50,16 +56,22 @@ class FileFinder:
         self._excluded = tuple(f"{folder}{os.sep}" for folder in excluded)
         self._by_path: dict[str, FileSource] = {}
         self._watcher = watcher
+        self._is_patient = watcher is not None
         self._watches: dict[Path, FolderWatch] = {}
         self._appends = Appends(on_data) if watcher is not None else None
         self._on_data = on_data
         self._on_gone = on_gone
         self._has_ended = has_ended
         self._timer: asyncio.TimerHandle | None = None
-        self._unreadable: set[str] = set()
+        self._on_known = on_known
+        self._unreadable = Unreadable(self.look_soon)
+        self._sealing: dict[FileSource, asyncio.TimerHandle] = {}
         self._ending: dict[FileSource, asyncio.TimerHandle] = {}
         self._adopted = False
-        self._memory = Memory(rows, self._by_path)
+        self._is_closed = False
+        self._memory = Memory(rows, self.sources, self._by_path, lambda row: on_known(row, None))
+        self._archives = Archives(self._memory, seals or {})
+        self._decoders = Decoders()
 
     def look(self) -> None:
         """Compare the globs with what is open. Blocks for as long as listing the folders takes."""
@@ -68,33 +80,38 @@ class FileFinder:
         seen: set[Identity] = set()
         for config in self._configs:
             for pattern in config.paths:
-                for name in sorted(glob.iglob(pattern, recursive=True)):
+                for name, listed in paths_of(pattern):
+                    if listed is not None and self._is_as_known(name, listed):
+                        seen.add(listed)
+                        continue
                     identity = self._look_at(name, config, seen)
                     if identity is not None:
                         seen.add(identity)
         for identity, source in list(self.sources.items()):
             if identity not in seen:
                 self._lost_sight_of(source)
+        for source in list(self._sealing):
+            self._check_sealed(source)
         if not self._adopted:
             self._adopted = True
             self._adopt_rotated(seen)
 
     def look_soon(self) -> None:
         """Look again in a moment. Returns at once; many calls are one look."""
-        if self._timer is None:
+        if self._timer is None and not self._is_closed:
             self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self.look)
 
     def rewritten(self, source: FileSource) -> None:
         """A source does not hold any more what was read of it: read it from its start, as a new one."""
         events.emit(events.SOURCE_TRUNCATED, source=source.name, offset=source.offset, size=source.size())
-        self._memory.remember(source.row())
+        self._memory.remember(source.row(), source.trail)
         source.begin_again(self._memory.new_id())
 
     def reconfigure(self, configs: tuple[FileSourceConfig, ...]) -> list[FileSource]:
         """Use other globs; return the sources that they no longer name, for the caller to `release`."""
         self._configs = configs
         named = {
-            os.path.realpath(name) for config in configs for p in config.paths for name in glob.glob(p, recursive=True)
+            os.path.realpath(name) for config in configs for pattern in config.paths for name, _ in paths_of(pattern)
         }
         self._unwatch_folders()
         return [source for source in self.sources.values() if os.path.realpath(source.path) not in named]
@@ -106,7 +123,7 @@ class FileFinder:
     def release(self, source: FileSource, reason: str) -> None:
         """Close a source; what was read of it is remembered."""
         events.emit(events.SOURCE_ENDED, source=source.name, offset=source.offset, reason=reason)
-        self._memory.remember(source.row())
+        self._memory.remember(source.row(), source.trail)
         self.sources.pop((source.device, source.inode), None)
         for path in [path for path, known in self._by_path.items() if known is source]:
             del self._by_path[path]
@@ -116,12 +133,13 @@ class FileFinder:
 
     def close(self) -> None:
         """Stop watching, and close all files."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
-        for timer in self._ending.values():
+        for timer in (*self._ending.values(), *self._sealing.values()):
             timer.cancel()
         self._unwatch_folders()
-        self._unreadable.clear()
+        self._unreadable.close()
         if self._appends:
             self._appends.close()
         for source in self.sources.values():
@@ -164,45 +182,69 @@ class FileFinder:
         if unknown:
             self.look_soon()
 
+    def _is_as_known(self, path: str, listed: Identity) -> bool:
+        """Tell whether a path names what it named before, and whoever writes to that is heard: nothing else is to do.
+
+        Thousands of idle files are looked at so every now and then.
+        """
+        source = self.sources.get(listed)
+        is_same = source is not None and not source.moved_away and str(source.path) == path
+        if is_same and not self._hears_appends():
+            assert source is not None
+            self._on_data(source)
+        return is_same
+
+    def _hears_appends(self) -> bool:
+        return self._appends is not None and self._appends.works and not (self._watcher and self._watcher.polls)
+
     def _look_at(self, name: str, config: FileSourceConfig, seen: set[Identity]) -> Identity | None:
         try:
             status = os.stat(name)
+        except PermissionError as error:
+            self._unreadable.note(name, error)
+            return None
         except OSError:
             return None  # gone again, or a link to nothing
-        if not stat.S_ISREG(status.st_mode) or os.path.realpath(name).startswith(self._excluded):
+        is_readable = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)
+        if not is_readable or os.path.realpath(name).startswith(self._excluded):
             return None
         identity = status.st_dev, status.st_ino
         source = self.sources.get(identity)
         if source is None:
-            source = self._open(name, config.processor)
+            source = self._open(name, config)
             if source is None:
                 return None
         elif identity not in seen:
             source.moved_away = False
             source.path = Path(name)
-        self._by_path[os.path.realpath(name)] = source
+        real = os.path.realpath(name)
+        displaced = self._by_path.get(real)
+        if displaced is not None and displaced is not source:
+            self._memory.remember(displaced.row(), displaced.trail)  # a copy of it may lie here, under a longer name
+        self._by_path[real] = source
         self._on_data(source)
         return identity
 
-    def _open(self, path: str, processor: str | None) -> FileSource | None:
+    def _open(self, path: str, config: FileSourceConfig | None) -> FileSource | None:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = open_file(path)
         except FileNotFoundError:
             return None
         except OSError as error:
-            if path not in self._unreadable:
-                self._unreadable.add(path)
-                events.emit(
-                    events.SOURCE_UNREADABLE,
-                    source=path,
-                    reason=f"{error.strerror}; let the daemon's user read it",
-                )
-                asyncio.get_running_loop().call_later(UNREADABLE_CHECK_S, self._check_readable, path)
+            self._unreadable.note(path, error)
             return None
-        self._unreadable.discard(path)
+        self._unreadable.forget(path)
         status = os.fstat(fd)
-        source = FileSource(0, self._source_name(path), Path(path), fd, status.st_dev, status.st_ino, processor)
-        if not self._memory.resume(source, status.st_size, patient=self._watcher is not None):
+        source = FileSource(0, self._source_name(path), Path(path), fd, status.st_dev, status.st_ino)
+        source.decoders, source.identify = self._decoders, self._identify
+        if config is not None:
+            source.processor = config.processor
+            source.decode, source.partial_line_s = config.decode, config.partial_line_s
+        if stat.S_ISFIFO(status.st_mode):
+            self._resume_stream(source)
+        elif not source.is_unpacked(final=not self._is_patient) and not self._memory.resume(
+            source, status.st_size, patient=self._is_patient
+        ):
             source.close()
             asyncio.get_running_loop().call_later(ENDED_S / 4, self.look_soon)
             return None
@@ -210,21 +252,43 @@ class FileFinder:
             self._unwatch_folders()  # the next look watches them for what is written, too
             self.look_soon()
         self.sources[source.device, source.inode] = source
-        events.emit(events.SOURCE_FOUND, source=source.name, size=status.st_size, offset=source.offset)
+        if source.unpacked is None:
+            events.emit(events.SOURCE_FOUND, source=source.name, size=source.size(), offset=source.offset)
         return source
 
-    def _check_readable(self, path: str) -> None:
-        """Look again once a file that could not be opened may be: no event tells of a changed mode."""
-        if path not in self._unreadable:
-            return
-        if not Path(path).exists() or os.access(path, os.R_OK):
-            self._unreadable.discard(path)
-            self.look_soon()
+    def _resume_stream(self, source: FileSource) -> None:
+        """Count on from what came through this FIFO before."""
+        before = self._memory.of_file((source.device, source.inode))
+        base = 0
+        if before:
+            source.id, source.name, base = before[0].row.id, before[0].row.name, before[0].row.checkpoint.offset
         else:
-            asyncio.get_running_loop().call_later(UNREADABLE_CHECK_S, self._check_readable, path)
+            source.id = self._memory.new_id()
+        source.stream_from(base, lambda: self._on_data(source))
+
+    async def _identify(self, source: FileSource, patient: bool) -> float | None:  # noqa: FBT001
+        wait_s = await self._archives.identify(source, patient)
+        if wait_s is None:
+            events.emit(events.SOURCE_FOUND, source=source.name, size=source.size(), offset=source.offset)
+            self._check_sealed(source)
+        return wait_s
+
+    def _check_sealed(self, source: FileSource) -> None:
+        """Look now and then whether an archive was read to its end, and have the ledger know."""
+        if source in self._sealing:
+            self._sealing.pop(source).cancel()
+        if source.fd < 0 or source.unpacked is None or not source.unpacked.kind.is_packed:
+            return
+        noted = self._archives.note_read(source)
+        if noted is not None:
+            self._on_known(*noted)
+        elif not self._archives.is_noted(source):
+            self._sealing[source] = asyncio.get_running_loop().call_later(SEAL_CHECK_S, self._check_sealed, source)
 
     def _lost_sight_of(self, source: FileSource) -> None:
         """A file's path names another file, or nothing: find where it went, or read it to its end."""
+        if not source.moved_away and self._is_hidden(source.path):
+            return
         found = find_in(source.path.parent, (source.device, source.inode))
         if found is not None:
             if found != source.path:
@@ -237,6 +301,18 @@ class FileFinder:
             events.emit(events.SOURCE_ROTATED, source=source.name, offset=source.offset)
         self._on_data(source)
         self._check_ended_after(ENDED_S + 0.1, source)
+
+    def _is_hidden(self, path: Path) -> bool:
+        """Tell whether a path cannot be looked at any more; what it named is read on, since it is open."""
+        try:
+            os.stat(path)
+            os.scandir(path.parent).close()
+        except PermissionError as error:
+            self._unreadable.note(error.filename or str(path), error)
+            return True
+        except OSError:
+            return False  # gone, as far as can be told
+        return False
 
     def _check_ended_after(self, delay_s: float, source: FileSource) -> None:
         """Look whether a file has ended; once, however often this is asked."""
@@ -271,7 +347,8 @@ class FileFinder:
             source = self._open(str(found), None)
             if source is None:
                 continue
-            if source.offset and (source.offset < source.size() or not self._has_ended(source)):
+            unread = source.offset and (source.offset < source.size() or not self._has_ended(source))
+            if source.unpacked is not None or unread:
                 source.moved_away = True
                 self._on_data(source)
                 self._check_ended_after(ENDED_S + 0.1, source)
@@ -289,8 +366,13 @@ class FileFinder:
         return path.encode("utf-8", "backslashreplace").decode()
 
 
-def watched_folder(pattern: str) -> tuple[Path, bool]:
-    """Return the folder of a glob that has no wildcard in it, and whether the glob reaches below that folder."""
-    parts = Path(pattern).parts
-    fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    return Path(*parts[:fixed]), fixed < len(parts) - 1
+def open_file(path: str) -> int:
+    """Open a file for reading, without waiting. Raises OSError.
+
+    A FIFO is opened for writing too, if that is allowed: it is at its end otherwise whenever nobody writes to it.
+    """
+    flags = os.O_CLOEXEC | os.O_NONBLOCK
+    if stat.S_ISFIFO(os.stat(path).st_mode):
+        with contextlib.suppress(PermissionError):
+            return os.open(path, os.O_RDWR | flags)
+    return os.open(path, os.O_RDONLY | flags)

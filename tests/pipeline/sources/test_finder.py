@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from structlog.testing import capture_logs
 from hostd.config import FileSource as FileSourceConfig
 from hostd.pipeline.ledger import SourceRow
 from hostd.pipeline.sources.file import FileSource
-from hostd.pipeline.sources.finder import FileFinder, watched_folder
+from hostd.pipeline.sources.finder import FileFinder
+from hostd.pipeline.sources.listing import watched_folder
 
 
 class Finding:
@@ -87,10 +89,11 @@ def files(folder: Path, **contents: str) -> None:
 
 @in_loop
 async def test_globs_reach_as_far_as_they_say(tmp_path: Path) -> None:
-    """`*` in its folder, `**` below it; folders, FIFOs and dangling links are no sources; later ones are found."""
+    """`*` in its folder, `**` below it; folders, sockets and dangling links are no sources; later ones are found."""
     files(tmp_path, a_log="1", b_txt="1", sub__c_log="1", sub__deep__d_log="1")
     (tmp_path / "folder.log").mkdir()
-    os.mkfifo(tmp_path / "fifo.log")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket.log"))
     (tmp_path / "dangling.log").symlink_to("nothing")
     async with finding(tmp_path) as found:
         assert set(found.look()) == {"a.log"}
