@@ -354,7 +354,7 @@ class Pump:
     def _note_broken(self, flow: _Flow, plugin: str, reason: str) -> None:
         """A generation cannot be started any more, or loses every worker to something else: losses like any other."""
         generation = self._catalog.current.get(plugin)
-        if generation is not None:
+        if generation is not None and self._streams.kept_by(flow.source) is None:
             note_loss(generation, reason)
         events.emit(events.SOURCE_UNPARSED, source=flow.source.name, plugin=plugin, reason=reason)
 

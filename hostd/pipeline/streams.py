@@ -23,7 +23,7 @@ from hostd.workers.pool import Pool
 MAX_ORIGIN_BYTES = 4 << 20
 """How far back a stream's last record is looked for; also what is read again for it."""
 
-KEPT_BYTES = 64 << 10
+KEPT_BYTES = 8 << 10
 """How large the snapshots of a source may be that stay in memory while it is idle."""
 
 
@@ -216,6 +216,7 @@ class Streams:
         if entry is None or entry.number != source.id:
             if entry is not None and entry.state is not None:
                 self._leave(source, entry.state)  # the file was rewritten
+                self._unended.discard(entry.number)
             entry = self._entries[source] = await self._look_up(source)
         state = entry.state
         if state is not None and (state.plugin != current.plugin or state.offset != source.reached.offset):
