@@ -5,6 +5,7 @@ import contextlib
 import os
 import resource
 import signal
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from hostd import __version__, clock, events
 from hostd.config import Config, NdjsonSink
 from hostd.control.server import Arguments, ControlServer
 from hostd.control.status import snapshot
-from hostd.errors import HostdError
+from hostd.errors import HostdError, LedgerError, StateError
 from hostd.pipeline.commit import Committer
-from hostd.pipeline.ledger import Ledger
+from hostd.pipeline.faults import explain, ledger_error
+from hostd.pipeline.ledger import Ledger, dead_counts
 from hostd.pipeline.pump import Pump
+from hostd.pipeline.sinks import Sink
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.plugins.catalog import Catalog
@@ -65,8 +68,8 @@ class Daemon:
     async def run(self) -> int:
         """Run until told to stop, or with `once` until all is parsed; return the exit code.
 
-        Raises StateError when the state folder cannot be used, SandboxError when plugins must be confined and cannot
-        be, OSError when a sink cannot be written.
+        Raises StateError when the state folder cannot be used, LedgerError when the ledger cannot be, or turns out to
+        be broken, SandboxError when plugins must be confined and cannot be, OSError when a sink cannot be written.
         """
         began = clock.monotonic()
         os.umask(0o027)
@@ -100,7 +103,11 @@ class Daemon:
             self._tasks = Tasks()
             await self._wire(stack, pool)
             await self._begin(began)
-            exit_code = await self._serve()
+            try:
+                exit_code = await self._serve()
+            except LedgerError:
+                await self._pump.close(0)  # nothing of it can be accounted for any more
+                raise
             stopping = clock.monotonic()
             await self._drain()
         events.emit(events.DAEMON_STOPPED, exit_code=exit_code, ms=clock.milliseconds_since(stopping))
@@ -114,10 +121,14 @@ class Daemon:
         self._committer = Committer(ledger, sinks)
         stack.callback(self._committer.close)
         for sink in sinks:
-            await self._committer.in_thread(sink.recover)
-        rows = await self._committer.in_thread(ledger.sources)
-        self._dead_letters: Callable[[], Awaitable[dict[str, int]]] = lambda: self._committer.in_thread(
-            ledger.dead.counts
+            await self._recover(sink)
+        try:
+            rows = await self._committer.in_thread(ledger.sources)
+        except sqlite3.Error as error:
+            raise ledger_error(error, state.ledger) from error
+        # Not in the committer's thread: what waits there for a sink must not keep the status waiting.
+        self._dead_letters: Callable[[], Awaitable[dict[str, int]]] = lambda: asyncio.to_thread(
+            dead_counts, state.ledger
         )
         events.emit(
             events.LEDGER_OPENED,
@@ -143,7 +154,10 @@ class Daemon:
             committer=self._committer,
             tasks=self._tasks,
         )
-        await self._swapper.register.recall()
+        try:
+            await self._swapper.register.recall()
+        except sqlite3.Error as error:
+            raise ledger_error(error, state.ledger) from error
         stack.push_async_callback(self._swapper.close)
         self._confinement = pool.confinement
         self._pump = Pump(
@@ -190,6 +204,16 @@ class Daemon:
             )
             await control.start()
             stack.push_async_callback(control.close)
+
+    async def _recover(self, sink: Sink) -> None:
+        """Undo what a sink holds past the ledger. Raises StateError."""
+        try:
+            await self._committer.in_thread(sink.recover)
+        except OSError as error:
+            problem, _, remedy = explain(error).partition("; ")
+            raise StateError(sink.name, f"cannot be cut back to what was committed: {problem}", remedy) from error
+        except sqlite3.Error as error:
+            raise ledger_error(error, self._state.ledger) from error
 
     async def _begin(self, began: float) -> None:
         """Take in the plugins that lie there, then the sources: a source must not go to the second best plugin."""
@@ -323,6 +347,7 @@ class Daemon:
             sources=self._finder.sources.values(),
             pump=self._pump,
             dead_letters=await self._dead_letters(),
+            held_up=self._committer.troubles.held_up,
         )
 
 

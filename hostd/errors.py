@@ -21,6 +21,10 @@ class StateError(HostdError):
     """A state folder that cannot be used: in use, unreadable, or from another version."""
 
 
+class LedgerError(StateError):
+    """A ledger that cannot be used: broken, of a newer hostd, or on a disk that does not take it."""
+
+
 class Stage(StrEnum):
     """How far an artifact came before it was refused."""
 

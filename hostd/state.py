@@ -49,7 +49,7 @@ class StateFolder:
             raise StateError(
                 str(self.path),
                 f"the state folder cannot be used: {error.strerror}",
-                "set [state] folder, or its owner",
+                "free space on its disk, mount it so that it can be written, or set its owner or [state] folder",
             ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,9 +61,17 @@ class StateFolder:
                 f"another hostd is running on this state folder, pid {pid}",
                 f"stop it (kill {pid}), or set another [state] folder",
             ) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._lock_fd = fd
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            self.release()
+            raise StateError(
+                str(self.path),
+                f"the state folder cannot be written: {error.strerror}",
+                "free space on its disk, or mount it so that it can be written",
+            ) from error
 
     def release(self) -> None:
         """Let another daemon have it."""

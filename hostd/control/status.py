@@ -1,12 +1,14 @@
 """One read-only snapshot of the daemon: what serves, what is read, what is refused and why."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from hostd import clock
 from hostd.past import Hold
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sources.file import FileSource
+from hostd.pipeline.trouble import HeldUp
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.generation import Generation
 from hostd.workers.confinement import Confinement
@@ -22,6 +24,7 @@ def snapshot(
     sources: Iterable[FileSource],
     pump: Pump,
     dead_letters: dict[str, int],
+    held_up: HeldUp | None,
 ) -> dict[str, Any]:
     """Return the status as JSON values; the shape is part of the interface."""
     return {
@@ -44,6 +47,7 @@ def snapshot(
             for _, refused in sorted(catalog.refused.items())
         ],
         "dead_letters": dead_letters,
+        "held_up": asdict(held_up) if held_up is not None else None,
     }
 
 

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hostd import events
-from hostd.pipeline.ledger import Ledger, Result
+from hostd.pipeline.faults import is_corrupt, ledger_error
+from hostd.pipeline.ledger import Ledger, Result, SinkMark
 from hostd.pipeline.sinks import Sink
+from hostd.pipeline.trouble import Troubles
 
 GROUP_BYTES = 32 << 20
 BUSY_BYTES = 1 << 20
@@ -48,6 +49,7 @@ class Committer:
 
     def __init__(self, ledger: Ledger, sinks: list[Sink], *, give_up: bool = False) -> None:
         self.sinks = sinks
+        self.troubles = Troubles()
         self._give_up = give_up
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -73,8 +75,13 @@ class Committer:
 
         Raises OSError, and the present ones stay then.
         """
-        for sink in sinks:
-            await self.in_thread(sink.recover)
+        try:
+            for sink in sinks:
+                await self.in_thread(sink.recover)
+        except OSError:
+            for sink in sinks:
+                await self.in_thread(sink.close)
+            raise
         self._coming = sinks
         switched = asyncio.get_running_loop().create_future()
         self._waiting.append(_Switch(sinks, switched))
@@ -93,7 +100,7 @@ class Committer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
     async def run(self) -> None:
-        """Commit what is submitted until cancelled."""
+        """Commit what is submitted until cancelled. Raises LedgerError when the ledger turns out to be broken."""
         busy = False
         while True:
             await self._arrived.wait()
@@ -105,7 +112,7 @@ class Committer:
             else:
                 group = self._take_group()
                 busy = sum(len(entry.result.lines) for entry in group) >= BUSY_BYTES
-                await self.until_done(self._commit, [entry.result for entry in group])
+                await self._until_done(self._commit, [entry.result for entry in group], may_block=True)
                 for entry in group:
                     entry.done()
                 self._committed += len(group)
@@ -120,7 +127,9 @@ class Committer:
         switch.done.set_result(None)
 
     def close(self) -> None:
-        """Close sinks and ledger after what is under way."""
+        """Close sinks and ledger after what is under way; a sink that waits for its reader is not waited for."""
+        for sink in self.sinks:
+            sink.interrupt()
         self._thread.submit(self._close).result()
         self._thread.shutdown()
 
@@ -138,21 +147,25 @@ class Committer:
     async def until_done(self, function: Callable[..., None], *args: object) -> None:
         """Run a call that writes, in the thread, again and again until the disk takes it.
 
-        With `give_up` raises OSError or sqlite3.Error instead.
+        With `give_up` raises OSError or sqlite3.Error instead; LedgerError when the ledger turns out to be broken.
         """
-        tries = 0
-        while True:
-            try:
-                await self.in_thread(function, *args)
-            except (OSError, sqlite3.Error) as error:
-                if self._give_up:
-                    raise
-                delay_s = RETRY_S[min(tries, len(RETRY_S) - 1)]
-                tries += 1
-                events.emit(events.SINK_FAILED, sink="commit", reason=str(error), retry_s=delay_s)
-                await asyncio.sleep(delay_s)
-            else:
-                return
+        await self._until_done(function, *args)
+
+    async def _until_done(self, function: Callable[..., None], *args: object, may_block: bool = False) -> None:
+        with self.troubles.attempt(may_block=may_block) as attempt:
+            while True:
+                try:
+                    await self.in_thread(function, *args)
+                except (OSError, sqlite3.Error) as error:
+                    if isinstance(error, sqlite3.Error) and is_corrupt(error):
+                        raise ledger_error(error, self._ledger.path) from error
+                    if self._give_up:
+                        raise
+                    delay_s = RETRY_S[min(attempt.tries, len(RETRY_S) - 1)]
+                    attempt.failed(error, delay_s)
+                    await asyncio.sleep(delay_s)
+                else:
+                    return
 
     def _commit(self, results: list[Result]) -> None:
         by_processor: dict[str, list[bytes | bytearray]] = {}
@@ -162,8 +175,13 @@ class Committer:
         for processor, chunks in by_processor.items():
             for sink in self.sinks:
                 if sink.takes(processor):
+                    self.troubles.place = sink.name
                     sink.write(processor, chunks)
-        marks = [mark for sink in self.sinks for mark in sink.sync()]
+        marks: list[SinkMark] = []
+        for sink in self.sinks:
+            self.troubles.place = sink.name
+            marks += sink.sync()
+        self.troubles.place = "ledger"
         self._ledger.commit(results, marks)
         for sink in self.sinks:
             sink.accept()

@@ -2,7 +2,10 @@
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 
+from hostd.pipeline.faults import ledger_error
 from hostd.pipeline.ledger.rows import Result
 from hostd.workers.batch import DeadLetter
 
@@ -49,3 +52,15 @@ class DeadLetters:
                 for letter in r.dead
             ],
         )
+
+
+def dead_counts(path: Path) -> dict[str, int]:
+    """Return how many dead letters a ledger in use holds, by plugin, through a connection of its own.
+
+    Raises LedgerError.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return DeadLetters(db).counts()
+    except sqlite3.Error as error:
+        raise ledger_error(error, path) from error

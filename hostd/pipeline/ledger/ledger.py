@@ -5,17 +5,22 @@ the sinks are durable: the ledger is never ahead of a sink. All calls block, and
 """
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hostd import clock
-from hostd.errors import StateError
+from hostd.errors import LedgerError, StateError
+from hostd.pipeline.faults import RECOVER, ledger_error
 from hostd.pipeline.ledger.book import Book
 from hostd.pipeline.ledger.dead import DeadLetters
 from hostd.pipeline.ledger.provenance import Provenance
 from hostd.pipeline.ledger.rows import Checkpoint, Result, SinkMark, SourceRow, as_row, stored
 from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
+
+CHECKED_BYTES = 16 << 20
+"""A ledger up to this size is looked through when it is opened, in some 20 ms at most; `hostd doctor` always does."""
 
 
 class Ledger:
@@ -23,19 +28,20 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise ledger_error(error, path) from error
         try:
             self._prepare()
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             self._db.close()
-            raise StateError(
-                str(path),
-                f"the ledger cannot be used: {error}",
-                "restore it from a backup; or move it away: every source is then read again from its start",
-            ) from error
+            raise ledger_error(error, path) from error
         except StateError:
             self._db.close()
             raise
+        status = path.stat()
+        self._identity = status.st_dev, status.st_ino
         self.book = Book(self._db, self._transaction)
         self.dead = DeadLetters(self._db)
         self.provenance = Provenance(self._db)
@@ -48,11 +54,19 @@ class Ledger:
             news = "".join(SCHEMAS[version:])
             self._db.executescript(f"BEGIN; {news} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         if version > SCHEMA_VERSION:
-            raise StateError(
+            raise LedgerError(
                 str(self.path),
                 f"the ledger is of version {version}, and this hostd knows {SCHEMA_VERSION}",
                 "run the newer hostd that wrote it",
             )
+        if self.path.stat().st_size <= CHECKED_BYTES:
+            self._check()
+
+    def _check(self) -> None:
+        """Look through all of it: what a first look finds is refused before anything is written after it."""
+        found = [row[0] for row in self._db.execute("PRAGMA quick_check(1)")]
+        if found != ["ok"]:
+            raise LedgerError(str(self.path), f"the ledger is broken: {' '.join(found[0].split())}", RECOVER)
 
     def close(self) -> None:
         """Close the database."""
@@ -80,6 +94,7 @@ class Ledger:
 
     def commit(self, results: Sequence[Result], marks: Iterable[SinkMark]) -> None:
         """Account for a group of results in one transaction, durable on return."""
+        self._check_in_place()
         latest = {result.source.id: result.source for result in results}
         with self._transaction():
             self._db.executemany(
@@ -94,6 +109,15 @@ class Ledger:
             ranges = self.provenance.put(results)
             self.dead.put(results, clock.timestamp())
         self.provenance.accept(ranges)
+
+    def _check_in_place(self) -> None:
+        """Raise OSError when the file lies elsewhere: what is written to it would be lost with the next restart."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            status = None
+        if status is None or (status.st_dev, status.st_ino) != self._identity:
+            raise OSError(errno.ESTALE, "It was moved away while hostd had it open", str(self.path))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
