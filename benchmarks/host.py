@@ -54,10 +54,25 @@ class Host:
                 continue
         return found
 
+    def below(self, *names: str) -> list[int]:
+        """Return the processes below the daemon that have given themselves one of these names."""
+        return [pid for pid in descendants(self.pid) if _comm(pid) in names]
+
+    def kill(self) -> None:
+        """Send SIGKILL to the daemon, and wait until it is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def running(self) -> bool:
+        """Whether the daemon has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self, *, once: bool = False) -> float:
-        """Start the daemon; return the monotonic time just before."""
+        """Start the daemon, again if need be; return the monotonic time just before. Its log goes on."""
         command = [sys.executable, "-m", "hostd", "run", "--config", str(self.folder / "hostd.toml")]
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:
             began = time.monotonic()
             self._process = subprocess.Popen([*command, "--once"] if once else command, cwd=self.folder, stderr=log)
         self.usage = Usage(self._process.pid)
@@ -158,3 +173,20 @@ class Usage:
 def _ticks(stat: Path) -> int:
     fields = stat.read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes that one has started, and those that they have."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    except OSError:  # it has just ended
+        return []
+    return [*children, *(each for child in children for each in descendants(child))]
+
+
+def _comm(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    except OSError:
+        return ""
