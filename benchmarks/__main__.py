@@ -9,7 +9,9 @@ from benchmarks import faults, roundtrip, start, swap, throughput, unload
 from benchmarks.measure import Report, machine, show
 from hostd import events
 
-BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in (start, roundtrip, swap, throughput, unload, faults)}
+BENCHMARKS = {
+    module.__name__.rpartition(".")[2]: module for module in (start, roundtrip, swap, throughput, unload, faults)
+}
 RESULTS = Path("bench-results")
 
 

@@ -1,10 +1,10 @@
 """Faults: SIGKILL of daemon, workers and zygote at random moments, SIGSTOP, a full disk, swaps: each line exactly once.
 
 A real daemon as it comes, plugins confined. Three writers of their own append numbered lines and rotate their logs by
-renaming; one plugin is replaced every second or two. Meanwhile processes are killed at moments drawn from a seed that the
-report names: the daemon, which is started again at once and may be killed while it starts, one of its workers, or the
-zygote. Now and then one of them is held still for a second or more, and three times the disk of the sinks is full for a
-while, where one can be mounted. At the end every line written must be there once, and in order within each file.
+renaming; one plugin is replaced every second or two. Meanwhile processes are killed at moments drawn from a seed that
+the report names: the daemon, which is started again at once and may be killed while it starts, one of its workers, or
+the zygote. Now and then one of them is held still for a second or more, and three times the disk of the sinks is full
+for a while, where one can be mounted. At the end every line written must be there once, and in order in each file.
 """
 
 import json
@@ -47,7 +47,7 @@ FULL_S = 4.0
 DISK_MIB = 256
 GIVE_UP_S = 120.0
 SETTINGS = (
-    '[workers]\nlosses = 1000\nidle_s = 2\n\n[plugins]\nprobation = { length_s = 1 }\n\n'
+    "[workers]\nlosses = 1000\nidle_s = 2\n\n[plugins]\nprobation = { length_s = 1 }\n\n"
     '[[sinks]]\nkind = "ndjson"\nfolder = "out"\n'
 )
 
@@ -126,9 +126,7 @@ def _disk(folder: Path) -> Iterator[bool]:
 def _start_writer(host: Host, name: str, rotate_every_s: float, way: str) -> Writer:
     arguments = [str(host.logs / name), str(LINES_PER_S), str(rotate_every_s), way]
     command = [sys.executable, "-m", "benchmarks.rotator", *arguments]
-    return Writer(
-        name, subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    )
+    return Writer(name, subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
 
 
 def _break_it(host: Host, chance: random.Random, kills: int, *, has_disk: bool) -> Course:

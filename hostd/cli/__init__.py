@@ -17,6 +17,7 @@ COMMANDS = {
     "rollback": "go back to an earlier generation of a plugin",
     "pin": "keep the generation of a plugin that serves now",
     "unpin": "let the folder decide again, after pin or rollback",
+    "doctor": "look into a stopped daemon: state, ledger, sinks, sources; save a broken ledger",
     "rescan": "have a running daemon read its folders and settings again",
 }
 

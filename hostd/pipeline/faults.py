@@ -33,8 +33,8 @@ _LEDGER_REMEDIES = {
 }
 
 RECOVER = (
-    "see what is left with hostd doctor, and save it with hostd doctor --recover; or restore it from a backup, together "
-    "with the sinks' folders; moved away, every source is read again from its start"
+    "see what is left with hostd doctor, and save it with hostd doctor --recover; or restore it from a backup, "
+    "together with the sinks' folders; moved away, every source is read again from its start"
 )
 _CORRUPT = {
     sqlite3.SQLITE_CORRUPT,
@@ -67,7 +67,9 @@ def ledger_error(error: sqlite3.Error, path: Path) -> LedgerError:
 def explain(error: OSError | sqlite3.Error) -> str:
     """Return what is wrong with a write and what to do, as far as that is known."""
     if isinstance(error, sqlite3.Error):
-        remedy = _LEDGER_REMEDIES.get(_code(error))
-    else:
-        remedy = _REMEDIES.get(error.errno or 0)
+        return _joined(error, _LEDGER_REMEDIES.get(_code(error)))
+    return _joined(error, _REMEDIES.get(error.errno or 0))
+
+
+def _joined(error: Exception, remedy: str | None) -> str:
     return f"{error}; {remedy}" if remedy else str(error)

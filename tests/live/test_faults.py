@@ -271,9 +271,7 @@ def test_a_fifo_in_the_place_of_a_sinks_file_is_said(home: Home) -> None:
     os.mkfifo(fifo)
     daemon = home.start()
     failed = daemon.wait_event("sink.failed")
-    assert failed["reason"] == (
-        f"[Errno 29] It is no regular file: '{fifo}'; move it away, and it goes on"
-    )
+    assert failed["reason"] == (f"[Errno 29] It is no regular file: '{fifo}'; move it away, and it goes on")
     fifo.unlink()
     daemon.wait_records("lines", 1)
 

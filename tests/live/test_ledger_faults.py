@@ -108,8 +108,8 @@ def test_a_ledger_that_is_moved_away_while_running_is_waited_for(home: Home) -> 
     home.append("a.log", "3")
     failed = daemon.wait_event("sink.failed")
     assert failed["reason"] == (
-        f"[Errno 116] It was moved away while hostd had it open: '{ledger}'; put it back, with the files beside it, and "
-        "it goes on; restarted without it, all is read again"
+        f"[Errno 116] It was moved away while hostd had it open: '{ledger}'; put it back, with the files beside it, "
+        "and it goes on; restarted without it, all is read again"
     )
     aside.rename(ledger)
     daemon.wait_event("sink.recovered")

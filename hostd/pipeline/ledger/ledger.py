@@ -22,12 +22,19 @@ from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
 CHECKED_BYTES = 16 << 20
 """A ledger up to this size is looked through when it is opened, in some 20 ms at most; `hostd doctor` always does."""
 
+RECOVERED = "ledger.db.recovered"
+"""What a recovery has saved, until it has taken the place of the broken ledger."""
+
 
 class Ledger:
     """The ledger of one state folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.with_name(RECOVERED).exists():
+            raise LedgerError(
+                str(path), "a recovery of the ledger was begun and not finished", "finish it: hostd doctor --recover"
+            )
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:

@@ -15,8 +15,8 @@ from hostd.pipeline.ledger import Ledger, SinkMark
 IOV_MAX = 1024
 
 CUT = (
-    "it is shorter than what was committed: somebody cut it, and what they cut is gone from it; rotate by renaming, and "
-    "edit a copy"
+    "it is shorter than what was committed: somebody cut it, and what they cut is gone from it; rotate by renaming, "
+    "and edit a copy"
 )
 APPENDED = "somebody else wrote to it while hostd had it open: that is kept; edit a copy"
 EDITED = (
@@ -183,9 +183,7 @@ def _trim(fd: int, path: Path, committed: int) -> int:
 
 def _adopt(fd: int, path: Path, length: int, expected: int, reason: str) -> int:
     """Go on after what somebody else made of the file, on a line of its own; return the length that it has then."""
-    events.emit(
-        events.SINK_DIVERGED, sink="ndjson", path=str(path), length=length, expected=expected, reason=reason
-    )
+    events.emit(events.SINK_DIVERGED, sink="ndjson", path=str(path), length=length, expected=expected, reason=reason)
     return _end(fd, path, length)
 
 
