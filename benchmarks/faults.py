@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -214,13 +215,13 @@ def _empty(folder: Path) -> None:
     (folder / "filler").unlink(missing_ok=True)
 
 
-def _wait_until_all_is_read(host: Host) -> dict[str, dict[str, int]]:
+def _wait_until_all_is_read(host: Host) -> dict[str, Any]:
     """Return the status once every source is committed to its end. Raises RuntimeError with the log."""
     ends = time.monotonic() + GIVE_UP_S
     while time.monotonic() < ends:
         time.sleep(0.2)
         with suppress(HostdError, OSError):
-            status = client.ask(host.folder / "state" / "hostd.sock", "GET", "/status")
+            status: dict[str, Any] = client.ask(host.folder / "state" / "hostd.sock", "GET", "/status")
             if status["sources"] and all(s["offset"] == s["size"] for s in status["sources"]):
                 return status
     tail = "\n".join(host.log.read_text().splitlines()[-40:])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -69,12 +70,20 @@ class Host:
         """Whether the daemon has not ended."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self, *, once: bool = False) -> float:
-        """Start the daemon, again if need be; return the monotonic time just before. Its log goes on."""
-        command = [sys.executable, "-m", "hostd", "run", "--config", str(self.folder / "hostd.toml")]
+    def start(self, *, once: bool = False, program: Sequence[str] = ("-m", "hostd")) -> float:
+        """Start the daemon, again if need be; return the monotonic time just before. Its log goes on.
+
+        `program` is what Python runs, found from the repository.
+        """
+        command = [sys.executable, *program, "run", "--config", str(self.folder / "hostd.toml")]
         with self.log.open("ab") as log:
             began = time.monotonic()
-            self._process = subprocess.Popen([*command, "--once"] if once else command, cwd=self.folder, stderr=log)
+            self._process = subprocess.Popen(
+                [*command, "--once"] if once else command,
+                cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                stderr=log,
+            )
         self.usage = Usage(self._process.pid)
         return began
 
@@ -183,6 +192,16 @@ def descendants(pid: int) -> list[int]:
     except OSError:  # it has just ended
         return []
     return [*children, *(each for child in children for each in descendants(child))]
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor seconds, user and system, that a process has used."""
+    return _ticks(Path(f"/proc/{pid}/stat")) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_bytes(pid: int) -> int:
+    """Return the memory of a process that is resident now."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _comm(pid: int) -> str:

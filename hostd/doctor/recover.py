@@ -151,9 +151,7 @@ def _say_what_is_lost(tables: dict[str, Table]) -> Iterator[Finding]:
     spoken_of = {row.get("source") for row in tables["provenance"].named()} | set(names)
     for source in sorted(spoken_of - sources, key=str):
         called = f"{names[source]}, " if source in names else ""
-        yield problem(
-            CHECK, "sources", f"the checkpoint of {called}source {source} is lost", "see the files without a checkpoint"
-        )
+        yield note(CHECK, "sources", f"the checkpoint of {called}source {source} is lost")
 
 
 _MEANS = {

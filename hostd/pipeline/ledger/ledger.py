@@ -60,6 +60,9 @@ class Ledger:
         if version < SCHEMA_VERSION:
             news = "".join(SCHEMAS[version:])
             self._db.executescript(f"BEGIN; {news} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            # From here on the file alone is a ledger, if an old one: a log that is lost or broken costs the commits in
+            # it, whose bytes the sinks are cut back by, and not the whole account.
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if version > SCHEMA_VERSION:
             raise LedgerError(
                 str(self.path),
