@@ -7,6 +7,7 @@ not start while it lies there, and a recovery that was cut short is finished by 
 import os
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -54,9 +55,9 @@ def recover(settings: Config, state: StateFolder, unknown: Unknown | None) -> li
         note(
             CHECK,
             f"{state.ledger}: {name}",
-            f"{count} rows did not keep the table's rules, and are not in the new ledger",
+            f"{rows} rows did not keep the table's rules, and are not in the new ledger",
         )
-        for name, count in refused.items()
+        for name, rows in refused.items()
     ]
     _sync(building)
     building.rename(saved)
@@ -66,9 +67,8 @@ def recover(settings: Config, state: StateFolder, unknown: Unknown | None) -> li
 
 def _take_over(ledger: Path, saved: Path) -> Finding:
     """Put what was saved in the place of the broken ledger, step by step, each of which may have been done already."""
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    aside = ledger.with_name(f"{ledger.name}.broken-{stamp}")
-    if ledger.exists():
+    aside = _aside(ledger)
+    if ledger.exists() and not aside.exists():
         os.link(ledger, aside)
     for suffix in BESIDE:
         beside = Path(f"{ledger}{suffix}")
@@ -78,6 +78,16 @@ def _take_over(ledger: Path, saved: Path) -> Finding:
     saved.replace(ledger)
     _sync(ledger.parent)
     return ok(CHECK, ledger, f"the new ledger is in place; the broken one is kept as {aside.name}")
+
+
+def _aside(ledger: Path) -> Path:
+    """Return where the broken ledger is kept: where it is already, or a name with the time that nothing has yet."""
+    kept = sorted(ledger.parent.glob(f"{ledger.name}.broken-*[0-9]"))
+    if kept and (not ledger.exists() or kept[-1].samefile(ledger)):
+        return kept[-1]
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    names = (ledger.with_name(f"{ledger.name}.broken-{stamp}-{number}") for number in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _sync(path: Path) -> None:

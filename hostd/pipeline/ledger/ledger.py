@@ -99,8 +99,9 @@ class Ledger:
         return [row[0] for row in self._db.execute("SELECT processor FROM sinks WHERE folder = ?", (folder,))]
 
     def put_sink_mark(self, mark: SinkMark) -> None:
-        """Write a mark, durable on return."""
+        """Write a mark, durable on return, and in the database itself: without its log, too, a sink can be cut back."""
         self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", as_row(mark))
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def commit(self, results: Sequence[Result], marks: Iterable[SinkMark]) -> None:
         """Account for a group of results in one transaction, durable on return."""
