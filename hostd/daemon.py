@@ -5,7 +5,6 @@ import contextlib
 import os
 import resource
 import signal
-import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,10 @@ from hostd import __version__, clock, events
 from hostd.config import Config, NdjsonSink
 from hostd.control.server import Arguments, ControlServer
 from hostd.control.status import snapshot
-from hostd.errors import HostdError, LedgerError, StateError
+from hostd.errors import HostdError, LedgerError
 from hostd.pipeline.commit import Committer
-from hostd.pipeline.faults import explain, ledger_error
 from hostd.pipeline.ledger import Ledger, dead_counts
 from hostd.pipeline.pump import Pump
-from hostd.pipeline.sinks import Sink
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.plugins.catalog import Catalog
@@ -69,7 +66,7 @@ class Daemon:
         """Run until told to stop, or with `once` until all is parsed; return the exit code.
 
         Raises StateError when the state folder cannot be used, LedgerError when the ledger cannot be, or turns out to
-        be broken, SandboxError when plugins must be confined and cannot be, OSError when a sink cannot be written.
+        be broken, SandboxError when plugins must be confined and cannot be.
         """
         began = clock.monotonic()
         os.umask(0o027)
@@ -117,15 +114,10 @@ class Daemon:
         """Make the parts, each with its end on `stack`, in the order in which they must not outlive each other."""
         settings, state = self._settings, self._state
         ledger = Ledger(state.ledger)
-        sinks = make_sinks(settings, ledger)
-        self._committer = Committer(ledger, sinks)
+        self._committer = Committer(ledger, make_sinks(settings, ledger))
         stack.callback(self._committer.close)
-        for sink in sinks:
-            await self._recover(sink)
-        try:
-            rows = await self._committer.in_thread(ledger.sources)
-        except sqlite3.Error as error:
-            raise ledger_error(error, state.ledger) from error
+        await self._committer.recover()
+        rows = await self._committer.in_thread(ledger.sources)
         # Not in the committer's thread: what waits there for a sink must not keep the status waiting.
         self._dead_letters: Callable[[], Awaitable[dict[str, int]]] = lambda: asyncio.to_thread(
             dead_counts, state.ledger
@@ -154,10 +146,7 @@ class Daemon:
             committer=self._committer,
             tasks=self._tasks,
         )
-        try:
-            await self._swapper.register.recall()
-        except sqlite3.Error as error:
-            raise ledger_error(error, state.ledger) from error
+        await self._swapper.register.recall()
         stack.push_async_callback(self._swapper.close)
         self._confinement = pool.confinement
         self._pump = Pump(
@@ -204,16 +193,6 @@ class Daemon:
             )
             await control.start()
             stack.push_async_callback(control.close)
-
-    async def _recover(self, sink: Sink) -> None:
-        """Undo what a sink holds past the ledger. Raises StateError."""
-        try:
-            await self._committer.in_thread(sink.recover)
-        except OSError as error:
-            problem, _, remedy = explain(error).partition("; ")
-            raise StateError(sink.name, f"cannot be cut back to what was committed: {problem}", remedy) from error
-        except sqlite3.Error as error:
-            raise ledger_error(error, self._state.ledger) from error
 
     async def _begin(self, began: float) -> None:
         """Take in the plugins that lie there, then the sources: a source must not go to the second best plugin."""

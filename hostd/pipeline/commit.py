@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hostd.pipeline.faults import is_corrupt, ledger_error
+from hostd.errors import StateError
+from hostd.pipeline.faults import explain, is_corrupt, ledger_error
 from hostd.pipeline.ledger import Ledger, Result, SinkMark
 from hostd.pipeline.sinks import Sink
 from hostd.pipeline.trouble import Troubles
@@ -96,7 +97,25 @@ class Committer:
             await self._progress.wait()
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
-        """Run a call to the ledger or a sink after the commits before it. Raises what it raises."""
+        """Run a call to the ledger or a sink after the commits before it.
+
+        Raises what it raises, but LedgerError for what the ledger raises.
+        """
+        try:
+            return await self._call(function, *args)
+        except sqlite3.Error as error:
+            raise ledger_error(error, self._ledger.path) from error
+
+    async def recover(self) -> None:
+        """Undo what the sinks hold past the ledger. Raises LedgerError; StateError when a sink cannot be written."""
+        for sink in self.sinks:
+            try:
+                await self.in_thread(sink.recover)
+            except OSError as error:
+                problem, _, remedy = explain(error).partition("; ")
+                raise StateError(sink.name, f"cannot be cut back to what was committed: {problem}", remedy) from error
+
+    async def _call(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
     async def run(self) -> None:
@@ -155,7 +174,7 @@ class Committer:
         with self.troubles.attempt(may_block=may_block) as attempt:
             while True:
                 try:
-                    await self.in_thread(function, *args)
+                    await self._call(function, *args)
                 except (OSError, sqlite3.Error) as error:
                     if isinstance(error, sqlite3.Error) and is_corrupt(error):
                         raise ledger_error(error, self._ledger.path) from error
