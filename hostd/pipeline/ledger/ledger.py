@@ -47,8 +47,7 @@ class Ledger:
         except StateError:
             self._db.close()
             raise
-        status = path.stat()
-        self._identity = status.st_dev, status.st_ino
+        self._identity = _identity(path)
         self.book = Book(self._db, self._transaction)
         self.dead = DeadLetters(self._db)
         self.provenance = Provenance(self._db)
@@ -69,7 +68,8 @@ class Ledger:
                 f"the ledger is of version {version}, and this hostd knows {SCHEMA_VERSION}",
                 "run the newer hostd that wrote it",
             )
-        if self.path.stat().st_size <= CHECKED_BYTES:
+        pages, page_size = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        if pages * page_size <= CHECKED_BYTES:
             self._check()
 
     def _check(self) -> None:
@@ -123,11 +123,7 @@ class Ledger:
 
     def _check_in_place(self) -> None:
         """Raise OSError when the file lies elsewhere: what is written to it would be lost with the next restart."""
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            status = None
-        if status is None or (status.st_dev, status.st_ino) != self._identity:
+        if _identity(self.path) != self._identity:
             raise OSError(errno.ESTALE, "It was moved away while hostd had it open", str(self.path))
 
     @contextlib.contextmanager
@@ -141,3 +137,12 @@ class Ledger:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file lies at a path, None when there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
