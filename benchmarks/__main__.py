@@ -5,11 +5,12 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import roundtrip, start, swap, throughput, unload
+from benchmarks import append, durable, faults, idle, ledger, roundtrip, start, swap, throughput, unload
 from benchmarks.measure import Report, machine, show
 from hostd import events
 
-BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in (start, roundtrip, swap, throughput, unload)}
+MODULES = (start, roundtrip, swap, append, throughput, durable, idle, ledger, unload, faults)
+BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 RESULTS = Path("bench-results")
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -54,12 +55,35 @@ class Host:
                 continue
         return found
 
-    def start(self, *, once: bool = False) -> float:
-        """Start the daemon; return the monotonic time just before."""
-        command = [sys.executable, "-m", "hostd", "run", "--config", str(self.folder / "hostd.toml")]
-        with self.log.open("wb") as log:
+    def below(self, *names: str) -> list[int]:
+        """Return the processes below the daemon that have given themselves one of these names."""
+        return [pid for pid in descendants(self.pid) if _comm(pid) in names]
+
+    def kill(self) -> None:
+        """Send SIGKILL to the daemon, and wait until it is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def running(self) -> bool:
+        """Whether the daemon has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, *, once: bool = False, program: Sequence[str] = ("-m", "hostd")) -> float:
+        """Start the daemon, again if need be; return the monotonic time just before. Its log goes on.
+
+        `program` is what Python runs, found from the repository.
+        """
+        command = [sys.executable, *program, "run", "--config", str(self.folder / "hostd.toml")]
+        with self.log.open("ab") as log:
             began = time.monotonic()
-            self._process = subprocess.Popen([*command, "--once"] if once else command, cwd=self.folder, stderr=log)
+            self._process = subprocess.Popen(
+                [*command, "--once"] if once else command,
+                cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                stderr=log,
+            )
         self.usage = Usage(self._process.pid)
         return began
 
@@ -158,3 +182,30 @@ class Usage:
 def _ticks(stat: Path) -> int:
     fields = stat.read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes that one has started, and those that they have."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    except OSError:  # it has just ended
+        return []
+    return [*children, *(each for child in children for each in descendants(child))]
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor seconds, user and system, that a process has used."""
+    return _ticks(Path(f"/proc/{pid}/stat")) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_bytes(pid: int) -> int:
+    """Return the memory of a process that is resident now."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _comm(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    except OSError:
+        return ""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.host import Host
+from benchmarks.host import Host, descendants
 from benchmarks.measure import Report, Target
 from benchmarks.numbered import GIVE_UP_S, NUMBERED, faults, numbered, wait_for_version, write_lines
 from benchmarks.reader import Reader
@@ -118,18 +118,9 @@ def _held(host: Host) -> Held:
         rss_kib=next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")),
         descriptors=len(list(process.joinpath("fd").iterdir())),
         threads=len(list(process.joinpath("task").iterdir())),
-        processes=_processes_below(host.pid),
+        processes=len(descendants(host.pid)),
         files=sum(1 for _ in host.folder.joinpath("state").rglob("*")),
     )
-
-
-def _processes_below(pid: int) -> int:
-    try:
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
-    except OSError:  # it has just ended
-        return 0
-    return len(children) + sum(map(_processes_below, children))
 
 
 def _report(seen: Course, count: int, elapsed_s: float) -> Report:

@@ -14,10 +14,10 @@ from hostd.config import Config, NdjsonSink
 from hostd.control.dead import DeadLetterDesk
 from hostd.control.server import Arguments, ControlServer
 from hostd.control.status import snapshot
-from hostd.errors import HostdError
+from hostd.errors import HostdError, LedgerError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.keeper import Keeper
-from hostd.pipeline.ledger import Ledger, SourceRow
+from hostd.pipeline.ledger import Ledger, SourceRow, dead_counts
 from hostd.pipeline.ledger.places import Keep
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.reparse.reparser import Reparser
@@ -72,8 +72,8 @@ class Daemon:
     async def run(self) -> int:
         """Run until told to stop, or with `once` until all is parsed; return the exit code.
 
-        Raises StateError when the state folder cannot be used, SandboxError when plugins must be confined and cannot
-        be, OSError when a sink cannot be written.
+        Raises StateError when the state folder cannot be used, LedgerError when the ledger cannot be, or turns out to
+        be broken, SandboxError when plugins must be confined and cannot be.
         """
         began = clock.monotonic()
         os.umask(0o027)
@@ -107,7 +107,11 @@ class Daemon:
             self._tasks = Tasks()
             await self._wire(stack, pool)
             await self._begin(began)
-            exit_code = await self._serve()
+            try:
+                exit_code = await self._serve()
+            except LedgerError:
+                await self._pump.close(0)  # nothing of it can be accounted for any more
+                raise
             stopping = clock.monotonic()
             await self._drain()
         events.emit(events.DAEMON_STOPPED, exit_code=exit_code, ms=clock.milliseconds_since(stopping))
@@ -118,18 +122,16 @@ class Daemon:
         settings, state = self._settings, self._state
         keep = settings.provenance
         ledger = Ledger(state.ledger, Keep(keep.keep_mib << 20, keep.keep_days))
-        sinks = make_sinks(settings, ledger)
-        self._committer = Committer(ledger, sinks)
+        self._committer = Committer(ledger, make_sinks(settings, ledger))
         stack.callback(self._committer.close)
         folders = [sink.folder for sink in settings.sinks if isinstance(sink, NdjsonSink)]
-        await self._committer.in_thread(rewrite.recover, ledger, folders)
-        for sink in sinks:
-            await self._committer.in_thread(sink.recover)
+        await self._committer.recover(lambda: rewrite.recover(ledger, folders))
         rows = await self._committer.in_thread(ledger.sources)
         ledger.dead.keep(settings.dead_letters.keep_days, settings.dead_letters.keep_mib)
         seals = await self._committer.in_thread(ledger.seals.all)
-        self._dead_letters: Callable[[], Awaitable[dict[str, int]]] = lambda: self._committer.in_thread(
-            ledger.dead.counts
+        # Not in the committer's thread: what waits there for a sink must not keep the status waiting.
+        self._dead_letters: Callable[[], Awaitable[dict[str, int]]] = lambda: asyncio.to_thread(
+            dead_counts, state.ledger
         )
         events.emit(
             events.LEDGER_OPENED,
@@ -382,6 +384,7 @@ class Daemon:
             pump=self._pump,
             dead_letters=await self._desk.totals(),
             replaying=self._replayer.under_way,
+            held_up=self._committer.troubles.held_up,
         )
 
 

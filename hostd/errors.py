@@ -25,6 +25,10 @@ class NoDaemonError(HostdError):
     """No daemon runs on a state folder."""
 
 
+class LedgerError(StateError):
+    """A ledger that cannot be used: broken, of a newer hostd, or on a disk that does not take it."""
+
+
 class Stage(StrEnum):
     """How far an artifact came before it was refused."""
 

@@ -334,11 +334,27 @@ SINK_TRIMMED = _event(
 SINK_DIVERGED = _event(
     "sink.diverged",
     "warning",
-    "sink path length expected",
-    "The file is shorter than the ledger says: someone else cut it. It is appended to as it is.",
+    "sink path length expected reason",
+    "The file is not as long as the ledger says, or does not end there: someone else wrote to it or cut it. It is "
+    "appended to as it is.",
 )
 SINK_FAILED = _event(
-    "sink.failed", "error", "sink reason retry_s", "A commit failed; it is tried again and reading waits."
+    "sink.failed",
+    "error",
+    "sink reason retry_s",
+    "A commit failed; it is tried again and reading waits. `sink` is what failed: a sink, or the ledger.",
+)
+SINK_BLOCKED = _event(
+    "sink.blocked", "warning", "sink seconds", "A commit waits for a sink or the ledger, and reading waits behind it."
+)
+SINK_RECOVERED = _event(
+    "sink.recovered", "info", "sink tries seconds", "The commit that failed or had to wait is done; reading goes on."
+)
+LEDGER_REFUSED = _event(
+    "ledger.refused",
+    "error",
+    "path reason remedy",
+    "The ledger is broken, of a newer hostd, or its disk does not take it: the daemon ends with exit code 4.",
 )
 LEDGER_OPENED = _event(
     "ledger.opened", "debug", "path sources dead_letters", "The account of what was read and written is open."

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from hostd.errors import StateError
@@ -49,21 +50,53 @@ class StateFolder:
             raise StateError(
                 str(self.path),
                 f"the state folder cannot be used: {error.strerror}",
-                "set [state] folder, or its owner",
+                "free space on its disk, mount it so that it can be written, or set its owner or [state] folder",
             ) from error
+        try:
+            self._lock(fd)
+        except StateError:
+            os.close(fd)
+            raise
+        self._lock_fd = fd
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            self.release()
+            raise StateError(
+                str(self.path),
+                f"the state folder cannot be written: {error.strerror}",
+                "free space on its disk, or mount it so that it can be written",
+            ) from error
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep daemons away while the block runs, and change nothing. Raises StateError when one is running."""
+        try:
+            fd = os.open(self.path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # no daemon ever ran here
+            yield
+            return
+        except OSError as error:
+            raise StateError(
+                str(self.path), f"the state folder cannot be looked at: {error.strerror}", "run this as its owner"
+            ) from error
+        try:
+            self._lock(fd)
+            yield
+        finally:
+            os.close(fd)
+
+    def _lock(self, fd: int) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "?"
-            os.close(fd)
             raise StateError(
                 str(self.path),
                 f"another hostd is running on this state folder, pid {pid}",
                 f"stop it (kill {pid}), or set another [state] folder",
             ) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        self._lock_fd = fd
 
     def release(self) -> None:
         """Let another daemon have it."""

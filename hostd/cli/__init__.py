@@ -20,6 +20,7 @@ COMMANDS = {
     "unpin": "let the folder decide again, after pin or rollback",
     "explain": "say where a record comes from",
     "reparse": "parse again what a generation parsed, and replace its records",
+    "doctor": "look into a stopped daemon: state, ledger, sinks, sources; save a broken ledger",
     "rescan": "have a running daemon read its folders and settings again",
 }
 

@@ -13,7 +13,12 @@ EPILOG = """examples:
   hostd run
   hostd run --config /etc/hostd/hostd.toml
   hostd run --once     parse all there is, commit, exit: 0, or 3 when input was left or rejected
+
+exit code 4: the ledger is broken, of a newer hostd, or its disk does not take it; see hostd doctor
 """
+
+EXIT_LEDGER = 4
+"""The ledger cannot be used: to start again is of no use until somebody has seen to it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +40,7 @@ def main(options: argparse.Namespace) -> int:
     gc.disable()
     from hostd import config, events
     from hostd.daemon import Daemon
-    from hostd.errors import ConfigError
+    from hostd.errors import ConfigError, LedgerError
 
     # What is loaded now lives as long as the daemon: the collector need not look at it, now or ever.
     gc.freeze()
@@ -51,7 +56,11 @@ def main(options: argparse.Namespace) -> int:
     async def run() -> int:
         return await Daemon(settings, path, launched, once=options.once, hung_up=lambda: bool(hangups)).run()
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except LedgerError as error:
+        events.emit(events.LEDGER_REFUSED, path=error.where, reason=error.problem, remedy=error.remedy)
+        return EXIT_LEDGER
 
 
 def _launch(path: Path | None) -> tuple[StateFolder | None, Launched | None]:

@@ -63,6 +63,10 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
         ("SOURCE", "ROUTED TO", "OFFSET", "SIZE"),
         [(s["name"], s["plugin"] or "-", s["offset"], s["size"]) for s in status["sources"]],
     )
+    if held_up := status["held_up"]:
+        yield ""
+        yield f"HELD UP since {held_up['since']}, and reading waits"
+        yield f"  {held_up['sink']}: {held_up['reason']}"
     waiting = [source for source in status["sources"] if source["plugin"] is None]
     if waiting:
         yield ""

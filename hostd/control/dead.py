@@ -16,7 +16,7 @@ from hostd.errors import HostdError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.framing import declared_in
 from hostd.pipeline.ledger import Ledger, Letter
-from hostd.pipeline.ledger.letters import PAGE_LETTERS, Page, Shelf, Total
+from hostd.pipeline.ledger.letters import PAGE_LETTERS, Page, Shelf, Total, dead_totals
 from hostd.pipeline.ledger.selection import Selection, number_in
 from hostd.pipeline.replay import Replayer
 
@@ -49,7 +49,8 @@ class DeadLetterDesk:
 
     async def totals(self) -> dict[str, Total]:
         """Return what there is of each plugin's dead letters, and was."""
-        return await self._ask(self._ledger.dead.totals)
+        # Not in the committer's thread: what waits there for a sink must not keep the status waiting.
+        return await asyncio.to_thread(dead_totals, self._ledger.path)
 
     async def keep(self) -> None:
         """Give up letters that are too old or too much, when it was not done lately."""

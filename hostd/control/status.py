@@ -9,6 +9,7 @@ from hostd.past import Hold
 from hostd.pipeline.ledger.letters import Total
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sources.file import FileSource
+from hostd.pipeline.trouble import HeldUp
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.generation import Generation
 from hostd.workers.confinement import Confinement
@@ -25,6 +26,7 @@ def snapshot(
     pump: Pump,
     dead_letters: Mapping[str, Total],
     replaying: Container[str],
+    held_up: HeldUp | None,
 ) -> dict[str, Any]:
     """Return the status as JSON values; the shape is part of the interface."""
     return {
@@ -57,6 +59,7 @@ def snapshot(
         "dead_letter_totals": {
             plugin: {**asdict(total), "is_replaying": plugin in replaying} for plugin, total in dead_letters.items()
         },
+        "held_up": asdict(held_up) if held_up is not None else None,
     }
 
 

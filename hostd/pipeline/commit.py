@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from hostd import clock, events
-from hostd.pipeline.ledger import Ledger, Replay, Result
+from hostd import clock
+from hostd.errors import StateError
+from hostd.pipeline.faults import explain, is_corrupt, ledger_error
+from hostd.pipeline.ledger import Ledger, Replay, Result, SinkMark
 from hostd.pipeline.ledger.places import lay
 from hostd.pipeline.sinks import Sink
+from hostd.pipeline.trouble import Troubles
 
 GROUP_BYTES = 32 << 20
 BUSY_BYTES = 1 << 20
@@ -58,6 +61,7 @@ class Committer:
 
     def __init__(self, ledger: Ledger, sinks: list[Sink], *, give_up: bool = False) -> None:
         self.sinks = sinks
+        self.troubles = Troubles()
         self._give_up = give_up
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -93,8 +97,13 @@ class Committer:
 
         Raises OSError, and the present ones stay then.
         """
-        for sink in sinks:
-            await self.in_thread(sink.recover)
+        try:
+            for sink in sinks:
+                await self.in_thread(sink.recover)
+        except OSError:
+            for sink in sinks:
+                await self.in_thread(sink.close)
+            raise
         self._coming = sinks
         switched = asyncio.get_running_loop().create_future()
         self._waiting.append(_Switch(sinks, switched))
@@ -109,11 +118,32 @@ class Committer:
             await self._progress.wait()
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
-        """Run a call to the ledger or a sink after the commits before it. Raises what it raises."""
+        """Run a call to the ledger or a sink after the commits before it.
+
+        Raises what it raises, but LedgerError for what the ledger raises.
+        """
+        try:
+            return await self._call(function, *args)
+        except sqlite3.Error as error:
+            raise ledger_error(error, self._ledger.path) from error
+
+    async def recover(self, first: Callable[[], None] = lambda: None) -> None:
+        """Undo what the sinks hold past the ledger, after `first`.
+
+        Raises LedgerError; StateError when a sink cannot be written.
+        """
+        for name, step in [("sinks", first), *((sink.name, sink.recover) for sink in self.sinks)]:
+            try:
+                await self.in_thread(step)
+            except OSError as error:
+                problem, _, remedy = explain(error).partition("; ")
+                raise StateError(name, f"cannot be cut back to what was committed: {problem}", remedy) from error
+
+    async def _call(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
     async def run(self) -> None:
-        """Commit what is submitted until cancelled."""
+        """Commit what is submitted until cancelled. Raises LedgerError when the ledger turns out to be broken."""
         busy = False
         while True:
             await self._arrived.wait()
@@ -126,7 +156,8 @@ class Committer:
                 entries, writes = self._take_group()
                 busy = sum(len(entry.result.lines) for entry in entries) >= BUSY_BYTES
                 results: list[Result | Replay] = [entry.result for entry in entries]
-                await self.until_done(self._commit, results, [write.function for write in writes])
+                functions = [write.function for write in writes]
+                await self._until_done(self._commit, results, functions, may_block=True)
                 for entry in entries:
                     entry.done()
                 for write in writes:
@@ -144,7 +175,9 @@ class Committer:
         switch.done.set_result(None)
 
     def close(self) -> None:
-        """Close sinks and ledger after what is under way."""
+        """Close sinks and ledger after what is under way; a sink that waits for its reader is not waited for."""
+        for sink in self.sinks:
+            sink.interrupt()
         self._thread.submit(self._close).result()
         self._thread.shutdown()
 
@@ -166,21 +199,25 @@ class Committer:
     async def until_done(self, function: Callable[..., None], *args: object) -> None:
         """Run a call that writes, in the thread, again and again until the disk takes it.
 
-        With `give_up` raises OSError or sqlite3.Error instead.
+        With `give_up` raises OSError or sqlite3.Error instead; LedgerError when the ledger turns out to be broken.
         """
-        tries = 0
-        while True:
-            try:
-                await self.in_thread(function, *args)
-            except (OSError, sqlite3.Error) as error:
-                if self._give_up:
-                    raise
-                delay_s = RETRY_S[min(tries, len(RETRY_S) - 1)]
-                tries += 1
-                events.emit(events.SINK_FAILED, sink="commit", reason=str(error), retry_s=delay_s)
-                await asyncio.sleep(delay_s)
-            else:
-                return
+        await self._until_done(function, *args)
+
+    async def _until_done(self, function: Callable[..., None], *args: object, may_block: bool = False) -> None:
+        with self.troubles.attempt(may_block=may_block) as attempt:
+            while True:
+                try:
+                    await self._call(function, *args)
+                except (OSError, sqlite3.Error) as error:
+                    if isinstance(error, sqlite3.Error) and is_corrupt(error):
+                        raise ledger_error(error, self._ledger.path) from error
+                    if self._give_up:
+                        raise
+                    delay_s = RETRY_S[min(attempt.tries, len(RETRY_S) - 1)]
+                    attempt.failed(error, delay_s)
+                    await asyncio.sleep(delay_s)
+                else:
+                    return
 
     def _commit(self, results: list[Result | Replay], writes: list[Callable[[], None]]) -> None:
         by_processor: dict[str, list[Result | Replay]] = {}
@@ -191,13 +228,18 @@ class Committer:
             chunks = [result.lines for result in group if result.lines]
             for sink in self.sinks:
                 if sink.takes(processor):
+                    self.troubles.place = sink.name
                     if chunks:
                         sink.write(processor, chunks)
                     # Dead letters that came to nothing again have no place; a batch that did has one, for a reparse.
                     laid = [each for each in group if each.lines or isinstance(each, Result)]
                     if laid and (mark := sink.place(processor)) is not None:
                         placed.append(lay(mark, laid, now))
-        marks = [mark for sink in self.sinks for mark in sink.sync()]
+        marks: list[SinkMark] = []
+        for sink in self.sinks:
+            self.troubles.place = sink.name
+            marks += sink.sync()
+        self.troubles.place = "ledger"
         self._ledger.commit(results, marks, placed, writes)
         for sink in self.sinks:
             sink.accept()

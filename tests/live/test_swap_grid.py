@@ -8,10 +8,8 @@ the daemon does itself, what an operator meets: descriptors run out, the disk is
 import hashlib
 import os
 import resource
-import shutil
 import signal
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +19,7 @@ import pytest
 
 from hostd.control import client
 
+from .disks import disk, full
 from .harness import Daemon, Home, plugin, wait_dead, worse
 from .test_misbehaving import dead_letters
 from .test_unloading import Held, held
@@ -434,29 +433,8 @@ def test_a_roll_back_cannot_be_recorded(home: Home) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A state folder on a disk of its own, of 2 MiB."""
-    folder = tmp_path / "state"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "hostd-test", str(folder)]
-    if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("nothing can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-@contextmanager
-def full(disk: Path) -> Iterator[None]:
-    """Fill a disk up."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError:
-            pass
-    try:
-        yield
-    finally:
-        filler.unlink()
+    with disk(tmp_path / "state", 2) as folder:
+        yield folder
 
 
 def test_the_disk_of_the_state_is_full_when_a_version_comes(small_disk: Path, home: Home) -> None:

@@ -129,7 +129,10 @@ def test_a_failing_commit_is_tried_again_and_nothing_is_doubled(tmp_path: Path, 
         assert done == [0, 1, 2, 3]
         assert (tmp_path / "out" / "demo.ndjson").read_bytes() == b"0\n1\n2\n3\n"
         said = [event["reason"] for event in logged if event["event"] == "sink.failed"]
-        assert said == [f"[Errno 28] {name} failed" for name in failures]
+        assert said == [f"[Errno 28] {name} failed; free space on its disk, and it goes on" for name in failures]
+        [recovered] = [event for event in logged if event["event"] == "sink.recovered"]
+        assert (recovered["sink"], recovered["tries"]) == (str(tmp_path / "out"), len(failures))
+        assert committer.troubles.held_up is None
 
     def provenance_of(ledger: Ledger) -> list[tuple[int, int]]:
         return ledger._db.execute("SELECT start, end FROM provenance").fetchall()

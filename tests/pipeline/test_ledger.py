@@ -218,8 +218,9 @@ def test_a_corrupt_ledger_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(StateError) as caught:
         Ledger(path)
     assert str(caught.value) == (
-        f"{path}: the ledger cannot be used: file is not a database; restore it from a backup;"
-        " or move it away: every source is then read again from its start"
+        f"{path}: the ledger is broken: file is not a database; see what is left with hostd doctor, and save it with "
+        "hostd doctor --recover; or restore it from a backup, together with the sinks' folders; moved away, every "
+        "source is read again from its start"
     )
     assert path.read_bytes().startswith(b"this is no database")
 

@@ -2,6 +2,7 @@
 
 from hostd.pipeline.ledger.dead import MAX_DEAD_BYTES
 from hostd.pipeline.ledger.ledger import Ledger
+from hostd.pipeline.ledger.letters import dead_counts
 from hostd.pipeline.ledger.rows import Checkpoint, Letter, Replay, Result, SinkMark, SourceRow, StreamState
 from hostd.pipeline.ledger.schema import SCHEMA_VERSION
 
@@ -16,4 +17,5 @@ __all__ = [
     "SinkMark",
     "SourceRow",
     "StreamState",
+    "dead_counts",
 ]

@@ -5,13 +5,15 @@ the sinks are durable: the ledger is never ahead of a sink. All calls block, and
 """
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hostd import clock
-from hostd.errors import StateError
+from hostd.errors import LedgerError, StateError
+from hostd.pipeline.faults import RECOVER, ledger_error
 from hostd.pipeline.ledger.book import Book
 from hostd.pipeline.ledger.dead import DeadLetters
 from hostd.pipeline.ledger.expiry import Expiry
@@ -23,25 +25,35 @@ from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
 from hostd.pipeline.ledger.seals import Seals
 from hostd.pipeline.ledger.streams import StreamStates
 
+CHECKED_BYTES = 16 << 20
+"""A ledger up to this size is looked through when it is opened, in some 20 ms at most; `hostd doctor` always does."""
+
+RECOVERED = "ledger.db.recovered"
+"""What a recovery has saved, until it has taken the place of the broken ledger."""
+
 
 class Ledger:
     """The ledger of one state folder."""
 
     def __init__(self, path: Path, keep: Keep | None = None) -> None:
         self.path = path
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        if path.with_name(RECOVERED).exists():
+            raise LedgerError(
+                str(path), "a recovery of the ledger was begun and not finished", "finish it: hostd doctor --recover"
+            )
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise ledger_error(error, path) from error
         try:
             self._prepare()
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             self._db.close()
-            raise StateError(
-                str(path),
-                f"the ledger cannot be used: {error}",
-                "restore it from a backup; or move it away: every source is then read again from its start",
-            ) from error
+            raise ledger_error(error, path) from error
         except StateError:
             self._db.close()
             raise
+        self._identity = _identity(path)
         self.book = Book(self._db, self._transaction)
         self.dead = DeadLetters(self._db, self._transaction)
         self.provenance = Provenance(self._db)
@@ -58,12 +70,24 @@ class Ledger:
         if version < SCHEMA_VERSION:
             news = "".join(SCHEMAS[version:])
             self._db.executescript(f"BEGIN; {news} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            # From here on the file alone is a ledger, if an old one: a log that is lost or broken costs the commits in
+            # it, whose bytes the sinks are cut back by, and not the whole account.
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if version > SCHEMA_VERSION:
-            raise StateError(
+            raise LedgerError(
                 str(self.path),
                 f"the ledger is of version {version}, and this hostd knows {SCHEMA_VERSION}",
                 "run the newer hostd that wrote it",
             )
+        pages, page_size = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        if pages * page_size <= CHECKED_BYTES:
+            self._check()
+
+    def _check(self) -> None:
+        """Look through all of it: what a first look finds is refused before anything is written after it."""
+        found = [row[0] for row in self._db.execute("PRAGMA quick_check(1)")]
+        if found != ["ok"]:
+            raise LedgerError(str(self.path), f"the ledger is broken: {' '.join(found[0].split())}", RECOVER)
 
     def close(self) -> None:
         """Close the database."""
@@ -88,8 +112,9 @@ class Ledger:
         return [row[0] for row in self._db.execute("SELECT processor FROM sinks WHERE folder = ?", (folder,))]
 
     def put_sink_mark(self, mark: SinkMark) -> None:
-        """Write a mark, durable on return."""
+        """Write a mark, durable on return, and in the database itself: without its log, too, a sink can be cut back."""
         self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", as_row(mark))
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def commit(
         self,
@@ -102,6 +127,7 @@ class Ledger:
 
         `placed` says where their records lie. What `writes` write comes before them.
         """
+        self._check_in_place()
         results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
         latest = {result.source.id: result.source for result in results}
         with self._transaction():
@@ -130,6 +156,11 @@ class Ledger:
         self.expiry.accept()
         self.dead.say_given_up()
 
+    def _check_in_place(self) -> None:
+        """Raise OSError when the file lies elsewhere: what is written to it would be lost with the next restart."""
+        if _identity(self.path) != self._identity:
+            raise OSError(errno.ESTALE, "It was moved away while hostd had it open", str(self.path))
+
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         """Have all that the block writes be durable after it, or none of it. Inside another it is part of that."""
@@ -149,3 +180,12 @@ class Ledger:
 def source_row(row: Sequence[Any]) -> SourceRow:
     """Return a row of the table `sources` as what it is."""
     return SourceRow(row[0], row[1], row[2], row[3], row[4], Checkpoint(*row[5:]))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file lies at a path, None when there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino

@@ -4,11 +4,13 @@ import sqlite3
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hostd.errors import StateError
+from hostd.pipeline.faults import ledger_error
 from hostd.pipeline.ledger.rows import Letter
 from hostd.pipeline.ledger.schema import SCHEMA_VERSION
 from hostd.pipeline.ledger.selection import Selection
@@ -153,3 +155,23 @@ def open_shelf(path: Path) -> tuple[sqlite3.Connection, Shelf]:
             "start this hostd once, which brings it up to date" if version < SCHEMA_VERSION else "use the newer hostd",
         )
     return db, Shelf(db)
+
+
+def dead_counts(path: Path) -> dict[str, int]:
+    """Return how many dead letters a ledger in use holds, by plugin, through a connection of its own.
+
+    Raises LedgerError.
+    """
+    return {plugin: total.letters for plugin, total in dead_totals(path).items() if total.letters}
+
+
+def dead_totals(path: Path) -> dict[str, Total]:
+    """Return what a ledger in use holds of each plugin's dead letters, and held, through a connection of its own.
+
+    Raises LedgerError.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return Shelf(db).totals()
+    except sqlite3.Error as error:
+        raise ledger_error(error, path) from error

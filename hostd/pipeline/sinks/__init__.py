@@ -7,7 +7,7 @@ from hostd.pipeline.ledger import SinkMark
 
 
 class Sink(Protocol):
-    """Takes encoded records in order. All methods block, and come from one thread at a time.
+    """Takes encoded records in order. All methods block but `interrupt`, and come from one thread at a time.
 
     A commit is `write` … `sync`, then the ledger, then `accept`. A `write` after one that was not accepted takes
     its place: a commit that failed half way can be tried again.
@@ -40,6 +40,10 @@ class Sink(Protocol):
 
     def accept(self) -> None:
         """The ledger has the marks: what was written stays."""
+        ...
+
+    def interrupt(self) -> None:
+        """Have a write that waits for somebody, and every later one, raise OSError. Comes from another thread."""
         ...
 
     def close(self) -> None:

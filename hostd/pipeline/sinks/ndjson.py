@@ -1,8 +1,11 @@
 """One file of JSON lines for each processor, appended to, and cut back to the ledger on start."""
 
+import errno
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -10,6 +13,16 @@ from hostd import events
 from hostd.pipeline.ledger import Ledger, SinkMark
 
 IOV_MAX = 1024
+
+CUT = (
+    "it is shorter than what was committed: somebody cut it, and what they cut is gone from it; rotate by renaming, "
+    "and edit a copy"
+)
+APPENDED = "somebody else wrote to it while hostd had it open: that is kept; edit a copy"
+EDITED = (
+    "what was committed does not end at the end of a line any more: somebody edited it, and it is kept whole; if hostd "
+    "was killed before, its last records may come again; edit a copy"
+)
 
 
 @dataclass(slots=True)
@@ -41,7 +54,9 @@ class NdjsonSink:
             if mark is not None and path is not None:
                 fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
                 try:
-                    _trim(fd, path, mark.length)
+                    length = _trim(fd, path, mark.length)
+                    if length != mark.length:
+                        self._ledger.put_sink_mark(replace(mark, length=length))
                 finally:
                     os.close(fd)
 
@@ -55,7 +70,8 @@ class NdjsonSink:
         file.written = 0
         pending = [memoryview(chunk) for chunk in chunks if chunk]
         while pending:
-            count = os.pwritev(file.fd, pending[:IOV_MAX], file.length + file.written)
+            with _naming(self.path(processor)):
+                count = os.pwritev(file.fd, pending[:IOV_MAX], file.length + file.written)
             file.written += count
             while pending and count >= len(pending[0]):
                 count -= len(pending.pop(0))
@@ -86,7 +102,8 @@ class NdjsonSink:
         marks = []
         for processor, file in self._files.items():
             if file.written:
-                os.fdatasync(file.fd)
+                with _naming(self.path(processor)):
+                    os.fdatasync(file.fd)
                 marks.append(SinkMark(self.name, processor, file.length + file.written, file.device, file.inode))
         return marks
 
@@ -94,6 +111,9 @@ class NdjsonSink:
         for file in self._files.values():
             file.length += file.written
             file.written = 0
+
+    def interrupt(self) -> None:
+        """A disk that does not answer cannot be told to."""
 
     def close(self) -> None:
         for file in self._files.values():
@@ -121,8 +141,9 @@ class NdjsonSink:
                 status = None
             if status is not None and (status.st_dev, status.st_ino) == (file.device, file.inode):
                 if status.st_size < file.length:
-                    _say_diverged(path, status.st_size, file.length)
-                    file.length = status.st_size
+                    file.length = _adopt(file.fd, path, status.st_size, file.length, CUT)
+                elif status.st_size > file.length and not file.written:
+                    file.length = _adopt(file.fd, path, status.st_size, file.length, APPENDED)
                 return file
             # Moved away, by logrotate for example; what was not accepted goes to the new file.
             if file.written:
@@ -135,12 +156,15 @@ class NdjsonSink:
         """Open a processor's file at the length that the ledger knows; what is beyond was never committed."""
         path = self.path(processor)
         self._folder.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        # Non-blocking, for the FIFO or the device that may lie there.
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
         try:
             status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.ESPIPE, "It is no regular file", str(path))
             mark = self._ledger.sink_mark(self.name, processor)
             known = mark is not None and (mark.device, mark.inode) == (status.st_dev, status.st_ino)
-            length = _trim(fd, path, mark.length) if mark is not None and known else status.st_size
+            length = _trim(fd, path, mark.length) if mark is not None and known else _end(fd, path, status.st_size)
             # Before the first byte: after a crash it tells what was here already from what was never committed.
             self._ledger.put_sink_mark(SinkMark(self.name, processor, length, status.st_dev, status.st_ino))
             sync_folder(self._folder)
@@ -169,17 +193,41 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have an error of a system call on a descriptor name the file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def _trim(fd: int, path: Path, committed: int) -> int:
     """Cut off what is beyond the committed length; return the length that the file has now."""
     length = os.fstat(fd).st_size
+    if length < committed:
+        return _adopt(fd, path, length, committed, CUT)
+    if not _ends_a_line(fd, committed):
+        return _adopt(fd, path, length, committed, EDITED)
     if length > committed:
         os.ftruncate(fd, committed)
         events.emit(events.SINK_TRIMMED, sink="ndjson", path=str(path), length=committed, cut=length - committed)
-        return committed
-    if length < committed:
-        _say_diverged(path, length, committed)
-    return length
+    return committed
 
 
-def _say_diverged(path: Path, length: int, expected: int) -> None:
-    events.emit(events.SINK_DIVERGED, sink="ndjson", path=str(path), length=length, expected=expected)
+def _adopt(fd: int, path: Path, length: int, expected: int, reason: str) -> int:
+    """Go on after what somebody else made of the file, on a line of its own; return the length that it has then."""
+    events.emit(events.SINK_DIVERGED, sink="ndjson", path=str(path), length=length, expected=expected, reason=reason)
+    return _end(fd, path, length)
+
+
+def _end(fd: int, path: Path, length: int) -> int:
+    """End the last line of what is there, if it has no end; return the length that the file has then."""
+    if _ends_a_line(fd, length):
+        return length
+    with _naming(path):
+        return length + os.pwrite(fd, b"\n", length)
+
+
+def _ends_a_line(fd: int, length: int) -> bool:
+    return not length or os.pread(fd, 1, length - 1) == b"\n"

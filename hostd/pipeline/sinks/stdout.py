@@ -1,10 +1,20 @@
-"""JSON lines on standard output. What was printed cannot be taken back: a restart may repeat the last ones."""
+"""JSON lines on standard output. What was printed cannot be taken back: a restart may repeat the last ones.
 
+A reader that is slow makes the daemon wait; it does not keep it from stopping. A line of up to 4 KiB is printed whole
+or not at all.
+"""
+
+import errno
 import os
+import select
+import stat
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from hostd.pipeline.ledger import SinkMark
+
+PIPE_BYTES = select.PIPE_BUF
+"""As much as a pipe that is ready takes without blocking."""
 
 
 class StdoutSink:
@@ -15,6 +25,10 @@ class StdoutSink:
     def __init__(self, processors: tuple[str, ...] = ("*",), fd: int = 1) -> None:
         self._processors = processors
         self._fd = fd
+        self._printed: dict[str, int] = {}
+        self._stop_read, self._stop_write = os.pipe()
+        self._ready = select.poll()
+        self._ready.register(self._stop_read, select.POLLIN)
 
     def recover(self) -> None:
         """What was printed stays printed."""
@@ -22,11 +36,24 @@ class StdoutSink:
     def takes(self, processor: str) -> bool:
         return any(fnmatchcase(processor, glob) for glob in self._processors)
 
-    def write(self, processor: str, chunks: Sequence[bytes | bytearray]) -> None:  # noqa: ARG002
+    def write(self, processor: str, chunks: Sequence[bytes | bytearray]) -> None:
+        """Print what of it was not printed yet: a commit that is tried again has the same lines."""
+        skip = self._printed.get(processor, 0)
+        self._ready.register(self._fd, select.POLLOUT)
+        at_once = 1 << 20 if stat.S_ISREG(os.fstat(self._fd).st_mode) else PIPE_BYTES
         for chunk in chunks:
-            view = memoryview(chunk)
+            view = memoryview(chunk)[skip:]
+            skip -= len(chunk) - len(view)
             while view:
-                view = view[os.write(self._fd, view) :]
+                self._wait_until_ready()
+                count = os.write(self._fd, view[: _whole_lines(view, at_once)])
+                self._printed[processor] = self._printed.get(processor, 0) + count
+                view = view[count:]
+
+    def _wait_until_ready(self) -> None:
+        # The descriptor may be shared with whoever started us: it is not ours to make non-blocking.
+        if any(fd == self._stop_read for fd, _ in self._ready.poll()):
+            raise OSError(errno.ECANCELED, "hostd stops before all was printed", self.name)
 
     def place(self, processor: str) -> None:
         """What was printed is nowhere to be found."""
@@ -35,7 +62,17 @@ class StdoutSink:
         return []
 
     def accept(self) -> None:
-        """Nothing is held back."""
+        self._printed.clear()
+
+    def interrupt(self) -> None:
+        os.write(self._stop_write, b"x")
 
     def close(self) -> None:
         """Standard output is not ours to close."""
+        for fd in (self._stop_read, self._stop_write):
+            os.close(fd)
+
+
+def _whole_lines(view: memoryview, at_most: int) -> int:
+    """Return how many bytes the lines take that fit in; `at_most` when not even one does."""
+    return bytes(view[:at_most]).rfind(b"\n") + 1 or at_most

@@ -1,6 +1,7 @@
 """JSON lines on standard output."""
 
 import os
+import select
 import threading
 
 from hostd.pipeline.sinks.stdout import StdoutSink
@@ -32,3 +33,47 @@ def test_takes_is_by_globs() -> None:
     """All of them by default."""
     assert StdoutSink().takes("anything")
     assert [name for name in ("a", "b") if StdoutSink(("a",)).takes(name)] == ["a"]
+
+
+def test_a_commit_that_is_tried_again_prints_nothing_twice() -> None:
+    """Its lines are the same; what was printed of them, of each processor, stays printed."""
+    read_fd, write_fd = os.pipe()
+    sink = StdoutSink(fd=write_fd)
+    sink.write("a", [b"1\n", b"2\n"])
+    sink.sync()
+    sink.write("a", [b"1\n", b"2\n"])
+    sink.write("b", [b"3\n"])
+    sink.accept()
+    sink.write("a", [b"1\n"])
+    sink.accept()
+    sink.close()
+    os.close(write_fd)
+    with os.fdopen(read_fd, "rb") as reader:
+        assert reader.read() == b"1\n2\n3\n1\n"
+
+
+def test_a_write_that_waits_for_its_reader_can_be_interrupted_and_gone_on_with() -> None:
+    """By another thread; only whole lines were printed until then."""
+    read_fd, write_fd = os.pipe()
+    sink = StdoutSink(fd=write_fd)
+    line = b"x" * 99 + b"\n"
+    failed: list[OSError] = []
+
+    def write() -> None:
+        try:
+            sink.write("demo", [line * 10_000])
+        except OSError as error:
+            failed.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    select.select([read_fd], [], [])
+    sink.interrupt()
+    writer.join(20)
+    assert [str(error) for error in failed] == ["[Errno 125] hostd stops before all was printed: 'stdout'"]
+    sink.close()
+    os.close(write_fd)
+    with os.fdopen(read_fd, "rb") as reader:
+        content = reader.read()
+    assert content
+    assert content == line * (len(content) // len(line))

@@ -1,0 +1,1 @@
+"""Looks into what a stopped hostd has left, and saves what a broken ledger still holds."""
