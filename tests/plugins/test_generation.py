@@ -19,6 +19,8 @@ ALLOWED = {
     ("prepared", "refused"),
     ("started", "tried"),
     ("started", "warm"),
+    ("started", "keeping"),
+    ("keeping", "draining"),
     ("started", "refused"),
     ("tried", "current"),
     ("current", "permanent"),
