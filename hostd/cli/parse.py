@@ -136,6 +136,7 @@ class _Parse:
                 await self._pump_one(pump, source, name)
             await committer.flush()
             await self._report(source, pump)
+            await pump.forget(source)  # a timer of it must not read what is closed
             source.close()
         records = sum(generation.records for generation in self._catalog.current.values())
         rejected = sum(generation.rejected for generation in self._catalog.current.values())

@@ -146,7 +146,9 @@ def test_settings_that_are_invalid_are_a_finding(home: Home) -> None:
     assert found["remedy"] == "did you mean 'pipeline'?"
 
 
-@pytest.mark.parametrize("part", ["header", "schema", "provenance", "generations", "sinks"])
+@pytest.mark.parametrize(
+    "part", ["schema", *(pytest.param(part, marks=pytest.mark.slow) for part in ("header", "provenance", "sinks"))]
+)
 def test_a_recovered_ledger_goes_on_exactly_where_the_broken_one_was(home: Home, part: str) -> None:
     """Killed under load, then a page is gone that holds no checkpoint: saved, started, each line once and in order."""
     home.drop("lines.py", plugin())

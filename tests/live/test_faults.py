@@ -65,6 +65,7 @@ def state_disk(home: Home) -> Iterator[Path]:
         home.end()
 
 
+@pytest.mark.slow
 def test_a_full_disk_of_the_sinks_makes_reading_wait(home: Home, out_disk: Path) -> None:
     """Memory stays bounded meanwhile, the status says what holds it up, and with room it goes on by itself."""
     home.configure(MEMORY)
@@ -224,6 +225,7 @@ def printing(home: Home, more: str = "") -> Iterator[Callable[[], Piped]]:
         os.close(daemon.reader)
 
 
+@pytest.mark.slow
 def test_a_reader_that_does_not_read_makes_reading_wait(home: Home) -> None:
     """It is said once, the status answers, memory stays bounded; when it reads, each line comes once, in order."""
     with printing(home) as start:
@@ -276,6 +278,7 @@ def test_a_fifo_in_the_place_of_a_sinks_file_is_said(home: Home) -> None:
     daemon.wait_records("lines", 1)
 
 
+@pytest.mark.slow
 def test_a_daemon_held_still_goes_on(home: Home) -> None:
     """SIGSTOP for longer than a batch may take: no worker is blamed for it, no line is lost or doubled."""
     home.drop("lines.py", plugin(manifest="limits = { time_s = 1 }"))
