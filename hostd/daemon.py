@@ -305,7 +305,7 @@ class Daemon:
         async def let_go() -> None:
             await self._pump.settle_one(source)
             await self._committer.flush()
-            if source.fd >= 0 and source.offset >= source.size():
+            if source.fd >= 0 and source.is_read():
                 await self._pump.forget(source)
                 self._finder.release(source, "it was moved away, and is read to its end")
 

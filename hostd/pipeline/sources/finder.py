@@ -294,7 +294,7 @@ class FileFinder:
         del self._ending[source]
         if source.fd < 0 or not source.moved_away:
             return
-        if not source.has_ended():
+        if source.idle_for_s() < ENDED_S or not (source.has_ended() or source.is_cut_short()):
             self._check_ended_after(ENDED_S, source)
             return
         self._on_data(source)
