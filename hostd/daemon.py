@@ -358,7 +358,7 @@ class Daemon:
         async def let_go() -> None:
             await self._pump.settle_one(source)
             await self._committer.flush()
-            if source.fd >= 0 and source.offset >= source.size() and self._pump.has_ended(source):
+            if source.fd >= 0 and source.is_read() and self._pump.has_ended(source):
                 await self._pump.forget(source)
                 self._finder.release(source, "it was moved away, and is read to its end")
 

@@ -122,7 +122,23 @@ class Pump:
         if (rest_s := self._gathers_for_s(flow)) > 0:
             self._wake_later(flow, rest_s)
             return
+        if self._has_nothing(flow):
+            return
         flow.task = self._tasks.start(self._drain(flow), f"drain {source.name}")
+
+    def _has_nothing(self, flow: _Flow) -> bool:
+        """Route a source that is read to its end, and tell whether it is one: it need not cost a task.
+
+        There may be many thousands of them, and all are woken at every start and every swap.
+        """
+        try:
+            if not flow.source.is_at_rest():
+                return False
+            self._generation_for(flow)
+        except (OSError, NotLoadedError):
+            return False  # the task will say so
+        flow.woken = False
+        return True
 
     def wake_all(self) -> None:
         """Route and read every source anew: another generation is live, or one is gone."""

@@ -278,3 +278,41 @@ def test_an_empty_file_waits_for_its_first_line(home: Home) -> None:
     daemon.wait_event("source.found", source="logs/a.log")
     home.append("a.log", "1")
     daemon.wait_records("lines", 1)
+
+
+BARRED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+"""What root is started under, so that modes count."""
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not shutil.which(BARRED[0]), reason="root reads all, and setpriv is not there"
+)
+def test_a_file_that_may_not_be_read_is_said_once_and_read_when_it_may(home: Home) -> None:
+    """A mode that is lost and comes back, of a file and of its folder: no event of the kernel tells of it."""
+    home.configure(sandbox="off")
+    home.drop("lines.py", plugin())
+    home.append("locked.log", "1").chmod(0o000)
+    home.append("open.log", "2")
+    daemon = home.start(under=BARRED if os.geteuid() == 0 else ())
+    daemon.wait_records("lines", 1)
+    said = daemon.wait_event("source.unreadable")
+    assert said["source"] == str(home.logs / "locked.log")
+    assert said["reason"] == "Permission denied; let the daemon's user read it"
+    (home.logs / "locked.log").chmod(0o644)
+    daemon.wait_records("lines", 2)
+    with (home.logs / "open.log").open("a") as writer:
+        home.logs.chmod(0o000)
+        try:
+            daemon.rescan()
+            daemon.wait_event("source.unreadable", source=str(home.logs))
+            writer.write("read on, since it is open\n")
+            writer.flush()
+            daemon.wait_records("lines", 3)
+        finally:
+            home.logs.chmod(0o755)
+    home.append("new.log", "found when the folder may be read")
+    daemon.wait_records("lines", 4)
+    home.append("locked.log", "4")
+    daemon.wait_records("lines", 5)
+    assert len(daemon.seen("source.unreadable")) == 2
+    assert not daemon.seen("source.ended")

@@ -151,6 +151,20 @@ class FileSource:
             return max(0.0, ENDED_S - self.idle_for_s()) + 0.05
         return max(0.0, self.partial_line_s - self.idle_for_s()) + 0.05 if self.partial_line_s else None
 
+    def is_at_rest(self) -> bool:
+        """Tell whether it is a plain file, read to its end. Raises OSError."""
+        is_plain = self._is_sniffed and isinstance(self.content, Plain)
+        return is_plain and self.offset == self.size() and not self.scanned and not self.was_rewritten()
+
+    def is_read(self) -> bool:
+        """Tell whether everything was read that will ever be a line: of what is cut short, half a one never will."""
+        if self.offset >= self.size() or not self.is_cut_short():
+            return self.offset >= self.size()
+        try:
+            return b"\n" not in self.read(self.offset, self.size() - self.offset)
+        except NotLoadedError:
+            return False
+
     def is_cut_short(self) -> bool:
         """Tell whether the last bytes that are there are not the last that were meant to be."""
         return self.unpacked is not None and bool(self.unpacked.damage)

@@ -4,7 +4,6 @@ Events are hints here too. What a path is, is asked of the file system each time
 """
 
 import asyncio
-import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -17,10 +16,12 @@ from hostd.pipeline.sources.appends import Appends
 from hostd.pipeline.sources.archives import Archives, Seal, Seals
 from hostd.pipeline.sources.decoders import Decoders
 from hostd.pipeline.sources.file import ENDED_S, FileSource
+from hostd.pipeline.sources.folders import Folders
 from hostd.pipeline.sources.listing import paths_of, watched_folder
 from hostd.pipeline.sources.memory import Identity, Memory, find_in, list_files
+from hostd.pipeline.sources.opening import open_source
 from hostd.pipeline.sources.unreadable import Unreadable
-from hostd.watch import ENTRIES, EVERYTHING, FolderWatch, Watcher
+from hostd.watch import Watcher
 
 KEPT_CHECK_S = 30.0
 SEAL_CHECK_S = 2.0
@@ -57,7 +58,7 @@ class FileFinder:
         self._by_path: dict[str, FileSource] = {}
         self._watcher = watcher
         self._is_patient = watcher is not None
-        self._watches: dict[Path, FolderWatch] = {}
+        self._folders = Folders(watcher, self._hinted)
         self._appends = Appends(on_data) if watcher is not None else None
         self._on_data = on_data
         self._on_gone = on_gone
@@ -76,7 +77,8 @@ class FileFinder:
     def look(self) -> None:
         """Compare the globs with what is open. Blocks for as long as listing the folders takes."""
         self._timer = None
-        self._watch_folders()
+        writes = self._appends is None or not self._appends.works
+        self._folders.watch((pattern for config in self._configs for pattern in config.paths), writes=writes)
         seen: set[Identity] = set()
         for config in self._configs:
             for pattern in config.paths:
@@ -113,7 +115,7 @@ class FileFinder:
         named = {
             os.path.realpath(name) for config in configs for pattern in config.paths for name, _ in paths_of(pattern)
         }
-        self._unwatch_folders()
+        self._folders.forget()
         return [source for source in self.sources.values() if os.path.realpath(source.path) not in named]
 
     def by_id(self, number: int) -> FileSource | None:
@@ -138,32 +140,12 @@ class FileFinder:
             self._timer.cancel()
         for timer in (*self._ending.values(), *self._sealing.values()):
             timer.cancel()
-        self._unwatch_folders()
+        self._folders.forget()
         self._unreadable.close()
         if self._appends:
             self._appends.close()
         for source in self.sources.values():
             source.close()
-
-    def _unwatch_folders(self) -> None:
-        while self._watches:
-            self._watches.popitem()[1].close()
-
-    def _watch_folders(self) -> None:
-        if self._watcher is None:
-            return
-        for config in self._configs:
-            for pattern in config.paths:
-                folder, recursive = watched_folder(pattern)
-                watch = self._watches.get(folder)
-                if watch is None:
-                    kinds = ENTRIES if self._appends and self._appends.works else EVERYTHING
-                    watch = FolderWatch(self._watcher, folder, self._hinted, recursive=recursive, kinds=kinds)
-                    self._watches[folder] = watch
-                try:
-                    watch.check()
-                except OSError:
-                    continue  # it is not there yet: its parent is watched, and the slow timer looks again
 
     def _hinted(self, paths: set[str]) -> None:
         unknown = False
@@ -227,19 +209,14 @@ class FileFinder:
 
     def _open(self, path: str, config: FileSourceConfig | None) -> FileSource | None:
         try:
-            fd = open_file(path)
+            source = open_source(path, self._base, config, self._decoders, self._identify)
         except FileNotFoundError:
             return None
         except OSError as error:
             self._unreadable.note(path, error)
             return None
         self._unreadable.forget(path)
-        status = os.fstat(fd)
-        source = FileSource(0, self._source_name(path), Path(path), fd, status.st_dev, status.st_ino)
-        source.decoders, source.identify = self._decoders, self._identify
-        if config is not None:
-            source.processor = config.processor
-            source.decode, source.partial_line_s = config.decode, config.partial_line_s
+        status = os.fstat(source.fd)
         if stat.S_ISFIFO(status.st_mode):
             self._resume_stream(source)
         elif not source.is_unpacked(final=not self._is_patient) and not self._memory.resume(
@@ -249,7 +226,7 @@ class FileFinder:
             asyncio.get_running_loop().call_later(ENDED_S / 4, self.look_soon)
             return None
         if self._appends and self._appends.works and not self._appends.watch(source):
-            self._unwatch_folders()  # the next look watches them for what is written, too
+            self._folders.forget()  # the next look watches them for what is written, too
             self.look_soon()
         self.sources[source.device, source.inode] = source
         if source.unpacked is None:
@@ -308,7 +285,7 @@ class FileFinder:
             os.stat(path)
             os.scandir(path.parent).close()
         except PermissionError as error:
-            self._unreadable.note(error.filename or str(path), error)
+            self._unreadable.note(str(path.parent), error)  # the folder, once, not each file that was in it
             return True
         except OSError:
             return False  # gone, as far as can be told
@@ -323,7 +300,7 @@ class FileFinder:
         del self._ending[source]
         if source.fd < 0 or not source.moved_away:
             return
-        if not source.has_ended():
+        if source.idle_for_s() < ENDED_S or not (source.has_ended() or source.is_cut_short()):
             self._check_ended_after(ENDED_S, source)
             return
         self._on_data(source)
@@ -358,21 +335,3 @@ class FileFinder:
     def _is_ours(self, path: str) -> bool:
         """Tell whether a path is in a folder that the globs are about."""
         return any(path.startswith(str(watched_folder(p)[0])) for config in self._configs for p in config.paths)
-
-    def _source_name(self, path: str) -> str:
-        """Return a path as records name it: relative to the settings' folder where it lies in it."""
-        with contextlib.suppress(ValueError):  # it lies elsewhere, and keeps its whole path
-            path = str(Path(path).relative_to(self._base))
-        return path.encode("utf-8", "backslashreplace").decode()
-
-
-def open_file(path: str) -> int:
-    """Open a file for reading, without waiting. Raises OSError.
-
-    A FIFO is opened for writing too, if that is allowed: it is at its end otherwise whenever nobody writes to it.
-    """
-    flags = os.O_CLOEXEC | os.O_NONBLOCK
-    if stat.S_ISFIFO(os.stat(path).st_mode):
-        with contextlib.suppress(PermissionError):
-            return os.open(path, os.O_RDWR | flags)
-    return os.open(path, os.O_RDONLY | flags)

@@ -56,7 +56,7 @@ def kind_of(head: bytes, *, final: bool = False) -> Kind | None:
         if head.startswith(magics):
             return kind
     bom = _BOMS.get(head[:2])
-    if bom is not None and not head.startswith(_UTF32_BOM) and (final or len(head) >= len(_UTF32_BOM)):
+    if bom is not None and not head.startswith(_UTF32_BOM) and (final or not _UTF32_BOM.startswith(head)):
         return bom
     beginnings = (*(magic for magics in MAGIC.values() for magic in magics), *_BOMS, _UTF32_BOM)
     if not final and any(len(head) < len(beginning) and beginning.startswith(head) for beginning in beginnings):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable
 
 from hostd import events
@@ -52,9 +53,9 @@ class Unreadable:
 def _may_be_read(path: str) -> bool:
     """Tell whether a path can be read, or is gone."""
     try:
-        os.stat(path)
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
     except PermissionError:
         return False
     except OSError:
         return True
-    return os.access(path, os.R_OK)
+    return os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK)
