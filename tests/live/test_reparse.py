@@ -190,7 +190,7 @@ def kill_while_reparsing(home: Home, times: int, seed: int) -> None:
             daemon.wait("lines come", lambda count=count: home.raw("lines").count(b"\n") > count + 60)
             swap(home, daemon, f"{2 * number + 3}.0.0")
             client.ask(home.state / "hostd.sock", "POST", f"/reparse?name=lines&generation={wrong}")
-            writer.pause(chance.uniform(0, 0.15))
+            writer.pause(chance.uniform(0, 0.4))
             daemon.kill9()
             daemon = home.start()
             kept = sum(record["by"] == f"wrong {number}" for record in home.records())
