@@ -134,6 +134,7 @@ class _Parse:
                 await self._pump_one(pump, source, name)
             await committer.flush()
             await self._report(source, pump)
+            await pump.forget(source)
             source.close()
         records = sum(generation.records for generation in self._catalog.current.values())
         rejected = sum(generation.rejected for generation in self._catalog.current.values())

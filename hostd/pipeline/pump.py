@@ -276,6 +276,7 @@ class Pump:
                 return None  # what was read before comes first
             self._on_rewritten(source)
             flow.routed_at_epoch = -1
+            raise NotLoadedError(0, 0)  # what it holds now may have to be unpacked: that is found out first
         generation = self._generation_for(flow)
         if generation is None or self._final:
             return generation
