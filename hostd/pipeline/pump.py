@@ -281,6 +281,7 @@ class Pump:
                 return None  # what was read before comes first
             self._on_rewritten(source)
             flow.routed_at_epoch = -1
+            raise NotLoadedError(0, 0)  # what it holds now may have to be unpacked: that is found out first
         generation = self._generation_for(flow)
         if generation is not None and self._streams.concern(source, generation):
             if not alone:

@@ -193,6 +193,23 @@ async def test_a_copy_is_not_read_again(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_a_copy_that_holds_less_than_was_read_is_known_by_where_reading_stopped(tmp_path: Path) -> None:
+    """The original went on after it was copied; another file of that length that only begins alike is read whole."""
+    files(tmp_path, a_log="x" * 299 + "\none\n")
+    async with finding(tmp_path, "a.log*") as found:
+        found.look()
+        found.read("a.log", 304)
+        shutil.copy(tmp_path / "a.log", tmp_path / "a.log.1")
+        (tmp_path / "a.log.2").write_text("x" * 299 + "\ntwo\n")
+        with (tmp_path / "a.log").open("a") as file:
+            file.write("more\n")
+        found.read("a.log", 309)
+        found.look()
+        assert found.source("a.log.1").offset == 304
+        assert found.source("a.log.2").offset == 0
+
+
+@in_loop
 async def test_an_unrelated_file_is_no_copy(tmp_path: Path) -> None:
     """Another name with the same bytes is a source of its own."""
     files(tmp_path, a_log="one\n")
