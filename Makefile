@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most tests wait for a daemon, not for a core. A file's tests stay together: some share a daemon.
+AT_ONCE := -n 3 --dist loadfile
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
 .PHONY: run test test-slow test-all check lint format bench bench-quick docs constraints clean
@@ -10,13 +12,13 @@ run: $(VENV)/run.stamp
 	$(BIN)/hostd run --config hostd.toml
 
 test: $(VENV)/dev.stamp
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(AT_ONCE) -m "not slow"
 
 test-slow: $(VENV)/dev.stamp
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest $(AT_ONCE) -m slow
 
 test-all: $(VENV)/dev.stamp
-	$(BIN)/pytest
+	$(BIN)/pytest $(AT_ONCE)
 
 check: lint test
 

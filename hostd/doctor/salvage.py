@@ -69,6 +69,15 @@ def _fits(value: Value, column: Column) -> bool:
     return not column.required if value is None else isinstance(value, _TYPES[column.type])
 
 
+NOT_SAVED = frozenset({"sink_files", "places", "packs", "replacements", "source_days", "dead_totals", "dead_counters"})
+"""Where records lie in sinks, which only `hostd explain` and `reparse` need, and what can be counted anew: their rows look
+like those of others."""
+
+_COUNT_ANEW = """
+INSERT INTO dead_totals SELECT plugin, generation, count(*), sum(size) FROM dead_letters GROUP BY plugin, generation
+"""
+
+
 def salvage(path: Path) -> dict[str, Table]:
     """Return what can be read of each table that this hostd knows. Raises OSError."""
     tables = known_tables()
@@ -89,14 +98,14 @@ def salvage(path: Path) -> dict[str, Table]:
 
 
 def known_tables() -> dict[str, Table]:
-    """Return the tables of this version's schema, empty."""
+    """Return the tables of this version's schema that are saved, empty."""
     with closing(sqlite3.connect(":memory:")) as db:
         db.executescript("".join(SCHEMAS))
         names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {
             name: Table(name, tuple(_column(*row) for row in db.execute(f"PRAGMA table_info({name})")))
             for name in names
-            if not name.startswith("sqlite_")
+            if not name.startswith("sqlite_") and name not in NOT_SAVED
         }
 
 
@@ -133,6 +142,7 @@ def build(path: Path, tables: Iterable[Table]) -> dict[str, int]:
                     db.execute(f"INSERT OR REPLACE INTO {table.name} ({names}) VALUES ({marks})", values)  # noqa: S608
                 except sqlite3.IntegrityError:
                     refused[table.name] = refused.get(table.name, 0) + 1
+        db.execute(_COUNT_ANEW)
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
     return refused

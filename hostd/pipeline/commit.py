@@ -6,7 +6,7 @@ as arrive meanwhile. A commit that fails is tried again, whole, and reading wait
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -219,7 +219,7 @@ class Committer:
                 else:
                     return
 
-    def _commit(self, results: list[Result | Replay], writes: list[Callable[[], None]]) -> None:
+    def _commit(self, results: list[Result | Replay], writes: Sequence[Callable[[], None]] = ()) -> None:
         by_processor: dict[str, list[Result | Replay]] = {}
         for result in results:
             by_processor.setdefault(result.plugin, []).append(result)

@@ -98,7 +98,7 @@ def test_lone_surrogates_do_not_break_a_frame() -> None:
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        ((8, 0, 0), "a frame of kind 8 with 0 + 0 bytes"),
+        ((50, 0, 0), "a frame of kind 50 with 0 + 0 bytes"),
         ((255, 0, 0), "a frame of kind 127 with 0 + 0 bytes"),
         ((1, wire.MAX_FRAME_BYTES, 1), f"a frame of kind 1 with {wire.MAX_FRAME_BYTES} + 1 bytes"),
         ((1, 2**32 - 1, 2**32 - 1), "a frame of kind 1 with 4294967295 + 4294967295 bytes"),

@@ -28,6 +28,8 @@ class Provenance:
         ranges: dict[int, Range] = {}
         for r in results:
             end = r.source.checkpoint.offset
+            if r.start == end:
+                continue  # the end of a stream
             last = ranges.get(r.source.id) or self._last(r.source.id)
             if last is not None and last[1:] == (r.start, r.plugin, r.generation):
                 self._db.execute("UPDATE provenance SET end = ? WHERE id = ?", (end, last[0]))
