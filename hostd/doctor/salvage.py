@@ -70,8 +70,8 @@ def _fits(value: Value, column: Column) -> bool:
 
 
 NOT_SAVED = frozenset({"sink_files", "places", "packs", "replacements", "source_days", "dead_totals", "dead_counters"})
-"""Where records lie in sinks, which only `hostd explain` and `reparse` need, and what can be counted anew: their rows look
-like those of others."""
+"""Where records lie in sinks, which only `hostd explain` and `reparse` need, and what can be counted anew: their rows
+look like those of others."""
 
 _COUNT_ANEW = """
 INSERT INTO dead_totals SELECT plugin, generation, count(*), sum(size) FROM dead_letters GROUP BY plugin, generation

@@ -182,7 +182,7 @@ STORED: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "expected"), STORED, ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize(("value", "expected"), STORED, ids=lambda value: re.sub(" at 0x.*", "", repr(value))[:30])
 def test_what_is_stored_is_json_that_any_reader_takes(
     make: Callable[[str], Encoder], value: Any, expected: Any
 ) -> None:
