@@ -132,7 +132,7 @@ class Pump:
         There may be many thousands of them, and all are woken at every start and every swap.
         """
         try:
-            if not flow.source.is_at_rest():
+            if not flow.source.is_at_rest() or not self._streams.has_ended(flow.source):
                 return False
             self._generation_for(flow)
         except (OSError, NotLoadedError):

@@ -73,6 +73,7 @@ def test_exactly_what_one_generation_made_is_replaced(three: tuple[Home, Daemon]
 
 def test_lines_a_wrong_version_rejected_become_records(home: Home) -> None:
     """Also where it rejected all, so that there is no output yet; its dead letters go, those of the new one stay."""
+    home.configure(probation_s=600)  # or they would be parsed again by themselves
     home.drop("lines.py", worse("1.0.0", word="l"))
     lines = [f"l{number}" for number in range(20)] + ["bad"]
     home.append("a.log", *lines[:10])

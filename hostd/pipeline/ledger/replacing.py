@@ -82,7 +82,9 @@ class Replacing:
 
     def abandon_all(self) -> None:
         """Remove the new accounts of a daemon that is no more."""
-        self.abandon([row[0] for row in self._db.execute("SELECT id FROM sink_files WHERE coming").fetchall()])
+        # Only what is there: a start on a full disk must not fail for want of nothing.
+        if accounts := [row[0] for row in self._db.execute("SELECT id FROM sink_files WHERE coming").fetchall()]:
+            self.abandon(accounts)
 
     def intend(self, intents: Iterable[Intent]) -> None:
         """Write which files are about to be replaced."""

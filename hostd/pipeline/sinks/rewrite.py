@@ -104,12 +104,14 @@ def find_elsewhere(folder: Path, wanted: tuple[int, int], name: Path) -> Path | 
 
 def recover(ledger: Ledger, folders: Iterable[Path]) -> None:
     """Undo what a daemon that is no more has not finished, and remove what it left. Before the sinks' own recovery."""
-    for intent in ledger.replacing.intents():
+    intents = ledger.replacing.intents()
+    for intent in intents:
         path = Path(intent.folder) / f"{intent.processor}.ndjson"
         if path.parent.is_dir():
             undo(path, intent)
         events.emit(events.REPARSE_UNDONE, plugin=intent.processor, path=str(path))
-    ledger.replacing.give_up()
+    if intents:
+        ledger.replacing.give_up()
     ledger.replacing.abandon_all()
     for folder in folders:
         if folder.is_dir():

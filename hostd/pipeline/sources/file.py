@@ -263,7 +263,7 @@ class FileSource:
         """
         if self._framed_by == framing:
             return True
-        looks = framing.kind != "whole" and (framing.has_header or not self.reached.offset)
+        looks = framing.kind not in ("whole", "stream") and (framing.has_header or not self.reached.offset)
         begin = self._find_begin() if looks else 0
         if not self.reached.offset and self.size() <= begin:
             return False
