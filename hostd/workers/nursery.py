@@ -84,9 +84,9 @@ class Nursery:
             worker.dismiss()
         await self._end(self._spawner, "no plugin needs it")
 
-    async def _fork(self) -> Worker:
+    async def _fork(self, *, ahead: bool = False) -> Worker:
         worker = Worker()
-        await worker.fork(self._spawner)
+        await worker.fork(self._spawner, ahead=ahead)
         return worker
 
     def _fork_spare(self) -> None:
@@ -95,7 +95,7 @@ class Nursery:
     async def _keep_spare(self) -> None:
         try:
             if self._spare is None and not self._closed:
-                self._spare = await self._fork()
+                self._spare = await self._fork(ahead=True)
                 self._owners[self._spare.pid] = None, self._spare
         except (WorkerLostError, OSError):
             return  # the zygote has ended, which it says itself; whoever needs a worker starts another

@@ -47,8 +47,8 @@ class Spawner:
         """The process that forks, if there is one."""
         return self._pid or (self._zygote.process.pid if self._zygote is not None else None)
 
-    async def fork(self, theirs: Sequence[int]) -> int:
-        """Fork a worker that gets the descriptors `theirs`; return its pid.
+    async def fork(self, theirs: Sequence[int], *, ahead: bool = False) -> int:
+        """Fork a worker that gets the descriptors `theirs`; return its pid. `ahead`: nobody waits for it yet.
 
         Raises WorkerLostError when the zygote has ended, OSError when the system gives no more processes,
         SandboxError when the zygote cannot be confined and must be.
@@ -58,16 +58,16 @@ class Spawner:
         number, future = self._next, asyncio.get_running_loop().create_future()
         self._forks[number] = future
         try:
-            while not self._ask(zygote, number, theirs):  # noqa: ASYNC110 - room in a socket sets no event
+            while not self._ask(zygote, {"fork": number, "ahead": ahead}, theirs):  # noqa: ASYNC110 - room in a socket sets no event
                 await asyncio.sleep(SEND_AGAIN_S)
             return int(await future)
         finally:
             self._forks.pop(number, None)
 
-    def _ask(self, zygote: Launched, number: int, theirs: Sequence[int]) -> bool:
+    def _ask(self, zygote: Launched, question: dict[str, int], theirs: Sequence[int]) -> bool:
         """Ask for a fork; tell whether there was room for the question. Raises WorkerLostError."""
         try:
-            socket.send_fds(zygote.control, [json.dumps({"fork": number}).encode()], theirs)
+            socket.send_fds(zygote.control, [json.dumps(question).encode()], theirs)
         except BlockingIOError:
             return False  # it has as many questions before it as the kernel takes
         except OSError as error:

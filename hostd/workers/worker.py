@@ -33,7 +33,6 @@ from hostd.workers.loading import (
 )
 from hostd.workers.rejected import MAX_LONG_REASONS, SHORT_REASON_CHARACTERS, NotInInputError, find
 from hostd.workers.streams import Streams
-from hostd.workers.warm import warm_up
 
 LOAD_TIME_S = 30.0
 
@@ -285,7 +284,6 @@ def main(channel: wire.Channel, seal: Callable[[wire.Load], wire.Load]) -> None:
     sys.stdout = sys.stderr = said
     sys.dont_write_bytecode = True
     gc.set_threshold(50_000, 20, 50)
-    warm_up()
     generation = _load(channel, said, seal)
     while generation is not None and (frame := channel.receive()) is not None:
         request, body = frame

@@ -3,9 +3,9 @@
 `python -I -m hostd.workers.zygote FD PARENT_PID CONFINEMENT`; that is `confined` or `network` where it runs under
 bubblewrap, and each worker is confined by itself, with or without the network.
 
-Requests and answers are JSON on a SOCK_SEQPACKET socket:
-`{"fork": n}` with the worker's end of a socket pair and its memory files attached, `{"kill": pid}`; `{"ready": pid}`,
-`{"forked": n, "pid": pid}`, `{"failed": n, "errno": e}`, `{"exited": pid, "status": n}`. It is the workers' parent,
+Requests and answers are JSON on a SOCK_SEQPACKET socket: `{"fork": n, "ahead": false}` with the worker's end of a
+socket pair and its memory files attached, `{"kill": pid}`; `{"ready": pid}`, `{"forked": n, "pid": pid}`,
+`{"failed": n, "errno": e}`, `{"exited": pid, "status": n}`. It is the workers' parent,
 so that a pid it is asked to kill is always that worker's. When the daemon goes, however it goes, the zygote ends, and
 its workers with it.
 """
@@ -26,6 +26,7 @@ from typing import Any
 
 import hostd.workers.worker as worker
 from hostd.workers import confine, wire
+from hostd.workers.warm import warm_up
 
 PR_SET_PDEATHSIG = 1
 MAX_OWN_FD = 64
@@ -115,7 +116,7 @@ def _serve(control: socket.socket, children: set[int], confinement: str) -> bool
     if pid == 0:
         control.close()
         # In a PID namespace of its own its parent has no number.
-        _become_worker(fds, 0 if confinement else zygote_pid, confinement)
+        _become_worker(fds, 0 if confinement else zygote_pid, confinement, ahead=request["ahead"])
     for fd in fds:
         os.close(fd)
     children.add(pid)
@@ -123,7 +124,7 @@ def _serve(control: socket.socket, children: set[int], confinement: str) -> bool
     return True
 
 
-def _become_worker(fds: list[int], zygote_pid: int, confinement: str) -> None:
+def _become_worker(fds: list[int], zygote_pid: int, confinement: str, *, ahead: bool) -> None:
     status = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -140,6 +141,8 @@ def _become_worker(fds: list[int], zygote_pid: int, confinement: str) -> None:
         fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, MAX_OWN_FD) for fd in fds]
         os.closerange(3, MAX_OWN_FD)
         sock = socket.socket(fileno=fds[0])
+        if ahead:
+            warm_up()
         worker.main(wire.Channel(sock, fds[1:]), functools.partial(_seal, confinement))
         status = 0
     except (BrokenPipeError, ConnectionResetError):

