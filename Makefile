@@ -15,7 +15,7 @@ test: $(VENV)/dev.stamp
 	$(BIN)/pytest $(AT_ONCE) -m "not slow"
 
 test-slow: $(VENV)/dev.stamp
-	$(BIN)/pytest $(AT_ONCE) -m slow
+	$(BIN)/pytest -m slow
 
 test-all: $(VENV)/dev.stamp
 	$(BIN)/pytest $(AT_ONCE)

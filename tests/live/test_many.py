@@ -12,7 +12,7 @@ from hostd.workers.pool import IDLE_MOST
 from .harness import Daemon, Home, plugin
 
 PLUGINS = 1000
-LIVE_S = 15.0
+LIVE_S = 60.0
 """Five on a machine with two cores and nothing else to do; three times that where tests share them."""
 RESCAN_S = 0.1
 DEAF_S = 1.0
