@@ -13,7 +13,7 @@ from .harness import Daemon, Home, plugin
 
 PLUGINS = 1000
 LIVE_S = 60.0
-"""Five on a machine with two cores and nothing else to do; three times that where tests share them."""
+"""For slow machines that do something else as well: on two idle cores it takes some ten seconds."""
 RESCAN_S = 0.1
 DEAF_S = 1.0
 STARTING_MOST = 32
