@@ -10,11 +10,11 @@ from contract.framing import Framing
 from hostd import clock
 from hostd.errors import HostdError
 from hostd.past import Past
+from hostd.pipeline.ledger.ledger import identity
 from hostd.pipeline.ledger.packing import Place, samples
 from hostd.pipeline.ledger.places import SinkFile, file_at, is_coming, place_at, reaches_back_to
 from hostd.pipeline.ledger.reader import Reader
 from hostd.pipeline.ledger.rows import SourceRow
-from hostd.pipeline.sinks.ndjson import identity
 from hostd.pipeline.sources.file import MAX_HEADER_BYTES
 from hostd.pipeline.sources.original import find_original
 

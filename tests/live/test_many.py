@@ -15,7 +15,7 @@ PLUGINS = 1000
 LIVE_S = 60.0
 """For slow machines that do something else as well: on two idle cores it takes some ten seconds."""
 RESCAN_S = 0.5
-"""A tenth on an idle machine of today; here other tests and slower ones count too."""
+"""For slow machines, too. The aim is a tenth, which one with two idle cores was seen to miss by a tenth of that."""
 DEAF_S = 1.0
 STARTING_MOST = 32
 """Processes that start or end beside the idle ones, at the most."""

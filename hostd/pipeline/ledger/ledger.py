@@ -53,7 +53,7 @@ class Ledger:
         except StateError:
             self._db.close()
             raise
-        self._identity = _identity(path)
+        self._identity = identity(path)
         self.book = Book(self._db, self._transaction)
         self.dead = DeadLetters(self._db, self._transaction)
         self.provenance = Provenance(self._db)
@@ -158,7 +158,7 @@ class Ledger:
 
     def _check_in_place(self) -> None:
         """Raise OSError when the file lies elsewhere: what is written to it would be lost with the next restart."""
-        if _identity(self.path) != self._identity:
+        if identity(self.path) != self._identity:
             raise OSError(errno.ESTALE, "It was moved away while hostd had it open", str(self.path))
 
     @contextlib.contextmanager
@@ -182,7 +182,7 @@ def source_row(row: Sequence[Any]) -> SourceRow:
     return SourceRow(row[0], row[1], row[2], row[3], row[4], Checkpoint(*row[5:]))
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
     """Return which file lies at a path, None when there is none."""
     try:
         status = path.stat()

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from hostd.pipeline.ledger import SinkMark
+from hostd.pipeline.ledger.ledger import identity
 from hostd.pipeline.ledger.packing import Place
 from hostd.pipeline.ledger.places import PACK_ROWS, Packed, packed
 from hostd.pipeline.ledger.reader import Reader
 from hostd.pipeline.reparse.plan import Plan, Target, rows_of
-from hostd.pipeline.sinks.ndjson import identity
 from hostd.pipeline.sinks.rewrite import MovedError, create
 
 COPY_BYTES = 1 << 20

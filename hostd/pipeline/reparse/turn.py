@@ -16,12 +16,13 @@ from typing import Any, TypeVar
 from hostd import events
 from hostd.pipeline.commit import RETRY_S, Committer
 from hostd.pipeline.ledger import Ledger, Result, SinkMark
+from hostd.pipeline.ledger.ledger import identity
 from hostd.pipeline.ledger.places import Packed
 from hostd.pipeline.ledger.replacing import Account as NewAccount
 from hostd.pipeline.ledger.replacing import Intent
 from hostd.pipeline.reparse.assemble import Assembled, copy
 from hostd.pipeline.reparse.plan import Plan
-from hostd.pipeline.sinks.ndjson import NdjsonSink, identity
+from hostd.pipeline.sinks.ndjson import NdjsonSink
 from hostd.pipeline.sinks.rewrite import MovedError, exchange, old_path, undo
 
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hostd import events
 from hostd.pipeline.ledger import Ledger, SinkMark
+from hostd.pipeline.ledger.ledger import identity
 
 IOV_MAX = 1024
 
@@ -173,15 +174,6 @@ class NdjsonSink:
             raise
         events.emit(events.SINK_OPENED, sink="ndjson", path=str(path), length=length)
         return _File(fd, status.st_dev, status.st_ino, length)
-
-
-def identity(path: Path) -> tuple[int, int] | None:
-    """Return a file's device and inode, None when it is not there."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def sync_folder(folder: Path) -> None:

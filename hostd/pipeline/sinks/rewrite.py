@@ -11,8 +11,9 @@ from pathlib import Path
 
 from hostd import events
 from hostd.pipeline.ledger import Ledger
+from hostd.pipeline.ledger.ledger import identity
 from hostd.pipeline.ledger.replacing import Intent
-from hostd.pipeline.sinks.ndjson import identity, sync_folder
+from hostd.pipeline.sinks.ndjson import sync_folder
 
 NEW, OLD = ".hostd-new", ".hostd-old"
 
