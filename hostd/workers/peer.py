@@ -218,8 +218,13 @@ class Worker:
             if self._hung_up:
                 self.hang_up()
 
+    @property
+    def in_reach(self) -> bool:
+        """Whether it can be asked: it is not known to have ended."""
+        return self._lost is None and not self._hung_up
+
     def _check_in_reach(self) -> None:
-        if self._lost is not None or self._hung_up:
+        if not self.in_reach:
             raise WorkerLostError(self._lost or "it was dismissed", innocent=True)
 
     async def _answer(self, time_s: float, outbox_fd: int, most_bytes: int, take_part: TakePart | None) -> Answer:

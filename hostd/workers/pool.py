@@ -148,7 +148,9 @@ class Crew:
             if self._killed:
                 raise WorkerLostError("its generation was retired", innocent=True)
             if queue and self._pool.busy >= self._pool.busy_limit:
-                with_room = [worker for worker in self._workers.values() if 0 < worker.outstanding < wire.DEPTH]
+                with_room = [
+                    each for each in self._workers.values() if 0 < each.outstanding < wire.DEPTH and each.in_reach
+                ]
                 if with_room:
                     with_room[0].outstanding += 1
                     return with_room[0]

@@ -270,16 +270,25 @@ class Grid:
 
         self.daemon.wait(f"{source} is committed", committed)
 
-    def open_files(self) -> Counter[str]:
-        """Return how many descriptors the daemon has of workers, by kind, less those of the workers that there are."""
-        kinds: Counter[str] = Counter()
+    def open_files(self) -> Counter[str] | None:
+        """Return how many descriptors the daemon has of workers, by kind, less those of the workers that there are.
+
+        None while one is being forked or is ending: its descriptors and its process do not come and go together.
+        """
+        workers, kinds = self._workers(), Counter[str]()
         for entry in Path(f"/proc/{self.daemon.pid}/fd").iterdir():
             try:
                 kinds[re.sub(r"[\d:\[\]()].*", "", str(entry.readlink()))] += 1
             except FileNotFoundError:
                 continue
-        workers = sum(1 for pid in self.home.pids() if comm(pid) in ("hostd:neighbour", "hostd-spare"))
-        return Counter({"memfd": kinds["/memfd"] - 2 * wire.DEPTH * workers, "socket": kinds["socket"] - workers})
+        if "hostd-spare" not in workers.values() or self._workers() != workers:
+            return None
+        count = len(workers)
+        return Counter({"memfd": kinds["/memfd"] - 2 * wire.DEPTH * count, "socket": kinds["socket"] - count})
+
+    def _workers(self) -> dict[int, str]:
+        names = {pid: comm(pid) for pid in self.home.pids()}
+        return {pid: name for pid, name in names.items() if name in ("hostd:neighbour", "hostd-spare")}
 
 
 @pytest.fixture(scope="module", params=["required", pytest.param("off", marks=pytest.mark.slow)])
@@ -302,7 +311,8 @@ def daemon_of_all(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 def grid(daemon_of_all: Grid) -> Iterator[Grid]:
     """The grid before and after one failure: nothing of the plugin is left, and nobody else has noticed."""
     grid, daemon = daemon_of_all, daemon_of_all.daemon
-    since, events, files = len(grid.neighbour.written), len(daemon.events), grid.open_files()
+    since, events = len(grid.neighbour.written), len(daemon.events)
+    files = daemon.wait("no worker comes or goes", grid.open_files)
     yield grid
     (grid.home.plugins / "bad.py").unlink()
     daemon.wait("no plugin but the neighbour is known", lambda: _names(daemon) == ["neighbour"])

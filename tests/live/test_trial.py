@@ -291,6 +291,7 @@ def test_a_file_replaced_while_the_daemon_was_stopped_is_tried_against_what_serv
     refused = daemon.wait_event("artifact.refused")
     assert refused["reason"].startswith(f"{RAISES}logs/a.log at 7: 'bad 2' is not parsed")
     assert_by(daemon, *["1.0.0"] * 7)
+    daemon.wait_all_read()
     status = daemon.plugin("lines")
     assert status is not None
     assert (status["generation"], status["state"], status["records"]) == (1, "permanent", 7)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -37,6 +37,7 @@ steps = st.lists(
     ),
     max_size=20,
 )
+ROTATED: list[tuple[Any, ...]] = [("append", 0, "a"), ("commit", [(0, 1)]), ("rotate",)]
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,7 @@ async def reparse(world: World, generation: int, serving: InProcess | None = Non
 
 def responsible(world: World, before: list[Any], old: int, new: int) -> dict[tuple[int, int], int]:
     """Return whose each batch is now: of the old generation's, those in the present file, or in none, are the new's."""
-    mark = world.sink.place(NAME)
+    mark = world.sink.present(NAME)
     present = {(mark.device, mark.inode), None} | {batch.file for batch in before if is_at(world.output, batch.file)}
     return {(batch.source, batch.begin): new for batch in before if batch.generation == old and batch.file in present}
 
@@ -92,6 +93,7 @@ def is_at(path: Path, file: tuple[int, int] | None) -> bool:
     batch_kib=st.sampled_from([256, Few(12)]),
     again=st.booleans(),
 )
+@example(steps=ROTATED, old=1, later=[], batch_kib=256, again=False)
 def test_exactly_what_one_generation_made_is_replaced(
     steps: list[tuple[Any, ...]], old: int, later: list[tuple[int, int]], batch_kib: int, again: bool
 ) -> None:

@@ -148,7 +148,7 @@ class Job:
         held = []
         for sink in self._committer.sinks:
             if isinstance(sink, NdjsonSink) and sink.takes(self.progress.plugin):
-                mark = sink.place(self.progress.plugin)
+                mark = sink.present(self.progress.plugin)
                 nowhere = replace(mark, length=0, device=0, inode=0)
                 held.append(Held(sink.path(self.progress.plugin), self._freeze(mark), self._freeze(nowhere)))
         return held

@@ -96,7 +96,7 @@ class Turn:
         held, plugin = made.target.held, self._plan.plugin
         for sink in self._committer.sinks:
             if isinstance(sink, NdjsonSink) and sink.takes(plugin) and sink.path(plugin) == held.path:
-                now, then = sink.place(plugin), held.file.mark
+                now, then = sink.present(plugin), held.file.mark
                 if (now.device, now.inode) != (then.device, then.inode):
                     break
                 if self._ledger.places.cuts(then) != held.file.cuts or now.length < then.length:
@@ -110,7 +110,7 @@ class Turn:
         """Copy what is committed meanwhile, while it goes on, until little is left for the turn."""
         for _ in range(CATCH_UP_TIMES):
             sink = await self._committer.in_thread(self._check, made)
-            length = (await self._committer.in_thread(sink.place, self._plan.plugin)).length
+            length = (await self._committer.in_thread(sink.present, self._plan.plugin)).length
             if length - made.copied < CATCH_UP_BYTES:
                 return
             await finished(asyncio.to_thread(_catch_up, made, length, stop))
@@ -118,7 +118,7 @@ class Turn:
     def _last_part(self, made: Assembled, sink: NdjsonSink) -> None:
         """Copy what was committed since, and make the new file durable."""
         assert made.mark is not None
-        length = sink.place(self._plan.plugin).length
+        length = sink.present(self._plan.plugin).length
         _catch_up(made, length, threading.Event())
         os.fdatasync(made.fd)
         mark = made.mark

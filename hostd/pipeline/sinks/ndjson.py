@@ -88,6 +88,13 @@ class NdjsonSink:
             return mark
         return SinkMark(self.name, processor, 0, 0, 0)
 
+    def present(self, processor: str) -> SinkMark:
+        """Return what lies at a processor's path, as far as it is ours: none when that was moved away."""
+        mark = self.place(processor)
+        if mark.inode and identity(self.path(processor)) != (mark.device, mark.inode):
+            return SinkMark(self.name, processor, 0, 0, 0)
+        return mark
+
     def adopt(self, mark: SinkMark, fd: int) -> None:
         """Go on in another file, which has taken the place of the processor's: the ledger has its mark."""
         before = self._files.get(mark.processor)
