@@ -1,6 +1,7 @@
 """The command `hostd`. One small file a subcommand; errors go to standard error, usage errors exit with 2."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] not in COMMANDS:
         parser.parse_args(given)
+    # Looking for plugins of pydantic, installed packages that hook into validation, takes longer than all our models.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     command = import_module(f"hostd.cli.{given[0]}")
     options = argparse.ArgumentParser(
         prog=f"hostd {given[0]}",

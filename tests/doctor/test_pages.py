@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,20 +71,27 @@ def test_what_was_not_committed_to_the_log_is_not_read(tmp_path: Path) -> None:
         log.write_bytes(content)
 
 
-@settings(max_examples=300, deadline=None)
-@given(content=st.binary(max_size=4096), at=st.integers(0, 3))
-def test_nonsense_is_no_row_and_no_error(tmp_path_factory: Any, content: bytes, at: int) -> None:
-    """Whatever was written over a page: the others' rows are read, and nothing raises."""
-    path = tmp_path_factory.mktemp("pages") / "some.db"
+@pytest.fixture(scope="module", name="sixty")
+def _sixty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of sixty rows."""
+    path = tmp_path_factory.mktemp("pages") / "sixty.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("CREATE TABLE t (a, b, c)")
         db.executemany("INSERT INTO t VALUES (?, ?, ?)", [(n, "y" * 100, n) for n in range(60)])
-    good = rows_of(path)
-    whole = bytearray(path.read_bytes())
-    whole[at * 4096 : at * 4096 + len(content)] = content
-    path.write_bytes(whole)
-    list(Pages(path).rows())
-    assert len(good) == 60
+    assert len(rows_of(path)) == 60
+    return path
+
+
+@settings(max_examples=300, deadline=None)
+@given(content=st.binary(max_size=512), at=st.integers(0, 3), into=st.sampled_from([0, 96, 2048]))
+def test_nonsense_is_no_row_and_no_error(sixty: Path, content: bytes, at: int, into: int) -> None:
+    """Whatever was written over a part of a page, its head above all: nothing raises."""
+    whole = bytearray(sixty.read_bytes())
+    start = at * 4096 + into
+    whole[start : start + len(content)] = content
+    broken = sixty.with_name("broken.db")
+    broken.write_bytes(whole)
+    list(Pages(broken).rows())
 
 
 def test_a_file_that_is_no_database_holds_no_rows(tmp_path: Path) -> None:

@@ -270,10 +270,10 @@ class Grid:
 
         self.daemon.wait(f"{source} is committed", committed)
 
-    def open_files(self) -> Counter[str] | None:
-        """Return how many descriptors the daemon has of workers, by kind, less those of the workers that there are.
+    def open_sockets(self) -> int | None:
+        """Return how many sockets the daemon has beside those to its workers; None while it has descriptors of others.
 
-        None while one is being forked or is ending: its descriptors and its process do not come and go together.
+        Also while one is being forked or is ending: its descriptors and its process do not come and go together.
         """
         workers, kinds = self._workers(), Counter[str]()
         for entry in Path(f"/proc/{self.daemon.pid}/fd").iterdir():
@@ -281,10 +281,9 @@ class Grid:
                 kinds[re.sub(r"[\d:\[\]()].*", "", str(entry.readlink()))] += 1
             except FileNotFoundError:
                 continue
-        if "hostd-spare" not in workers.values() or self._workers() != workers:
+        if self._workers() != workers or kinds["/memfd"] != 2 * wire.DEPTH * len(workers):
             return None
-        count = len(workers)
-        return Counter({"memfd": kinds["/memfd"] - 2 * wire.DEPTH * count, "socket": kinds["socket"] - count})
+        return kinds["socket"] - len(workers)
 
     def _workers(self) -> dict[int, str]:
         names = {pid: comm(pid) for pid in self.home.pids()}
@@ -312,13 +311,13 @@ def grid(daemon_of_all: Grid) -> Iterator[Grid]:
     """The grid before and after one failure: nothing of the plugin is left, and nobody else has noticed."""
     grid, daemon = daemon_of_all, daemon_of_all.daemon
     since, events = len(grid.neighbour.written), len(daemon.events)
-    files = daemon.wait("no worker comes or goes", grid.open_files)
+    sockets = daemon.wait("no worker comes or goes", grid.open_sockets)
     yield grid
     (grid.home.plugins / "bad.py").unlink()
     daemon.wait("no plugin but the neighbour is known", lambda: _names(daemon) == ["neighbour"])
     fine = {"hostd:neighbour", "hostd-spare", "hostd-zygote"}
     daemon.wait("none of its processes is left", lambda: {comm(p) for p in grid.home.pids() - {daemon.pid}} <= fine)
-    daemon.wait("none of its descriptors is left", lambda: grid.open_files() == files)
+    daemon.wait("none of its descriptors is left", lambda: (found := grid.open_sockets()) and found <= sockets)
     grid.neighbour.check(daemon, since)
     with daemon._news:
         blocked = [event for event in daemon.events[events:] if event["event"] == "loop.blocked"]

@@ -37,6 +37,7 @@ steps = st.lists(
     ),
     max_size=20,
 )
+NONE_YET: list[tuple[Any, ...]] = [("append", 0, "__a"), ("swap",), ("swap",), ("commit", [(0, 2)])]
 ROTATED: list[tuple[Any, ...]] = [("append", 0, "a"), ("commit", [(0, 1)]), ("rotate",)]
 
 
@@ -94,6 +95,7 @@ def is_at(path: Path, file: tuple[int, int] | None) -> bool:
     again=st.booleans(),
 )
 @example(steps=ROTATED, old=1, later=[], batch_kib=256, again=False)
+@example(steps=NONE_YET, old=3, later=[(0, 1)], batch_kib=256, again=False)
 def test_exactly_what_one_generation_made_is_replaced(
     steps: list[tuple[Any, ...]], old: int, later: list[tuple[int, int]], batch_kib: int, again: bool
 ) -> None:
@@ -128,12 +130,16 @@ async def scenario(world: World, old: int, serving: InProcess, later: list[tuple
             await world.committer.flush()
 
     serving.on_parse = submit
+    was_there = world.output.exists()
     async with committing(world):
         job = job_of(world, old, serving)
         try:
             await job.run()
         except HostdError as error:
-            assert "nothing is known to have been parsed by generation" in str(error)  # noqa: PT017
+            if "nothing is known to have been parsed by generation" not in str(error):
+                assert str(error).endswith("was renamed or cut meanwhile; ask again")  # noqa: PT017
+                assert not was_there, "only the first records of all, written meanwhile, are a reason to ask again"
+                await job_of(world, old, serving).run()
         for result in waiting:
             world.committer.submit(entry(world, [result])[0])
         await world.committer.flush()
