@@ -5,6 +5,7 @@ as arrive meanwhile. A commit that fails is tried again, whole, and reading wait
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,9 @@ GROUP_BYTES = 32 << 20
 BUSY_BYTES = 1 << 20
 GATHER_S = 0.02
 """How long to gather after a group of at least `BUSY_BYTES`: under load, fewer and larger commits cost less."""
+COMPANY_S = 0.005
+"""How long what is only for the ledger's book waits for results to be committed with: a new generation's first batch
+comes back in about that time, and would have to wait for the end of a commit without it."""
 RETRY_S = (0.2, 1.0, 5.0, 15.0)
 
 T = TypeVar("T")
@@ -149,6 +153,11 @@ class Committer:
             await self._arrived.wait()
             if busy:
                 await asyncio.sleep(GATHER_S)
+            if all(isinstance(each, _Write) for each in self._waiting):
+                self._arrived.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._arrived.wait(), COMPANY_S)
+                self._arrived.set()
             if isinstance(head := self._waiting[0], _Switch):
                 del self._waiting[0]
                 await self._switch(head)

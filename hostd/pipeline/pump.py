@@ -15,6 +15,7 @@ from hostd import clock, events
 from hostd.pipeline.budget import Budget
 from hostd.pipeline.commit import Committer, Entry
 from hostd.pipeline.framing import NOT_YET, Cut, declared, next_cut, next_piece
+from hostd.pipeline.gate import Gate
 from hostd.pipeline.ledger import Checkpoint, Result, SourceRow
 from hostd.pipeline.parse import Fallback, NotNowError, NotServedError, note_loss, parse
 from hostd.pipeline.routing import Route, route
@@ -36,6 +37,9 @@ GATHER_S = 0.005
 a batch and a commit now and then, not one a line. A line that comes after a while is read at once."""
 
 SMALL_BYTES = 32 << 10
+
+READ_AT_ONCE = 64
+"""How many sources of one plugin are read at once: each costs a task, and memory, while it is."""
 
 BROKEN_RETRY_S = 1.0
 COST_FACTOR = 4
@@ -69,6 +73,10 @@ class _Flow:
     woken: bool = False
     timer: asyncio.TimerHandle | None = None
     given_up: bool = False
+    place: str | None = None
+    """Where it is in the gate, while it has a task."""
+    queued: bool = False
+    """It waits at the gate."""
     gathers_until: float = 0.0
     """Until when (monotonic) it is not worth a batch what has been written since a small one."""
 
@@ -109,6 +117,7 @@ class Pump:
         self._tasks = tasks
         self._window = 2 * pool.slots.capacity
         self._flows: dict[FileSource, _Flow] = {}
+        self._gate: Gate[_Flow] = Gate(READ_AT_ONCE)
         self._closed = False
 
     def wake(self, source: FileSource) -> None:
@@ -117,14 +126,40 @@ class Pump:
         if flow is None:
             flow = self._flows[source] = _Flow(source)
         flow.woken = True
-        if flow.task is not None or self._closed:
+        if flow.task is not None or flow.queued or self._closed:
             return
         if (rest_s := self._gathers_for_s(flow)) > 0:
             self._wake_later(flow, rest_s)
             return
         if self._has_nothing(flow):
             return
-        flow.task = self._tasks.start(self._drain(flow), f"drain {source.name}")
+        if self._enter(flow, flow.route.plugin if flow.route else None):
+            self._start(flow)
+
+    def _start(self, flow: _Flow) -> None:
+        flow.task = self._tasks.start(self._drain(flow), f"drain {flow.source.name}")
+
+    def _enter(self, flow: _Flow, place: str | None) -> bool:
+        """Tell whether a source may be read now; if not it waits at the gate."""
+        flow.place, flow.queued = place, not self._gate.enter(flow, place)
+        return not flow.queued
+
+    def _leave(self, place: str | None) -> None:
+        """Let another source in."""
+        while (flow := self._gate.leave(place)) is not None:
+            flow.queued = False
+            if self._flows.get(flow.source) is flow and not self._closed:
+                self._start(flow)
+                return
+
+    def _moves(self, flow: _Flow, plugin: str) -> bool:
+        """Have a source that is read be at its plugin's place of the gate; False where it has to wait there."""
+        if flow.place == plugin:
+            return True
+        before = flow.place
+        entered = self._enter(flow, plugin)
+        self._leave(before)
+        return entered
 
     def _has_nothing(self, flow: _Flow) -> bool:
         """Route a source that is read to its end, and tell whether it is one: it need not cost a task.
@@ -223,6 +258,8 @@ class Pump:
                     await self._fill(flow, pending)
                 if pending:
                     await self._deliver(flow, pending)
+                elif flow.queued:
+                    return
                 elif self._closed or not flow.woken:
                     self._streams.rest(flow.source)
                     return
@@ -232,6 +269,8 @@ class Pump:
         finally:
             self._abandon(flow, pending)
             flow.task = None
+            if not flow.queued:
+                self._leave(flow.place)
             if flow.woken and not self._closed:
                 self.wake(flow.source)
 
@@ -283,6 +322,8 @@ class Pump:
             flow.routed_at_epoch = -1
             raise NotLoadedError(0, 0)  # what it holds now may have to be unpacked: that is found out first
         generation = self._generation_for(flow)
+        if generation is not None and alone and not self._moves(flow, generation.plugin):
+            return None
         if generation is not None and self._streams.concern(source, generation):
             if not alone:
                 return None  # a stream is fed one piece after the other
