@@ -11,8 +11,9 @@ from hostd.doctor.finding import Finding, note, ok, problem
 from hostd.doctor.folders import check_room
 from hostd.doctor.reading import reading
 from hostd.pipeline.ledger import Checkpoint, SinkMark, SourceRow
-from hostd.pipeline.sources.file import is_continued_by
+from hostd.pipeline.sources.content import Plain
 from hostd.pipeline.sources.memory import find_in
+from hostd.pipeline.sources.original import holding
 
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
@@ -122,17 +123,19 @@ def _compare_source(row: SourceRow) -> Finding | None:
     except OSError:
         return None  # said where the globs are looked at
     try:
-        size = os.fstat(fd).st_size
-        if row.checkpoint.offset and not is_continued_by(row.checkpoint, fd, size):
+        content = holding(fd, row.checkpoint) if row.checkpoint.offset else Plain(fd)
+        if content is None:
             return note(
                 "sources",
                 found,
                 f"it does not hold any more what was read of it, up to byte {row.checkpoint.offset}",
                 "nothing, if it was truncated or rewritten: it is read from its start",
             )
+        if not isinstance(content, Plain):
+            return ok("sources", found, f"parsed up to byte {row.checkpoint.offset} of what it unpacks to")
+        left = content.size() - row.checkpoint.offset
     finally:
         os.close(fd)
-    left = size - row.checkpoint.offset
     return ok("sources", found, f"{left} bytes are not parsed yet" if left else "parsed to its end")
 
 

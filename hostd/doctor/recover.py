@@ -7,6 +7,7 @@ not start while it lies there, and a recovery that was cut short is finished by 
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Literal
@@ -20,8 +21,10 @@ from hostd.doctor.salvage import Table, build, salvage
 from hostd.pipeline.ledger import Checkpoint, SourceRow
 from hostd.pipeline.ledger.ledger import RECOVERED
 from hostd.pipeline.ledger.rows import as_row, stored
-from hostd.pipeline.sources.file import FileSource, is_continued_by
+from hostd.pipeline.sources.content import Plain
+from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.memory import find_in
+from hostd.pipeline.sources.original import holding
 from hostd.state import StateFolder
 
 CHECK = "recover"
@@ -133,15 +136,13 @@ def _move_up(row: SourceRow, end: int) -> SourceRow | None:
     if found is None:
         return None
     fd = os.open(found, os.O_RDONLY | os.O_NONBLOCK)
-    source = FileSource(row.id, row.name, Path(row.path), fd, row.device, row.inode)
     try:
-        size = source.size()
-        if size < end or (row.checkpoint.offset and not is_continued_by(row.checkpoint, fd, size)):
+        content = holding(fd, row.checkpoint) if row.checkpoint.offset else Plain(fd)
+        if content is None or not content.read(end - 1, 1):
             return None
-        source.advance(end, b"")
-        return source.row()
+        return replace(row, checkpoint=content.checkpoint(end, b""))
     finally:
-        source.close()
+        os.close(fd)
 
 
 def _values(row: SourceRow) -> tuple[Value, ...]:

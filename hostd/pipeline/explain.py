@@ -182,8 +182,8 @@ def _explain(
     else:
         path = original.path
         try:
-            data = os.pread(original.fd, until - begin, begin)
-            header = os.pread(original.fd, MAX_HEADER_BYTES, 0) if begin < MAX_HEADER_BYTES else b""
+            header = original.content.read(0, MAX_HEADER_BYTES) if begin < MAX_HEADER_BYTES else b""
+            data = original.content.read(begin, until - begin)
         finally:
             os.close(original.fd)
         framing = framing_of(past) if past is not None else None

@@ -6,14 +6,14 @@ A letter that cannot be given to a generation as one record, whole and unchanged
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from hostd.pipeline.framing import declared, declared_in
 from hostd.pipeline.ledger import Letter, SourceRow
 from hostd.pipeline.ledger.dead import digest_of
 from hostd.pipeline.serving import Generation
-from hostd.pipeline.sources.file import MAX_HEADER_BYTES, FileSource, is_continued_by
-from hostd.pipeline.sources.memory import find_in
+from hostd.pipeline.sources.file import MAX_HEADER_BYTES, FileSource
+from hostd.pipeline.sources.kinds import MissingLibraryError
+from hostd.pipeline.sources.original import find_original, holding
 from hostd.workers.batch import Batch
 
 FindRow = Callable[[int], Awaitable[SourceRow | None]]
@@ -72,16 +72,18 @@ def _what(letter: Letter) -> str:
 def _read(letter: Letter, generation: Generation, row: SourceRow, fd: int) -> tuple[bytes, bytes]:
     """Return a letter's bytes and its header as its source holds them; closes `fd`. Raises StaysError."""
     try:
-        if fd < 0:
-            fd = _open(row)
-        if fd < 0 or not is_continued_by(row.checkpoint, fd, os.fstat(fd).st_size):
+        content = holding(fd, row.checkpoint) if fd >= 0 else None
+        if fd < 0 and not isinstance(found := find_original(row), str):
+            content, fd = found.content, found.fd
+        if content is None:
             raise StaysError(f"{_what(letter)}, and {row.name} does not hold it any more")
-        raw = os.pread(fd, letter.length, letter.offset)
+        leading = content.read(0, MAX_HEADER_BYTES) if generation.framing.has_header else b""
+        raw = content.read(letter.offset, letter.length)
         if len(raw) < letter.length or not raw.startswith(letter.raw) or _differs(raw, letter):
             raise StaysError(f"{_what(letter)}, and {row.name} has other bytes in its place")
-        leading = os.pread(fd, MAX_HEADER_BYTES, 0) if generation.framing.has_header else b""
-    except OSError as error:
-        raise StaysError(f"{_what(letter)}, and {row.name} cannot be read: {error.strerror}") from error
+    except (OSError, MissingLibraryError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StaysError(f"{_what(letter)}, and {row.name} cannot be read: {why}") from error
     finally:
         if fd >= 0:
             os.close(fd)
@@ -93,20 +95,3 @@ def _read(letter: Letter, generation: Generation, row: SourceRow, fd: int) -> tu
 
 def _differs(raw: bytes, letter: Letter) -> bool:
     return bool(letter.digest) and digest_of(raw) != letter.digest
-
-
-def _open(row: SourceRow) -> int:
-    """Open a source that is not being read, wherever it is in its folder by now; -1 when it is gone."""
-    identity = row.device, row.inode
-    for path in (Path(row.path), find_in(Path(row.path).parent, identity)):
-        if path is None:
-            continue
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except FileNotFoundError:
-            continue
-        status = os.fstat(fd)
-        if (status.st_dev, status.st_ino) == identity:
-            return fd
-        os.close(fd)
-    return -1

@@ -269,3 +269,29 @@ def test_a_partial_last_line_is_taken_after_its_time(home: Home) -> None:
     home.append("a.log", "answer")
     daemon.wait_records("lines", 3)
     assert home.lines() == ["whole", "prompt> ", "answer"]
+
+
+def test_what_an_archive_holds_is_explained_and_parsed_again(home: Home) -> None:
+    """As are a log in UTF-16, and one that was packed since: bytes and offsets are those that plugins have seen."""
+    lines = {f"{name}.log": [f"{name} {number}" for number in range(3000)] for name in ("packed", "wide", "old")}
+    home.drop("lines.py", plugin(glob="*.log*", tag="wrong"))
+    packed(home, "packed.log.gz", *lines["packed.log"])
+    home.append("wide.log", ("\n".join(lines["wide.log"]) + "\n").encode("utf-16"))
+    old = home.append("old.log", *lines["old.log"])
+    daemon = home.start()
+    daemon.wait_records("lines", 9000)
+    daemon.wait_all_read()
+    pack(old, ".gz")
+    home.drop("lines.py", plugin(version="2.0.0", glob="*.log*"))
+    daemon.wait_event("generation.switched", plugin="lines", version="2.0.0")
+    done = home.hostd("reparse", "lines", "--generation", "1", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["records_before"], answer["records_after"], answer["left"]) == (9000, 9000, [])
+    assert {record["by"] for record in home.records("lines")} == {"2.0.0"}
+    for name, source in (("packed", "packed.log.gz"), ("wide", "wide.log"), ("old", "old.log")):
+        assert home.lines("lines", f"logs/{source}") == lines[f"{name}.log"]
+    for number, record in list(enumerate(home.records("lines"), start=1))[::2500]:
+        done = home.hostd("explain", "--json", f"{home.out}/lines.ndjson:{number}")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["input"] == record["line"] + "\n", done.stdout

@@ -11,8 +11,11 @@ from hostd.pipeline.ledger import Checkpoint
 from hostd.pipeline.parse import NotNowError, NotServedError, parse
 from hostd.pipeline.reparse.plan import Segment
 from hostd.pipeline.serving import Generation
+from hostd.pipeline.sources.content import NotLoadedError
+from hostd.pipeline.sources.decoders import Decoders
 from hostd.pipeline.sources.file import FileSource
-from hostd.pipeline.sources.original import find_original
+from hostd.pipeline.sources.original import Repeated, find_original
+from hostd.pipeline.sources.unpacked import Unpacked
 from hostd.workers.batch import Batch, DeadLetter, Yield
 from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Pool
@@ -63,6 +66,8 @@ async def parse_again(
     if isinstance(found, str):
         raise HostdError(row.name, found, "ask again: it is left out then")
     source = _Part(row.id, row.name, found.path, found.fd, row.device, row.inode)
+    if isinstance(found.content, Repeated):
+        source.content = Unpacked(found.fd, found.content.kind, Decoders())
     pending: deque[_Work] = deque()
     reached = segment.begin
     try:
@@ -118,11 +123,18 @@ async def _begin(
 ) -> _Work | None:
     """Cut the next batch and have it parsed; None when nothing but a header is left."""
     framing, limits = generation.framing, generation.manifest.limits
-    source.until = 1 << 62  # a header may end after what is parsed again
-    source.find_header(framing, final=True)
-    source.until = until
-    while source.offset < until:
-        cut = next_cut(source, framing, limits.batch_kib << 10, limits.record_mib << 20, quiet=True, final=True)
+    while True:
+        try:
+            source.until = 1 << 62  # a header may end after what is parsed again
+            source.find_header(framing, final=True)
+            source.until = until
+            if source.offset >= until:
+                return None
+            cut = next_cut(source, framing, limits.batch_kib << 10, limits.record_mib << 20, quiet=True, final=True)
+        except NotLoadedError as missing:
+            source.content.let_go(source.offset)
+            await source.load(missing)
+            continue
         if cut is NOT_YET:
             await asyncio.sleep(0)
             continue
@@ -130,7 +142,6 @@ async def _begin(
             raise HostdError(source.name, "it was cut while it was parsed again", "ask again: it is left out then")
         source.offset, source.scanned = cut.end, 0
         return _Work(begin, cut, asyncio.create_task(_work(source.name, source.header, cut, generation, current, pool)))
-    return None
 
 
 async def _work(
