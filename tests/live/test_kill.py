@@ -5,8 +5,6 @@ import random
 import signal
 from collections.abc import Callable
 
-import pytest
-
 from .harness import Daemon, Home, Writer, plugin
 
 NAMES = ["a.log", "b.log", "sub/c.log"]
@@ -61,12 +59,6 @@ def kill_daemons(home: Home, times: int, seed: int) -> None:
 def test_killing_the_daemon_anywhere_loses_and_doubles_nothing(home: Home) -> None:
     """Eight kills at moments drawn from a fixed seed, and the output is the input."""
     kill_daemons(home, 8, seed=1)
-
-
-@pytest.mark.slow
-def test_fifty_kills_lose_and_double_nothing(home: Home) -> None:
-    """Fifty kills at random moments, with a swap now and then, and the output is the input."""
-    kill_daemons(home, 50, seed=random.randrange(1 << 32))
 
 
 def kill_again_and_again(home: Home, times: int, pick: Callable[[Daemon], int | None], event: str) -> None:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pytest
-
 from hostd.plugins.history import KEPT_GENERATIONS
 
 from .harness import Daemon, Home, plugin, wheel
@@ -92,12 +90,6 @@ def settled(daemon: Daemon, copies: int = KEPT_GENERATIONS) -> Held:
 def test_a_hundred_swaps_leave_nothing_behind(home: Home) -> None:
     """After a hundred generations the daemon holds what it held after twenty."""
     swap_again_and_again(home, 100)
-
-
-@pytest.mark.slow
-def test_five_hundred_swaps_leave_nothing_behind(home: Home) -> None:
-    """After five hundred generations the daemon holds what it held after twenty."""
-    swap_again_and_again(home, 500)
 
 
 def test_refused_candidates_leave_nothing_behind(home: Home) -> None:
