@@ -329,7 +329,7 @@ SINK_TRIMMED = _event(
     "sink.trimmed",
     "info",
     "sink path length cut",
-    "Bytes past the ledger were cut off; their input is parsed again.",
+    "Bytes past the ledger were cut off, of a database rows; their input is parsed again.",
 )
 SINK_DIVERGED = _event(
     "sink.diverged",

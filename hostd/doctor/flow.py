@@ -107,9 +107,9 @@ def named_files(settings: Config) -> list[str]:
         for path in sorted(glob.iglob(pattern, recursive=True), reverse=True)
         if Path(path).is_file()
     }
-    folders = [sink.folder for sink in settings.sinks if isinstance(sink, NdjsonSink)]
-    own = tuple(f"{folder}{os.sep}" for folder in (settings.state.folder, *folders))
-    return sorted(path for real, path in named.items() if not real.startswith(own))
+    written = [path for sink in settings.sinks for path in sink.own]
+    own = tuple(f"{path}{os.sep}" for path in (settings.state.folder, *written))
+    return sorted(path for real, path in named.items() if not f"{real}{os.sep}".startswith(own))
 
 
 def _compare_source(row: SourceRow) -> Finding | None:

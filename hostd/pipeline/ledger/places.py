@@ -63,12 +63,15 @@ class _Tail:
     is_frozen: bool = False
 
 
-def lay(mark: SinkMark, results: Iterable[Result | Replay], at: int) -> Placed:
-    """Return where the records of `results` lie, written one after another from the length that `mark` tells."""
+def lay(mark: SinkMark, results: Iterable[Result | Replay], at: int, *, by_records: bool = False) -> Placed:
+    """Return where the records of `results` lie, written one after another from the length that `mark` tells.
+
+    With `by_records` a place is a number of records, as in a table, instead of bytes.
+    """
     rows = []
     position = mark.length
     for r in results:
-        end = position + len(r.lines)
+        end = position + (r.records if by_records else len(r.lines))
         rows.append(Place(position, end, r.records, *r.span, r.generation, at, *samples(r.lines)))
         position = end
     return Placed(mark, rows)

@@ -12,6 +12,7 @@ from pathlib import Path
 from hostd import events
 from hostd.pipeline.ledger import Ledger, SinkMark
 from hostd.pipeline.ledger.ledger import identity
+from hostd.pipeline.sinks import Unit
 
 IOV_MAX = 1024
 
@@ -33,10 +34,14 @@ class _File:
     inode: int
     length: int
     written: int = 0
+    reached: int = 0
+    """As far as `written` came since the last commit that was accepted."""
 
 
 class NdjsonSink:
     """Appends to `<folder>/<processor>.ndjson`. A file that was moved away is left, and a new one begun."""
+
+    unit: Unit = "bytes"
 
     def __init__(self, folder: Path, processors: tuple[str, ...], ledger: Ledger) -> None:
         self.name = str(folder)
@@ -74,10 +79,14 @@ class NdjsonSink:
             with _naming(self.path(processor)):
                 count = os.pwritev(file.fd, pending[:IOV_MAX], file.length + file.written)
             file.written += count
+            file.reached = max(file.reached, file.written)
             while pending and count >= len(pending[0]):
                 count -= len(pending.pop(0))
             if count:
                 pending[0] = pending[0][count:]
+        if file.reached > file.written:  # of a try before, of more than this
+            os.ftruncate(file.fd, file.length + file.written)
+            file.reached = file.written
 
     def place(self, processor: str) -> SinkMark:
         file = self._files.get(processor)
@@ -118,7 +127,7 @@ class NdjsonSink:
     def accept(self) -> None:
         for file in self._files.values():
             file.length += file.written
-            file.written = 0
+            file.written = file.reached = 0
 
     def interrupt(self) -> None:
         """A disk that does not answer cannot be told to."""
@@ -150,11 +159,11 @@ class NdjsonSink:
             if status is not None and (status.st_dev, status.st_ino) == (file.device, file.inode):
                 if status.st_size < file.length:
                     file.length = _adopt(file.fd, path, status.st_size, file.length, CUT)
-                elif status.st_size > file.length and not file.written:
+                elif status.st_size > file.length and not file.reached:
                     file.length = _adopt(file.fd, path, status.st_size, file.length, APPENDED)
                 return file
             # Moved away, by logrotate for example; what was not accepted goes to the new file.
-            if file.written:
+            if file.reached:
                 os.ftruncate(file.fd, file.length)
             os.close(self._files.pop(processor).fd)
         file = self._files[processor] = self._open(processor)
