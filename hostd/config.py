@@ -16,6 +16,7 @@ from hostd.errors import ConfigError
 from hostd.sink_settings import KINDS
 from hostd.sink_settings import NdjsonSink as NdjsonSink
 from hostd.sink_settings import Sink as Sink
+from hostd.sink_settings import SqliteSink as SqliteSink
 from hostd.sink_settings import StdoutSink as StdoutSink
 
 
@@ -283,6 +284,9 @@ def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
     if error["type"].startswith("union_tag"):
         return ConfigError(where, f"setting {field!r}: {error['msg']}", f"write {' or '.join(_kinds())}")
     message = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
+    problem, _, remedy = message.partition(" is not installed; ")
+    if remedy:
+        return ConfigError(where, f"setting {field!r} = {error['input']!r}: {problem} is not installed", remedy)
     return ConfigError(where, f"setting {field!r} = {error['input']!r}: {message}", "correct that value")
 
 

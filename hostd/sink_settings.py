@@ -3,13 +3,25 @@
 A kind that needs an extra says so while the settings are read, so that nothing starts that could not write.
 """
 
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self, Union
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 PROCESSORS = "Globs on processor names whose records go here."
+
+
+def needs(module: str, extra: str) -> None:
+    """Raise ValueError when a library is not there that comes with an extra."""
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # not even the package above it
+        found = None
+    if found is None:
+        raise ValueError(f"needs the package {module}, which is not installed; pip install 'hostd[{extra}]'")
 
 
 class _Sink(BaseModel):
@@ -36,6 +48,25 @@ class NdjsonSink(_Sink):
     kind: Literal["ndjson"] = Field("ndjson", description='"ndjson".')
     folder: Path = Field(Path("out"), description="Records go to `<folder>/<processor>.ndjson`.")
     processors: tuple[str, ...] = Field(("*",), description=PROCESSORS)
+    rotate_mib: float = Field(0, ge=0, description="MiB from which on a file is rotated; 0 for never.")
+    rotate_hours: float = Field(
+        0,
+        ge=0,
+        le=8784,
+        description="Hours, counted from midnight UTC, that one file is for: 24 for a file a day; 0 for no limit. It is"
+        " rotated when the next record comes.",
+    )
+    keep: int = Field(0, ge=0, description="How many rotated files of a processor are kept; 0 for all.")
+    compress: Literal["none", "zstd"] = Field(
+        "none", description='"zstd" compresses what is rotated, which needs hostd[zstd].'
+    )
+
+    @field_validator("compress")
+    @classmethod
+    def _check_compress(cls, compress: str) -> str:
+        if compress == "zstd" and sys.version_info < (3, 14):
+            needs("backports.zstd", "zstd")
+        return compress
 
     @property
     def own(self) -> tuple[Path, ...]:

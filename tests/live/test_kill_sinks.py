@@ -1,4 +1,4 @@
-"""kill -9 of the daemon at any moment, whatever the sink: every input line is there once, as the kind's own reader reads."""
+"""kill -9 of the daemon at any moment, whatever the sink: each line is there once, as its own reader reads it."""
 
 import json
 import random

@@ -267,12 +267,12 @@ def files_of(db: sqlite3.Connection, processor: str) -> list[SinkFile]:
     return [SinkFile(*row) for row in rows]
 
 
-def file_at(db: sqlite3.Connection, device: int, inode: int) -> SinkFile | None:
-    """Return what is known of a file, or None when no sink wrote it."""
+def file_at(db: sqlite3.Connection, device: int, inode: int, processor: str | None = None) -> SinkFile | None:
+    """Return what is known of a file, or of a processor's part of one, or None when no sink wrote it."""
     row = db.execute(
         "SELECT id, folder, processor, device, inode, base FROM sink_files WHERE device = ? AND inode = ?"
-        " AND NOT coming ORDER BY id DESC LIMIT 1",
-        (device, inode),
+        " AND (processor = ? OR ? IS NULL) AND NOT coming ORDER BY id DESC LIMIT 1",
+        (device, inode, processor, processor),
     ).fetchone()
     return SinkFile(*row) if row else None
 

@@ -26,10 +26,11 @@ LOCK_WAIT_S = 2.0
 LOCK_LOOK_S = 0.02
 CHUNK_BYTES = 256 << 10
 PRAGMAS = (
-    "page_size = 8192",  # of a new database: records are long, and each page costs a write or two
+    "page_size = 32768",  # of a new database: records are long, and each page costs its checksum and two writes
     "journal_mode = WAL",
     "synchronous = FULL",
     "cache_size = -16384",
+    "wal_autocheckpoint = 256",
     "busy_timeout = 0",
 )
 

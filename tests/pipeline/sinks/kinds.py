@@ -12,6 +12,7 @@ from hostd import sink_settings
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.sinks import Sink
 from hostd.pipeline.sinks.making import make_sink
+from hostd.pipeline.sinks.rotation import packed_path, rotated_files, zstd
 
 Record = dict[str, Any]
 
@@ -33,6 +34,28 @@ def read_ndjson(folder: Path, processor: str) -> list[Record]:
     """Read one file, as `jq` would."""
     path = folder / "out" / f"{processor}.ndjson"
     return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+
+def read_rotated(folder: Path, processor: str) -> list[Record]:
+    """Read one file after the other, in the order of their names, as `zstdcat -f` would; then the present one."""
+    lines: list[bytes] = []
+    for path in {unpacked(path): path for path in rotated_files(folder / "out", processor)}:
+        lines += read_either(path).splitlines()
+    present = folder / "out" / f"{processor}.ndjson"
+    return [json.loads(line) for line in lines + (present.read_bytes().splitlines() if present.exists() else [])]
+
+
+def unpacked(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix == ".zst" else path
+
+
+def read_either(path: Path) -> bytes:
+    """Read a rotated file, or its archive once that has taken its place."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        content: bytes = zstd().decompress(packed_path(path).read_bytes())
+        return content
 
 
 def read_sqlite(folder: Path, processor: str) -> list[Record]:
@@ -61,6 +84,14 @@ KINDS = [
         lambda folder, processors: sink_settings.NdjsonSink(folder=folder / "out", processors=processors),
         'kind = "ndjson"\nfolder = "out"\n',
         read_ndjson,
+    ),
+    Kind(
+        "rotated",
+        lambda folder, processors: sink_settings.NdjsonSink(
+            folder=folder / "out", processors=processors, rotate_mib=0.0001, compress="zstd"
+        ),
+        'kind = "ndjson"\nfolder = "out"\nrotate_mib = 0.01\ncompress = "zstd"\n',
+        read_rotated,
     ),
     Kind(
         "sqlite",
