@@ -5,7 +5,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,11 @@ from contract.manifest import ReadablePath, line_of
 from hostd import early
 from hostd.early import find as find
 from hostd.errors import ConfigError
+from hostd.sink_settings import KINDS
+from hostd.sink_settings import NdjsonSink as NdjsonSink
+from hostd.sink_settings import Sink as Sink
+from hostd.sink_settings import SqliteSink as SqliteSink
+from hostd.sink_settings import StdoutSink as StdoutSink
 
 
 class _Table(BaseModel):
@@ -114,24 +119,6 @@ class FileSource(_Table):
         description="Seconds without a write after which a last line that has no end is taken as it is; 0 for never:"
         " it is held until its end is written, or the file has ended.",
     )
-
-
-class NdjsonSink(_Table):
-    """One file of JSON lines for each processor."""
-
-    kind: Literal["ndjson"] = Field("ndjson", description='"ndjson".')
-    folder: Path = Field(Path("out"), description="Records go to `<folder>/<processor>.ndjson`.")
-    processors: tuple[str, ...] = Field(("*",), description="Globs on processor names whose records go here.")
-
-
-class StdoutSink(_Table):
-    """JSON lines on the daemon's standard output; a restart may repeat the last ones."""
-
-    kind: Literal["stdout"] = Field("stdout", description='"stdout".')
-    processors: tuple[str, ...] = Field(("*",), description="Globs on processor names whose records go here.")
-
-
-Sink = Annotated[Union[NdjsonSink, StdoutSink], Field(discriminator="kind")]  # noqa: UP007
 
 
 class Pipeline(_Table):
@@ -248,7 +235,9 @@ def load(path: Path | None) -> Config:
         config = Config.model_validate(table)
     except ValidationError as error:
         raise _explain(path, text, error) from error
-    return _absolute(config, path.absolute().parent)
+    config = _absolute(config, path.absolute().parent)
+    _check_sinks(config, path, text)
+    return config
 
 
 def _absolute(config: Config, base: Path) -> Config:
@@ -272,10 +261,7 @@ def _absolute(config: Config, base: Path) -> Config:
                 source.model_copy(update={"paths": tuple(str(join(glob)) for glob in source.paths)})
                 for source in config.sources
             ),
-            "sinks": tuple(
-                sink.model_copy(update={"folder": join(sink.folder)}) if isinstance(sink, NdjsonSink) else sink
-                for sink in config.sinks
-            ),
+            "sinks": tuple(sink.joined(join) for sink in config.sinks),
         }
     )
 
@@ -284,7 +270,7 @@ def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
     found = errors.errors(include_url=False)
     # A misspelled key is missing too; its name is the better hint.
     error = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
-    parts = [part for part in error["loc"] if part not in ("ndjson", "stdout")]
+    parts = [part for part in error["loc"] if part not in KINDS]
     field = ".".join(str(part) for part in parts)
     names = [part for part in parts if isinstance(part, str)]
     where = f"{path}:{line_of(text, names)}"
@@ -296,17 +282,35 @@ def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
     if error["type"] == "missing":
         return ConfigError(where, f"setting {field!r} is missing", "add it")
     if error["type"].startswith("union_tag"):
-        return ConfigError(where, f"setting {field!r}: {error['msg']}", 'write kind = "ndjson" or kind = "stdout"')
+        return ConfigError(where, f"setting {field!r}: {error['msg']}", f"write {' or '.join(_kinds())}")
     message = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
+    problem, _, remedy = message.partition(" is not installed; ")
+    if remedy:
+        return ConfigError(where, f"setting {field!r} = {error['input']!r}: {problem} is not installed", remedy)
     return ConfigError(where, f"setting {field!r} = {error['input']!r}: {message}", "correct that value")
+
+
+def _kinds() -> list[str]:
+    return [f'kind = "{kind}"' for kind in KINDS]
+
+
+def _check_sinks(config: Config, path: Path, text: str) -> None:
+    """Raise ConfigError when two sinks would write to the same place: each would undo what the other wrote."""
+    places = [sink.place for sink in config.sinks if sink.place]
+    for place in places:
+        if places.count(place) > 1:
+            raise ConfigError(
+                f"{path}:{line_of(text, ['sinks'])}",
+                f"two of 'sinks' write to {place}",
+                "give each a place of its own, or make one of them, with the processors of both",
+            )
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     tables: dict[str, type[BaseModel]] = {
         "sources": FileSource,
         "grants": Grant,
-        "ndjson": NdjsonSink,
-        "stdout": StdoutSink,
+        **KINDS,
     }
     model: type[BaseModel] = Config
     for part in location:

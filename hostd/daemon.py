@@ -196,7 +196,7 @@ class Daemon:
         self._finder = FileFinder(
             configs=settings.sources,
             base=self._settings_path.absolute().parent if self._settings_path else Path.cwd(),
-            excluded=[state.path, *(sink.folder for sink in settings.sinks if isinstance(sink, NdjsonSink))],
+            excluded=[state.path, *(path for sink in settings.sinks for path in sink.own)],
             rows=rows,
             has_ended=self._pump.has_ended,
             watcher=watcher,

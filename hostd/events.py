@@ -329,7 +329,7 @@ SINK_TRIMMED = _event(
     "sink.trimmed",
     "info",
     "sink path length cut",
-    "Bytes past the ledger were cut off; their input is parsed again.",
+    "Bytes past the ledger were cut off, of a database rows; their input is parsed again.",
 )
 SINK_DIVERGED = _event(
     "sink.diverged",
@@ -337,6 +337,17 @@ SINK_DIVERGED = _event(
     "sink path length expected reason",
     "The file is not as long as the ledger says, or does not end there: someone else wrote to it or cut it. It is "
     "appended to as it is.",
+)
+SINK_ROTATED = _event(
+    "sink.rotated", "info", "sink path to length", "The sink's file was rotated; what comes goes to a new one."
+)
+SINK_PACKED = _event("sink.packed", "debug", "sink path size packed", "A rotated file was compressed.")
+SINK_EXPIRED = _event("sink.expired", "info", "sink path keep", "The oldest rotated file was removed, as `keep` says.")
+SINK_PACKING_FAILED = _event(
+    "sink.packing_failed",
+    "warning",
+    "sink path reason retry_s",
+    "A rotated file could not be compressed or removed; it stays as it is, and that is tried again.",
 )
 SINK_FAILED = _event(
     "sink.failed",

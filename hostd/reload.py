@@ -8,26 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from hostd import config, events
-from hostd.config import Config, NdjsonSink
+from hostd.config import Config
 from hostd.errors import ConfigError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sinks import Sink
-from hostd.pipeline.sinks.ndjson import NdjsonSink as NdjsonWriter
-from hostd.pipeline.sinks.stdout import StdoutSink as StdoutWriter
+from hostd.pipeline.sinks.making import make_sink
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.swap import Swapper
 
 
 def make_sinks(settings: Config, ledger: Ledger) -> list[Sink]:
     """Return the sinks that the settings name; nothing is opened yet."""
-    return [
-        NdjsonWriter(sink.folder, sink.processors, ledger)
-        if isinstance(sink, NdjsonSink)
-        else StdoutWriter(sink.processors)
-        for sink in settings.sinks
-    ]
+    return [make_sink(sink, ledger) for sink in settings.sinks]
 
 
 class Reloader:

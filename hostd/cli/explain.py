@@ -3,14 +3,17 @@
 import argparse
 import base64
 import json
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from contract.manifest import NAME_PATTERN
 from hostd import config
 from hostd.errors import HostdError
 from hostd.pipeline.explain import Explanation, explain
+from hostd.pipeline.explain_row import explain_row
 from hostd.pipeline.ledger.reader import reading
 from hostd.plugins.kept import framing_of
 from hostd.state import StateFolder
@@ -18,6 +21,7 @@ from hostd.state import StateFolder
 EPILOG = """examples:
   hostd explain out/access.ndjson:17            line 17, counted from 1
   hostd explain out/access.ndjson.1:17 --json   also after the file was renamed
+  hostd explain records.db:access:17            the row of table access whose _id is 17
 """
 
 SHOWN_BYTES = 2000
@@ -25,16 +29,24 @@ SHOWN_BYTES = 2000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("line", metavar="OUT:LINE", help="a sink's file and the number of a line in it")
+    parser.add_argument(
+        "line",
+        metavar="OUT:LINE",
+        help="a sink's file and the number of a line in it; DATABASE:TABLE:ID for a row",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def main(options: argparse.Namespace) -> int:
     """Look it up and print."""
     settings = config.load(config.find(options.config))
-    output, number = _split(options.line)
+    output, table, number = _split(options.line)
     with reading(StateFolder(settings.state.folder).ledger) as ledger:
-        explanation = explain(output, number, ledger, framing_of)
+        if table is None:
+            explanation = explain(output, number, ledger, framing_of)
+        else:
+            explanation = explain_row(output, table, number, ledger, framing_of)
+            output = Path(f"{output}:{table}")
     if options.json:
         print(json.dumps(as_json(output, number, explanation), ensure_ascii=False, indent=2))  # noqa: T201
         return 0
@@ -43,11 +55,14 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def _split(text: str) -> tuple[Path, int]:
+def _split(text: str) -> tuple[Path, str | None, int]:
     name, colon, number = text.rpartition(":")
     if not colon or not name or not number.isdecimal() or int(number) < 1:
         raise HostdError(text, "names no line of a file", "write it as out/access.ndjson:17, counted from 1")
-    return Path(name), int(number)
+    path, colon, table = name.rpartition(":")
+    if colon and path and re.fullmatch(NAME_PATTERN, table) and not Path(name).exists():
+        return Path(path), table, int(number)
+    return Path(name), None, int(number)
 
 
 def describe(output: Path, number: int, found: Explanation) -> Iterable[str]:

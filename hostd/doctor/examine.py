@@ -6,10 +6,11 @@ from pathlib import Path
 
 from hostd.config import Config
 from hostd.doctor.finding import Finding, Level, note, ok, problem
-from hostd.doctor.flow import check_sinks, check_sources
+from hostd.doctor.flow import check_sources
 from hostd.doctor.folders import check_state
 from hostd.doctor.ledger import SAVE, check_ledger
 from hostd.doctor.plugins import check_artifacts, check_environments, check_sandbox
+from hostd.doctor.sinks import check_sinks
 from hostd.pipeline.faults import is_corrupt, ledger_error
 from hostd.state import StateFolder
 

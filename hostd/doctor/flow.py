@@ -1,4 +1,4 @@
-"""Sinks against the marks, and sources against the checkpoints, that the ledger has of them."""
+"""Sources against the checkpoints that the ledger has of them."""
 
 import glob
 import os
@@ -6,70 +6,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hostd.config import Config, NdjsonSink
+from hostd.config import Config
 from hostd.doctor.finding import Finding, note, ok, problem
-from hostd.doctor.folders import check_room
 from hostd.doctor.reading import reading
-from hostd.pipeline.ledger import Checkpoint, SinkMark, SourceRow
+from hostd.pipeline.ledger import Checkpoint, SourceRow
 from hostd.pipeline.sources.content import Plain
 from hostd.pipeline.sources.memory import find_in
 from hostd.pipeline.sources.original import holding
 
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
-
-
-def check_sinks(settings: Config, ledger: Path) -> Iterator[Finding]:
-    """Yield how the sinks' files compare with what was committed."""
-    for sink in settings.sinks:
-        if isinstance(sink, NdjsonSink) and sink.folder.exists():
-            yield from check_room("sinks", sink.folder)
-        elif isinstance(sink, NdjsonSink):
-            yield note("sinks", sink.folder, "there is no such folder; it is made with the first record")
-    for mark in _marks(ledger):
-        yield _compare_sink(mark)
-
-
-def _compare_sink(mark: SinkMark) -> Finding:
-    path = Path(mark.folder, f"{mark.processor}.ndjson")
-    found = find_in(Path(mark.folder), (mark.device, mark.inode))
-    if found is None:
-        if path.exists():
-            return note(
-                "sinks",
-                path,
-                "it is another file than the one that was committed to: it is appended to as it is",
-                "nothing, if it was rotated or replaced on purpose",
-            )
-        return note("sinks", path, "it is gone; a new one is begun", "nothing, if it was rotated or removed on purpose")
-    size = found.stat().st_size
-    if size < mark.length:
-        return problem(
-            "sinks",
-            found,
-            f"{mark.length} bytes were committed to it, and {size} are left: somebody cut it",
-            "restore it if you need what was cut; hostd appends to it as it is",
-        )
-    if not _ends_a_line(found, mark.length):
-        return problem(
-            "sinks",
-            found,
-            f"the {mark.length} bytes that were committed do not end a line: somebody edited it",
-            "restore it if you need it as it was; hostd keeps it whole, and appends to it",
-        )
-    if size > mark.length:
-        return note(
-            "sinks",
-            found,
-            f"{size - mark.length} bytes past the {mark.length} that were committed",
-            "nothing: the next start cuts them off and parses their input again; save them first if they are yours",
-        )
-    return ok("sinks", found, f"{size} bytes, as committed")
-
-
-def _ends_a_line(path: Path, length: int) -> bool:
-    with path.open("rb") as file:
-        file.seek(max(0, length - 1))
-        return length == 0 or file.read(1) == b"\n"
 
 
 def check_sources(settings: Config, ledger: Path) -> Iterator[Finding]:
@@ -108,9 +53,9 @@ def named_files(settings: Config) -> list[str]:
         for path in sorted(glob.iglob(pattern, recursive=True), reverse=True)
         if Path(path).is_file()
     }
-    folders = [sink.folder for sink in settings.sinks if isinstance(sink, NdjsonSink)]
-    own = tuple(f"{folder}{os.sep}" for folder in (settings.state.folder, *folders))
-    return sorted(path for real, path in named.items() if not real.startswith(own))
+    written = [path for sink in settings.sinks for path in sink.own]
+    own = tuple(f"{path}{os.sep}" for path in (settings.state.folder, *written))
+    return sorted(path for real, path in named.items() if not f"{real}{os.sep}".startswith(own))
 
 
 def _compare_source(row: SourceRow) -> Finding | None:
@@ -140,16 +85,11 @@ def _compare_source(row: SourceRow) -> Finding | None:
 
 
 def _rows(ledger: Path) -> Iterable[SourceRow]:
-    for row in _select(ledger, "SELECT * FROM sources ORDER BY id"):
+    for row in select(ledger, "SELECT * FROM sources ORDER BY id"):
         yield SourceRow(row[0], row[1], row[2], row[3], row[4], Checkpoint(*row[5:10]))
 
 
-def _marks(ledger: Path) -> Iterable[SinkMark]:
-    for row in _select(ledger, "SELECT * FROM sinks ORDER BY folder, processor"):
-        yield SinkMark(*row[:5])
-
-
-def _select(ledger: Path, query: str) -> list[tuple[Any, ...]]:
+def select(ledger: Path, query: str) -> list[tuple[Any, ...]]:
     """Return rows of the ledger. Raises sqlite3.Error."""
     if not ledger.exists():
         return []

@@ -243,7 +243,7 @@ class Committer:
                     # Dead letters that came to nothing again have no place; a batch that did has one, for a reparse.
                     laid = [each for each in group if each.lines or isinstance(each, Result)]
                     if laid and (mark := sink.place(processor)) is not None:
-                        placed.append(lay(mark, laid, now))
+                        placed.append(lay(mark, laid, now, by_records=sink.unit == "records"))
         marks: list[SinkMark] = []
         for sink in self.sinks:
             self.troubles.place = sink.name

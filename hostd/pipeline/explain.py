@@ -25,6 +25,8 @@ MAX_INPUT_BYTES = 64 << 20
 MOVING_S, MOVING_TRIES = 0.05, 40
 """How often to look again at a file that is being put in another one's place."""
 
+COMPRESSED = (".zst", ".gz", ".bz2", ".xz", ".parquet")
+
 FramingOf = Callable[[Past], Framing | None]
 
 
@@ -69,12 +71,12 @@ def explain(output: Path, number: int, ledger: Reader, framing_of: FramingOf) ->
         line = _find_line(fd, number, output)
         place = place_at(ledger.db, sink.id, line.start)
         if place is None:
-            raise _unknown(where, line, sink, ledger)
+            raise unknown(where, line.start, sink, ledger, ledger.committed_length(line.device, line.inode))
         nth = _check(fd, place, line, where)
         record = os.pread(fd, line.end - line.start, line.start)
     finally:
         os.close(fd)
-    return _explain(ledger, sink, place, nth, record, framing_of)
+    return explain_record(ledger, sink, place, nth, record, framing_of)
 
 
 def _open(output: Path, ledger: Reader) -> tuple[int, SinkFile]:
@@ -98,7 +100,9 @@ def _open(output: Path, ledger: Reader) -> tuple[int, SinkFile]:
             raise HostdError(
                 str(output),
                 "no sink of this state folder has written it",
-                "give the file itself: one that was renamed is known, a copy, or what an editor has saved, is not",
+                "it is compressed: where its records come from is known only of files that are as they were written"
+                if output.suffix in COMPRESSED
+                else "give the file itself: one that was renamed is known, a copy, or what an editor has saved, is not",
             )
         tries += 1
         time.sleep(MOVING_S)
@@ -133,11 +137,11 @@ def _too_far(output: Path, number: int, lines: int) -> HostdError:
     return HostdError(str(output), f"has {lines} whole lines, and no line {number}", "count from 1")
 
 
-def _unknown(where: str, line: _Line, sink: SinkFile, ledger: Reader) -> HostdError:
-    committed = ledger.committed_length(line.device, line.inode)
-    if committed is not None and line.start >= committed:
+def unknown(where: str, start: int, sink: SinkFile, ledger: Reader, committed: int | None) -> HostdError:
+    """Return why nothing is known of what begins at `start`; `committed` is how far the sink's present file goes."""
+    if committed is not None and start >= committed:
         return HostdError(where, "is not committed yet", "ask again in a moment")
-    if line.start < sink.base:
+    if start < sink.base:
         return HostdError(where, "was in the file before hostd wrote to it", "nothing is known of it")
     since = reaches_back_to(ledger.db)
     back = f"to {clock.timestamp_of(since)}" if since is not None else "to nothing"
@@ -166,9 +170,10 @@ def _check(fd: int, place: Place, line: _Line, where: str) -> int:
     return region.count(b"\n", 0, line.start - place.start)
 
 
-def _explain(
+def explain_record(
     ledger: Reader, sink: SinkFile, place: Place, nth: int, record: bytes, framing_of: FramingOf
 ) -> Explanation:
+    """Explain the record that is the `nth`, from 0, of those that lie at a place."""
     past = ledger.generation(sink.processor, place.generation)
     source = ledger.source(place.source)
     begin, until, is_exact, data, path = place.begin, place.until, place.records == 1, None, None

@@ -158,6 +158,7 @@ class Home:
         level: str = "debug",
         probation_s: float = 0,
         sandbox: str | None = None,
+        sinks: str = '[[sinks]]\nkind = "ndjson"\nfolder = "out"\n',
     ) -> None:
         """Write hostd.toml, in one step.
 
@@ -169,7 +170,7 @@ class Home:
         text = (
             f'[plugins]\nfolder = "plugins.d"\nprobation = {{ length_s = {probation_s:g} }}\n'
             f'sandbox.mode = "{self.sandbox}"\n\n[[sources]]\npaths = [{globs}]\n\n'
-            '[[sinks]]\nkind = "ndjson"\nfolder = "out"\n\n[state]\nfolder = "state"\n\n'
+            f'{sinks}\n[state]\nfolder = "state"\n\n'
             f'[log]\nformat = "json"\nlevel = "{level}"\n\n{more}'
         )
         temporary = self._temporary / "hostd.toml"

@@ -63,12 +63,15 @@ class _Tail:
     is_frozen: bool = False
 
 
-def lay(mark: SinkMark, results: Iterable[Result | Replay], at: int) -> Placed:
-    """Return where the records of `results` lie, written one after another from the length that `mark` tells."""
+def lay(mark: SinkMark, results: Iterable[Result | Replay], at: int, *, by_records: bool = False) -> Placed:
+    """Return where the records of `results` lie, written one after another from the length that `mark` tells.
+
+    With `by_records` a place is a number of records, as in a table, instead of bytes.
+    """
     rows = []
     position = mark.length
     for r in results:
-        end = position + len(r.lines)
+        end = position + (r.records if by_records else len(r.lines))
         rows.append(Place(position, end, r.records, *r.span, r.generation, at, *samples(r.lines)))
         position = end
     return Placed(mark, rows)
@@ -264,12 +267,12 @@ def files_of(db: sqlite3.Connection, processor: str) -> list[SinkFile]:
     return [SinkFile(*row) for row in rows]
 
 
-def file_at(db: sqlite3.Connection, device: int, inode: int) -> SinkFile | None:
-    """Return what is known of a file, or None when no sink wrote it."""
+def file_at(db: sqlite3.Connection, device: int, inode: int, processor: str | None = None) -> SinkFile | None:
+    """Return what is known of a file, or of a processor's part of one, or None when no sink wrote it."""
     row = db.execute(
         "SELECT id, folder, processor, device, inode, base FROM sink_files WHERE device = ? AND inode = ?"
-        " AND NOT coming ORDER BY id DESC LIMIT 1",
-        (device, inode),
+        " AND (processor = ? OR ? IS NULL) AND NOT coming ORDER BY id DESC LIMIT 1",
+        (device, inode, processor, processor),
     ).fetchone()
     return SinkFile(*row) if row else None
 

@@ -41,9 +41,15 @@ class Reader:
         )
         return [row[0] for row in rows]
 
-    def committed_length(self, device: int, inode: int) -> int | None:
-        """Return how long a sink's present file is by the ledger, None for one that is not written any more."""
-        row = self.db.execute("SELECT length FROM sinks WHERE device = ? AND inode = ?", (device, inode)).fetchone()
+    def committed_length(self, device: int, inode: int, processor: str | None = None) -> int | None:
+        """Return how long a sink's present file is by the ledger, None for one that is not written any more.
+
+        Of a database it is how many records of a processor it has been given.
+        """
+        row = self.db.execute(
+            "SELECT length FROM sinks WHERE device = ? AND inode = ? AND (processor = ? OR ? IS NULL)",
+            (device, inode, processor, processor),
+        ).fetchone()
         return None if row is None else int(row[0])
 
 

@@ -109,7 +109,8 @@ def make_plan(reader: Reader, plugin: str, generation: int, held: Iterable[Held]
             f"nothing is known to have been parsed by generation {generation}; known of it are {known}",
             "hostd explain tells which generation made a record",
         )
-    left = [Left(name, "what was written to it cannot be taken back", 0, "records") for name in others]
+    others = frozenset(others)
+    left = [Left(name, "what was written to it cannot be taken back", 0, "records") for name in sorted(others)]
     sources = _reachable(reader, ranges, left)
     planned = Plan(plugin, generation, [], [], left, frozenset(sources))
     everything, foreign = _Spans(), _Spans()
@@ -129,7 +130,7 @@ def make_plan(reader: Reader, plugin: str, generation: int, held: Iterable[Held]
         planned.targets.append(target)
     accounts = {account.number for each in held for account in (each.file, each.nowhere)}
     for file in files.values():
-        if file.id not in accounts:
+        if file.id not in accounts and file.folder not in others:
             _leave_file(reader, planned, file, sources, everything, foreign)
     _cut_segments(planned, sources, ranges, everything, foreign)
     planned.targets = [target for target in planned.targets if target.has_file or target.has_nowhere]

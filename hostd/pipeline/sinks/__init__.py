@@ -1,9 +1,11 @@
 """Where records go. One protocol, one file a kind."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hostd.pipeline.ledger import SinkMark
+
+Unit = Literal["bytes", "records"]
 
 
 class Sink(Protocol):
@@ -14,6 +16,11 @@ class Sink(Protocol):
     """
 
     name: str
+
+    @property
+    def unit(self) -> Unit:
+        """What lengths and places are counted in: the bytes of a file, or the records of a table."""
+        ...
 
     def recover(self) -> None:
         """Undo what was written after the last commit. Raises OSError."""

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from pathlib import Path
 from hostd import events
 from hostd.pipeline.ledger import Ledger, SinkMark
 from hostd.pipeline.ledger.ledger import identity
+from hostd.pipeline.sinks import Unit
+from hostd.pipeline.sinks.rotation import Packer, Rotation, rotated_files, rotated_path, sync_folder
 
 IOV_MAX = 1024
 
@@ -33,33 +36,50 @@ class _File:
     inode: int
     length: int
     written: int = 0
+    reached: int = 0
+    """As far as `written` came since the last commit that was accepted."""
 
 
 class NdjsonSink:
     """Appends to `<folder>/<processor>.ndjson`. A file that was moved away is left, and a new one begun."""
 
-    def __init__(self, folder: Path, processors: tuple[str, ...], ledger: Ledger) -> None:
+    unit: Unit = "bytes"
+
+    def __init__(
+        self, folder: Path, processors: tuple[str, ...], ledger: Ledger, rotation: Rotation | None = None
+    ) -> None:
         self.name = str(folder)
         self._folder = folder
         self._processors = processors
         self._ledger = ledger
         self._files: dict[str, _File] = {}
         self._blocked: dict[str, str] = {}
+        self._rotation = rotation
+        self._packer = Packer(folder, rotation) if rotation is not None else None
 
     def recover(self) -> None:
         """Cut every file back to what was committed, also one that was renamed since. Raises OSError."""
         files = self._by_inode()
-        for processor in self._ledger.sink_processors(self.name):
+        processors = self._ledger.sink_processors(self.name)
+        for processor in processors:
             mark = self._ledger.sink_mark(self.name, processor)
             path = files.get((mark.device, mark.inode)) if mark is not None else None
-            if mark is not None and path is not None:
+            if mark is not None and path is not None and self.may_be_of(path, processor):
                 fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
                 try:
                     length = _trim(fd, path, mark.length)
-                    if length != mark.length:
+                    if path in rotated_files(self._folder, processor):
+                        self._ledger.put_sink_mark(self._none(processor))
+                    elif length != mark.length:
                         self._ledger.put_sink_mark(replace(mark, length=length))
                 finally:
                     os.close(fd)
+        if self._packer is not None:
+            self._packer.look_at(processors)
+
+    def may_be_of(self, _path: Path, _processor: str) -> bool:
+        """Tell whether a file of the processor's inode can be its own. Under another name somebody has renamed it."""
+        return True
 
     def takes(self, processor: str) -> bool:
         return any(fnmatchcase(processor, glob) for glob in self._processors)
@@ -68,16 +88,22 @@ class NdjsonSink:
         if processor in self._blocked:
             raise OSError(self._blocked[processor])
         file = self._file(processor)
+        if self._rotation is not None and self._is_due(file, self._rotation):
+            file = self._rotate(processor, file)
         file.written = 0
         pending = [memoryview(chunk) for chunk in chunks if chunk]
         while pending:
             with _naming(self.path(processor)):
                 count = os.pwritev(file.fd, pending[:IOV_MAX], file.length + file.written)
             file.written += count
+            file.reached = max(file.reached, file.written)
             while pending and count >= len(pending[0]):
                 count -= len(pending.pop(0))
             if count:
                 pending[0] = pending[0][count:]
+        if file.reached > file.written:  # of a try before, of more than this
+            os.ftruncate(file.fd, file.length + file.written)
+            file.reached = file.written
 
     def place(self, processor: str) -> SinkMark:
         file = self._files.get(processor)
@@ -86,13 +112,17 @@ class NdjsonSink:
         mark = self._ledger.sink_mark(self.name, processor)
         if mark is not None and identity(self.path(processor)) == (mark.device, mark.inode):
             return mark
+        return self._none(processor)
+
+    def _none(self, processor: str) -> SinkMark:
+        """Return the mark of no file, as after a rotation: when a file is removed, another one may get its number."""
         return SinkMark(self.name, processor, 0, 0, 0)
 
     def present(self, processor: str) -> SinkMark:
         """Return what lies at a processor's path, as far as it is ours: none when that was moved away."""
         mark = self.place(processor)
         if mark.inode and identity(self.path(processor)) != (mark.device, mark.inode):
-            return SinkMark(self.name, processor, 0, 0, 0)
+            return self._none(processor)
         return mark
 
     def adopt(self, mark: SinkMark, fd: int) -> None:
@@ -118,12 +148,14 @@ class NdjsonSink:
     def accept(self) -> None:
         for file in self._files.values():
             file.length += file.written
-            file.written = 0
+            file.written = file.reached = 0
 
     def interrupt(self) -> None:
         """A disk that does not answer cannot be told to."""
 
     def close(self) -> None:
+        if self._packer is not None:
+            self._packer.close()
         for file in self._files.values():
             os.close(file.fd)
         self._files.clear()
@@ -131,6 +163,24 @@ class NdjsonSink:
     def path(self, processor: str) -> Path:
         """Return where a processor's records go."""
         return self._folder / f"{processor}.ndjson"
+
+    def _is_due(self, file: _File, rotation: Rotation) -> bool:
+        """Tell whether to rotate, which a try of a commit that was begun must not: its first part may be in there."""
+        return not file.reached and rotation.is_due(file.length, os.fstat(file.fd).st_mtime, time.time())
+
+    def _rotate(self, processor: str, file: _File) -> _File:
+        """Give the file a name of its own, and go on in a new one. Whoever has it open keeps it."""
+        path = self.path(processor)
+        rotated = rotated_path(path, time.time())
+        path.rename(rotated)
+        sync_folder(self._folder)
+        self._ledger.put_sink_mark(self._none(processor))
+        os.close(self._files.pop(processor).fd)
+        events.emit(events.SINK_ROTATED, sink="ndjson", path=str(path), to=str(rotated), length=file.length)
+        if self._packer is not None:
+            self._packer.look_at([processor])
+        file = self._files[processor] = self._open(processor)
+        return file
 
     def _by_inode(self) -> dict[tuple[int, int], Path]:
         if not self._folder.exists():
@@ -150,11 +200,11 @@ class NdjsonSink:
             if status is not None and (status.st_dev, status.st_ino) == (file.device, file.inode):
                 if status.st_size < file.length:
                     file.length = _adopt(file.fd, path, status.st_size, file.length, CUT)
-                elif status.st_size > file.length and not file.written:
+                elif status.st_size > file.length and not file.reached:
                     file.length = _adopt(file.fd, path, status.st_size, file.length, APPENDED)
                 return file
             # Moved away, by logrotate for example; what was not accepted goes to the new file.
-            if file.written:
+            if file.reached:
                 os.ftruncate(file.fd, file.length)
             os.close(self._files.pop(processor).fd)
         file = self._files[processor] = self._open(processor)
@@ -165,13 +215,18 @@ class NdjsonSink:
         path = self.path(processor)
         self._folder.mkdir(parents=True, exist_ok=True)
         # Non-blocking, for the FIFO or the device that may lie there.
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
+        flags, is_new = os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK, True
+        try:
+            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o640)
+        except FileExistsError:
+            fd, is_new = os.open(path, flags), False
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.ESPIPE, "It is no regular file", str(path))
             mark = self._ledger.sink_mark(self.name, processor)
-            known = mark is not None and (mark.device, mark.inode) == (status.st_dev, status.st_ino)
+            # A new file may have the number of one that was removed.
+            known = mark is not None and not is_new and (mark.device, mark.inode) == (status.st_dev, status.st_ino)
             length = _trim(fd, path, mark.length) if mark is not None and known else _end(fd, path, status.st_size)
             # Before the first byte: after a crash it tells what was here already from what was never committed.
             self._ledger.put_sink_mark(SinkMark(self.name, processor, length, status.st_dev, status.st_ino))
@@ -181,15 +236,6 @@ class NdjsonSink:
             raise
         events.emit(events.SINK_OPENED, sink="ndjson", path=str(path), length=length)
         return _File(fd, status.st_dev, status.st_ino, length)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, not only the files' bytes."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager

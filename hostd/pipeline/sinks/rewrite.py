@@ -13,7 +13,7 @@ from hostd import events
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.ledger.ledger import identity
 from hostd.pipeline.ledger.replacing import Intent
-from hostd.pipeline.sinks.ndjson import sync_folder
+from hostd.pipeline.sinks.rotation import sync_folder
 
 NEW, OLD = ".hostd-new", ".hostd-old"
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from hostd.pipeline.ledger import SinkMark
+from hostd.pipeline.sinks import Unit
 
 PIPE_BYTES = select.PIPE_BUF
 """As much as a pipe that is ready takes without blocking."""
@@ -21,6 +22,7 @@ class StdoutSink:
     """Writes to a file descriptor, 1 by default."""
 
     name = "stdout"
+    unit: Unit = "bytes"
 
     def __init__(self, processors: tuple[str, ...] = ("*",), fd: int = 1) -> None:
         self._processors = processors

@@ -54,7 +54,7 @@ class FileFinder:
         self.sources: dict[Identity, FileSource] = {}
         self._configs = configs
         self._base = base
-        self._excluded = tuple(f"{folder}{os.sep}" for folder in excluded)
+        self._excluded = tuple(f"{path}{os.sep}" for path in excluded)
         self._by_path: dict[str, FileSource] = {}
         self._watcher = watcher
         self._is_patient = watcher is not None
@@ -188,7 +188,7 @@ class FileFinder:
         except OSError:
             return None  # gone again, or a link to nothing
         is_readable = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)
-        if not is_readable or os.path.realpath(name).startswith(self._excluded):
+        if not is_readable or f"{os.path.realpath(name)}{os.sep}".startswith(self._excluded):
             return None
         identity = status.st_dev, status.st_ino
         source = self.sources.get(identity)

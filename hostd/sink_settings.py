@@ -1,0 +1,119 @@
+"""The settings of each kind of sink: one model a kind, every field with its description.
+
+A kind that needs an extra says so while the settings are read, so that nothing starts that could not write.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, Self, Union
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+PROCESSORS = "Globs on processor names whose records go here."
+
+
+def needs(module: str, extra: str) -> None:
+    """Raise ValueError when a library is not there that comes with an extra."""
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # not even the package above it
+        found = None
+    if found is None:
+        raise ValueError(f"needs the package {module}, which is not installed; pip install 'hostd[{extra}]'")
+
+
+class _Sink(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """What it writes: never read as a source."""
+        return ()
+
+    @property
+    def place(self) -> str:
+        """Where its records go: no two sinks may share it. Empty where that does not matter."""
+        return ""
+
+    def joined(self, join: Callable[[Path], Path]) -> Self:  # noqa: ARG002 - most have a path to join
+        """Return the same with absolute paths."""
+        return self
+
+
+class NdjsonSink(_Sink):
+    """One file of JSON lines for each processor."""
+
+    kind: Literal["ndjson"] = Field("ndjson", description='"ndjson".')
+    folder: Path = Field(Path("out"), description="Records go to `<folder>/<processor>.ndjson`.")
+    processors: tuple[str, ...] = Field(("*",), description=PROCESSORS)
+    rotate_mib: float = Field(0, ge=0, description="MiB from which on a file is rotated; 0 for never.")
+    rotate_hours: float = Field(
+        0,
+        ge=0,
+        le=8784,
+        description="Hours, counted from midnight UTC, that one file is for: 24 for a file a day; 0 for no limit. It is"
+        " rotated when the next record comes.",
+    )
+    keep: int = Field(0, ge=0, description="How many rotated files of a processor are kept; 0 for all.")
+    compress: Literal["none", "zstd"] = Field(
+        "none", description='"zstd" compresses what is rotated, which needs hostd[zstd].'
+    )
+
+    @field_validator("compress")
+    @classmethod
+    def _check_compress(cls, compress: str) -> str:
+        if compress == "zstd" and sys.version_info < (3, 14):
+            needs("backports.zstd", "zstd")
+        return compress
+
+    @property
+    def own(self) -> tuple[Path, ...]:
+        return (self.folder,)
+
+    @property
+    def place(self) -> str:
+        return str(self.folder)
+
+    def joined(self, join: Callable[[Path], Path]) -> Self:
+        return self.model_copy(update={"folder": join(self.folder)})
+
+
+class SqliteSink(_Sink):
+    """One table for each processor in a SQLite database, readable while hostd writes."""
+
+    kind: Literal["sqlite"] = Field("sqlite", description='"sqlite".')
+    path: Path = Field(
+        Path("records.db"),
+        description="The database. A table is named like its processor; it has the record as JSON in `_record`, a"
+        " number in `_id`, and a column for each top-level key that holds text, numbers or booleans.",
+    )
+    processors: tuple[str, ...] = Field(("*",), description=PROCESSORS)
+
+    @property
+    def own(self) -> tuple[Path, ...]:
+        return tuple(self.path.with_name(f"{self.path.name}{suffix}") for suffix in ("", "-wal", "-shm", "-journal"))
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
+    def joined(self, join: Callable[[Path], Path]) -> Self:
+        return self.model_copy(update={"path": join(self.path)})
+
+
+class StdoutSink(_Sink):
+    """JSON lines on the daemon's standard output; a restart may repeat the last ones."""
+
+    kind: Literal["stdout"] = Field("stdout", description='"stdout".')
+    processors: tuple[str, ...] = Field(("*",), description=PROCESSORS)
+
+
+Sink = Annotated[Union[NdjsonSink, SqliteSink, StdoutSink], Field(discriminator="kind")]  # noqa: UP007
+
+KINDS: dict[str, type[BaseModel]] = {
+    "ndjson": NdjsonSink,
+    "sqlite": SqliteSink,
+    "stdout": StdoutSink,
+}

@@ -1,0 +1,153 @@
+"""Every kind of sink as the shared tests take it: how it is set, and how what it wrote is read by its own reader."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hostd import sink_settings
+from hostd.pipeline.ledger import Ledger
+from hostd.pipeline.sinks import Sink
+from hostd.pipeline.sinks.making import make_sink
+from hostd.pipeline.sinks.rotation import packed_path, rotated_files, zstd
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One durable kind: its settings in a folder, the same as lines of hostd.toml, and its reader."""
+
+    name: str
+    settings: Callable[[Path, tuple[str, ...]], sink_settings.Sink]
+    toml: str
+    read: Callable[[Path, str], list[Record]]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def read_ndjson(folder: Path, processor: str) -> list[Record]:
+    """Read one file, as `jq` would."""
+    path = folder / "out" / f"{processor}.ndjson"
+    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+
+def read_rotated(folder: Path, processor: str) -> list[Record]:
+    """Read one file after the other, in the order of their names, as `zstdcat -f` would; then the present one."""
+    lines: list[bytes] = []
+    for path in {unpacked(path): path for path in rotated_files(folder / "out", processor)}:
+        lines += read_either(path).splitlines()
+    present = folder / "out" / f"{processor}.ndjson"
+    return [json.loads(line) for line in lines + (present.read_bytes().splitlines() if present.exists() else [])]
+
+
+def unpacked(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix == ".zst" else path
+
+
+def read_either(path: Path) -> bytes:
+    """Read a rotated file, or its archive once that has taken its place."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        content: bytes = zstd().decompress(packed_path(path).read_bytes())
+        return content
+
+
+def read_sqlite(folder: Path, processor: str) -> list[Record]:
+    """Read one table through a connection of its own; the columns say what the JSON says."""
+    path = folder / "records.db"
+    if not path.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        db.row_factory = sqlite3.Row
+        try:
+            rows = db.execute(f'SELECT * FROM "{processor}" ORDER BY _id').fetchall()
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith("no such table"):
+                raise
+            return []
+    records = [json.loads(row["_record"]) for row in rows]
+    for row, record in zip(rows, records, strict=True):
+        columns = {key: row[key] for key in row.keys() if key not in ("_id", "_record")}  # noqa: SIM118 - it is no mapping
+        assert {key: value for key, value in columns.items() if value is not None} == record
+    return records
+
+
+KINDS = [
+    Kind(
+        "ndjson",
+        lambda folder, processors: sink_settings.NdjsonSink(folder=folder / "out", processors=processors),
+        'kind = "ndjson"\nfolder = "out"\n',
+        read_ndjson,
+    ),
+    Kind(
+        "rotated",
+        lambda folder, processors: sink_settings.NdjsonSink(
+            folder=folder / "out", processors=processors, rotate_mib=0.0001, compress="zstd"
+        ),
+        'kind = "ndjson"\nfolder = "out"\nrotate_mib = 0.01\ncompress = "zstd"\n',
+        read_rotated,
+    ),
+    Kind(
+        "sqlite",
+        lambda folder, processors: sink_settings.SqliteSink(path=folder / "records.db", processors=processors),
+        'kind = "sqlite"\npath = "records.db"\n',
+        read_sqlite,
+    ),
+]
+"""Those that promise each record once."""
+
+
+class World:
+    """A sink of one kind and its ledger in a folder; `start` is what a daemon does when it starts."""
+
+    def __init__(self, kind: Kind, folder: Path) -> None:
+        self.kind = kind
+        self.folder = folder
+        self.opened: list[tuple[Sink, Ledger]] = []
+
+    def start(self, *processors: str) -> Sink:
+        """Start anew, after a stop or, which is the same to the files, after a kill."""
+        self.stop()
+        ledger = Ledger(self.folder / "ledger.db")
+        sink = make_sink(self.kind.settings(self.folder, processors or ("*",)), ledger)
+        self.opened.append((sink, ledger))
+        sink.recover()
+        return sink
+
+    def another(self) -> Sink:
+        """Return a second sink of the same settings on the same ledger, not recovered yet."""
+        return make_sink(self.kind.settings(self.folder, ("*",)), self.ledger)
+
+    def stop(self) -> None:
+        for sink, ledger in self.opened:
+            sink.close()
+            ledger.close()
+        self.opened.clear()
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.opened[-1][1]
+
+    def commit(self, sink: Sink, processor: str, *records: Record) -> None:
+        """Commit as the committer does."""
+        sink.write(processor, chunks(*records))
+        sink.place(processor)
+        self.ledger.commit([], sink.sync())
+        sink.accept()
+
+    def read(self, processor: str = "demo") -> list[Record]:
+        """Return what a reader sees."""
+        return self.kind.read(self.folder, processor)
+
+
+def chunks(*records: Record) -> list[bytes | bytearray]:
+    """Return records as workers hand them over: in pieces of whole lines, some of them empty."""
+    lines = [json.dumps(record).encode() + b"\n" for record in records]
+    half = len(lines) // 2
+    return [b"".join(lines[:half]), b"", bytearray(b"".join(lines[half:]))]
