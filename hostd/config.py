@@ -1,18 +1,20 @@
 """hostd.toml: every key validated, every path made absolute, every error with its line and a way out."""
 
 import difflib
+import json
 import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from contract.manifest import ReadablePath, line_of
-from hostd import early
+from hostd import early, receiving
 from hostd.early import find as find
 from hostd.errors import ConfigError
+from hostd.receiving import ExecSource, HttpSource, Received, StdinSource, SyslogSource
 
 
 class _Table(BaseModel):
@@ -116,6 +118,23 @@ class FileSource(_Table):
     )
 
 
+def kind(source: Any) -> str:
+    """Return the kind of a source, which need not be named for files."""
+    return str(source.get("kind", "file")) if isinstance(source, dict) else str(getattr(source, "kind", "file"))
+
+
+Source = Annotated[
+    Union[  # noqa: UP007
+        Annotated[FileSource, Tag("file")],
+        Annotated[StdinSource, Tag("stdin")],
+        Annotated[ExecSource, Tag("exec")],
+        Annotated[HttpSource, Tag("http")],
+        Annotated[SyslogSource, Tag("syslog")],
+    ],
+    Discriminator(kind),
+]
+
+
 class NdjsonSink(_Table):
     """One file of JSON lines for each processor."""
 
@@ -209,7 +228,7 @@ class Config(_Table):
     """The settings of one daemon. `path` is the file they came from, None for the defaults."""
 
     plugins: Plugins = Plugins()
-    sources: tuple[FileSource, ...] = ()
+    sources: tuple[Source, ...] = ()
     sinks: tuple[Sink, ...] = (NdjsonSink(),)
     pipeline: Pipeline = Pipeline()
     workers: Workers = Workers()
@@ -218,6 +237,16 @@ class Config(_Table):
     dead_letters: DeadLetters = DeadLetters()
     daemon: Daemon = Daemon()
     log: Log = Log()
+
+    @property
+    def files(self) -> tuple[FileSource, ...]:
+        """The sources that are files."""
+        return tuple(source for source in self.sources if isinstance(source, FileSource))
+
+    @property
+    def received(self) -> tuple[Received, ...]:
+        """The sources that are not."""
+        return tuple(source for source in self.sources if isinstance(source, Received))
 
     @property
     def busy_workers(self) -> int:
@@ -248,7 +277,22 @@ def load(path: Path | None) -> Config:
         config = Config.model_validate(table)
     except ValidationError as error:
         raise _explain(path, text, error) from error
+    for source, fault in receiving.check(config.received):
+        number = config.sources.index(source)
+        where = f"{path}:{line_of_source(text, number, fault.key)}"
+        raise ConfigError(where, f"setting 'sources.{number}.{fault.key}': {fault.problem}", fault.remedy)
     return _absolute(config, path.absolute().parent)
+
+
+def line_of_source(text: str, number: int, key: str) -> int:
+    """Return the line on which the source of that number has a key, or that on which it begins."""
+    lines = text.split("\n")
+    begins = [line for line, content in enumerate(lines) if content.strip().startswith("[[sources]]")]
+    if number >= len(begins):
+        return line_of(text, ["sources", key])
+    found = line_of("\n".join(lines[begins[number] :]), [key], begins[number] + 1)
+    ends = begins[number + 1] if number + 1 < len(begins) else len(lines)
+    return found if found <= ends else begins[number] + 1
 
 
 def _absolute(config: Config, base: Path) -> Config:
@@ -270,6 +314,8 @@ def _absolute(config: Config, base: Path) -> Config:
             "state": config.state.model_copy(update={"folder": join(config.state.folder)}),
             "sources": tuple(
                 source.model_copy(update={"paths": tuple(str(join(glob)) for glob in source.paths)})
+                if isinstance(source, FileSource)
+                else receiving.absolute(source, join)
                 for source in config.sources
             ),
             "sinks": tuple(
@@ -284,7 +330,8 @@ def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
     found = errors.errors(include_url=False)
     # A misspelled key is missing too; its name is the better hint.
     error = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
-    parts = [part for part in error["loc"] if part not in ("ndjson", "stdout")]
+    # The third part of where it is in a source or a sink is the kind of that, which nobody has written there.
+    parts = [p for at, p in enumerate(error["loc"]) if at != 2 or error["loc"][0] not in ("sources", "sinks")]
     field = ".".join(str(part) for part in parts)
     names = [part for part in parts if isinstance(part, str)]
     where = f"{path}:{line_of(text, names)}"
@@ -296,20 +343,24 @@ def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
     if error["type"] == "missing":
         return ConfigError(where, f"setting {field!r} is missing", "add it")
     if error["type"].startswith("union_tag"):
-        return ConfigError(where, f"setting {field!r}: {error['msg']}", 'write kind = "ndjson" or kind = "stdout"')
+        known = ["file", *receiving.KINDS] if parts[0] == "sources" else ["ndjson", "stdout"]
+        remedy = f"write {' or '.join(f'kind = {json.dumps(each)}' for each in known)}"
+        return ConfigError(where, f"setting {field!r}: {error['msg']}", remedy)
     message = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
     return ConfigError(where, f"setting {field!r} = {error['input']!r}: {message}", "correct that value")
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     tables: dict[str, type[BaseModel]] = {
-        "sources": FileSource,
+        "sources": receiving.KINDS.get(str(location[-1]), FileSource),
         "grants": Grant,
         "ndjson": NdjsonSink,
         "stdout": StdoutSink,
     }
     model: type[BaseModel] = Config
     for part in location:
+        if location[0] == "sources" and part in receiving.KINDS:
+            continue
         if part in tables:
             model = tables[str(part)]
         elif isinstance(part, str) and part in model.model_fields:

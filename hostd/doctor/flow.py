@@ -92,7 +92,7 @@ def check_sources(settings: Config, ledger: Path) -> Iterator[Finding]:
             continue
         if (status.st_dev, status.st_ino) not in known:
             yield note("sources", path, f"it was not read yet: {status.st_size} bytes")
-    for source in settings.sources:
+    for source in settings.files:
         for pattern in source.paths:
             if next(glob.iglob(pattern, recursive=True), None) is None:
                 yield note("sources", pattern, "no file has such a name", "check the glob, if there should be one")
@@ -102,7 +102,7 @@ def named_files(settings: Config) -> list[str]:
     """Return the regular files that the globs name, each under one name."""
     named = {
         os.path.realpath(path): path
-        for source in settings.sources
+        for source in settings.files
         for pattern in source.paths
         for path in sorted(glob.iglob(pattern, recursive=True), reverse=True)
         if Path(path).is_file()

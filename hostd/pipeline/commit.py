@@ -87,10 +87,14 @@ class Committer:
 
         What is submitted from now on is durable no sooner.
         """
-        done = asyncio.get_running_loop().create_future()
+        await self.queue(function, *args)
+
+    def queue(self, function: Callable[..., None], *args: object) -> asyncio.Future[None]:
+        """Have `function` write as `write` does, and return at once with what is resolved when that is durable."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Write(partial(function, *args), done))
         self._arrived.set()
-        await done
+        return done
 
     async def replace_sinks(self, sinks: list[Sink]) -> None:
         """Write what is submitted from now on to other sinks, and wait until that is so.
