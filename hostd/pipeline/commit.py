@@ -31,10 +31,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A result waiting for its commit; `done` is called in the event loop once it is durable."""
+    """A result waiting for its commit; `done` is called in the event loop once it is durable.
+
+    `is_awaited` says that somebody waits for that, and sends no more before it.
+    """
 
     result: Result | Replay
     done: Callable[[], None]
+    is_awaited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ class Committer:
         busy = False
         while True:
             await self._arrived.wait()
-            if busy:
+            if busy and not any(isinstance(each, Entry) and each.is_awaited for each in self._waiting):
                 await asyncio.sleep(GATHER_S)
             if isinstance(head := self._waiting[0], _Switch):
                 del self._waiting[0]

@@ -410,6 +410,7 @@ class Pump:
                     taken_over,
                 ),
                 done,
+                source.is_awaited,
             )
         )
 

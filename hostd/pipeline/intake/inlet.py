@@ -77,6 +77,7 @@ class Inlet:
             return
         done = asyncio.get_running_loop().create_future()
         self._acknowledged.append((end, done))
+        self._spool.is_awaited = True
         await done
 
     def call_when_room(self, callback: Callable[[], None]) -> None:
@@ -100,6 +101,7 @@ class Inlet:
             _, done = self._acknowledged.popleft()
             if not done.done():  # whoever waited may have gone
                 done.set_result(None)
+        self._spool.is_awaited = bool(self._acknowledged)
         if self._waiting and not self._trouble and self.waiting <= self.limit * ROOM_AGAIN:
             self._call()
 

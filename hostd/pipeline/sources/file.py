@@ -133,6 +133,11 @@ class FileSource:
         """Whether it is being received, and its end is not the end of it."""
         return isinstance(self.content, Spool) and self.content.is_open
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for its commit."""
+        return isinstance(self.content, Spool) and self.content.is_awaited
+
     def receive_into(self, spool: Spool, checkpoint: Checkpoint) -> None:
         """Read what is spooled, on from `checkpoint`."""
         self.content = spool

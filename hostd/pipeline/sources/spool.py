@@ -60,6 +60,8 @@ class Spool:
         self._ends_line = True
         self.is_open = False
         """Whether more may come."""
+        self.is_awaited = False
+        """Whether somebody waits for what came to be committed."""
 
     @property
     def start(self) -> int:
