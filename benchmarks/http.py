@@ -70,7 +70,8 @@ class Posted:
         with tempfile.TemporaryDirectory(dir=self._scratch) as name, Host(Path(name), SETTINGS) as host:
             (host.plugins / "ndjson.py").write_text(PLUGIN)
             host.start()
-            where = wait_listening(host)
+            wait_ready(host)
+            where = urlsplit(host.event("intake.started")["listening"][0]).netloc
             post(where, b'{"a": 1}\n')  # the plugin serves, and a worker is warm
             began = time.monotonic()
             at_once(CLIENTS, lambda _: self._post_bodies(where))
@@ -129,14 +130,13 @@ def ndjson(size: int) -> tuple[bytes, int]:
     return b"".join(lines), len(lines)
 
 
-def wait_listening(host: Host) -> str:
-    """Return where a daemon listens, once it is ready."""
+def wait_ready(host: Host) -> None:
+    """Wait until a daemon listens, and its plugin serves."""
     end = time.monotonic() + 30
     while not host.events("daemon.ready") or not host.events("generation.switched"):
         if time.monotonic() > end or not host.running:
             raise RuntimeError(f"the daemon is not ready:\n{host.log.read_text()}")
         time.sleep(0.01)
-    return urlsplit(host.event("intake.started")["listening"][0]).netloc
 
 
 def post(where: str, body: bytes) -> int:

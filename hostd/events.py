@@ -336,6 +336,24 @@ POST_REFUSED = _event(
     "A post was answered by `status`; 10 a second are logged, and `unsaid` others were not. 429 is only counted.",
 )
 POST_FAILED = _event("post.failed", "error", "reason", "A post could not be answered, or was no HTTP.")
+SYSLOG_DROPPED = _event(
+    "syslog.dropped",
+    "warning",
+    "source messages total reason",
+    "Datagrams are gone: they came faster than they could be taken. Raise `receive_buffer_kib`, or send over TCP.",
+)
+SYSLOG_REFUSED = _event(
+    "syslog.refused",
+    "warning",
+    "source client unsaid",
+    "What a client sent was not taken, since no network of `allow` has it; `unsaid` others were not logged.",
+)
+SYSLOG_CUT = _event(
+    "syslog.cut",
+    "warning",
+    "source client messages limit_kib",
+    "Messages were longer than `max_message_kib`: what is beyond is gone.",
+)
 EXEC_STARTED = _event("exec.started", "info", "source pid command", "The command of a source was started.")
 EXEC_ENDED = _event(
     "exec.ended",

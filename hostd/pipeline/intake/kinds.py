@@ -9,6 +9,7 @@ INTAKES = {
     "stdin": ("stdin", "StdinIntake"),
     "exec": ("command", "CommandIntake"),
     "http": ("http", "HttpIntake"),
+    "syslog": ("syslog", "SyslogIntake"),
 }
 """Each kind's module here, and its class."""
 
