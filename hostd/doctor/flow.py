@@ -13,6 +13,7 @@ from hostd.doctor.reading import reading
 from hostd.pipeline.ledger import Checkpoint, SinkMark, SourceRow
 from hostd.pipeline.sources.file import is_continued_by
 from hostd.pipeline.sources.memory import find_in
+from hostd.pipeline.sources.spool import is_spooled, spooled_to
 
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
@@ -77,6 +78,9 @@ def check_sources(settings: Config, ledger: Path) -> Iterator[Finding]:
     known = {(row.device, row.inode): row for row in rows}
     gone = 0
     for row in known.values():
+        if is_spooled(row):
+            yield _look_at_spool(row)
+            continue
         finding = _compare_source(row)
         gone += finding is None
         if finding is not None:
@@ -134,6 +138,14 @@ def _compare_source(row: SourceRow) -> Finding | None:
         os.close(fd)
     left = size - row.checkpoint.offset
     return ok("sources", found, f"{left} bytes are not parsed yet" if left else "parsed to its end")
+
+
+def _look_at_spool(row: SourceRow) -> Finding:
+    """Say how much of what was received waits."""
+    left = max(0, spooled_to(Path(row.path)) - row.checkpoint.offset)
+    return ok(
+        "sources", row.name, f"{left} bytes were received and are not parsed yet" if left else "parsed to its end"
+    )
 
 
 def _rows(ledger: Path) -> Iterable[SourceRow]:

@@ -20,7 +20,7 @@ from hostd.pipeline.intake.kinds import make
 from hostd.pipeline.ledger import Checkpoint, Ledger, SourceRow
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sources.file import ENDED_S, NOTHING_READ, FileSource
-from hostd.pipeline.sources.spool import HEAD, Spool, is_spool
+from hostd.pipeline.sources.spool import HEAD, Spool, is_spooled
 from hostd.receiving import Received
 from hostd.tasks import Tasks
 
@@ -61,7 +61,7 @@ class Intakes:
         self.committer = committer
         self.ledger = ledger
         self._folder = folder
-        self._rows = {row.name: row for row in sorted(rows, key=lambda row: row.id) if _is_spooled(row)}
+        self._rows = {row.name: row for row in sorted(rows, key=lambda row: row.id) if is_spooled(row)}
         self._new_id = new_id
         self._pump = pump
         self._once = once
@@ -253,7 +253,3 @@ class Intakes:
 def label_of(kind: str, name: str) -> str:
     """Return what a source is called in records and in the status."""
     return kind if kind == "stdin" else f"{kind}:{name}"
-
-
-def _is_spooled(row: SourceRow) -> bool:
-    return not row.checkpoint.fingerprint_length and is_spool(row.path)

@@ -47,7 +47,7 @@ class SyslogIntake:
         self.cut = 0
         self.refused = 0
         self.connections: set[_Connection] = set()
-        self.buffer = bytearray(READ_BYTES)
+        self.buffer = memoryview(bytearray(READ_BYTES))  # of which asyncio's TLS takes slices, to write into them
         """What came last over any of the connections: it is taken out before the event loop goes on."""
         self._doors = doors
         self._name = f"syslog:{settings.name}"
@@ -162,11 +162,11 @@ class _Connection(asyncio.BufferedProtocol):
             return
         self._intake.connections.add(self)
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         return self._intake.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._take(self._framing.feed(bytes(memoryview(self._intake.buffer)[:nbytes])))
+        self._take(self._framing.feed(bytes(self._intake.buffer[:nbytes])))
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - what came before is whole or cut
         if self in self._intake.connections:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hostd.pipeline.ledger import SourceRow
 from hostd.pipeline.sources.file import FINGERPRINT_BYTES, is_continued_by
 from hostd.pipeline.sources.memory import list_files
+from hostd.pipeline.sources.spool import NOT_KEPT, is_spooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ def find_original(row: SourceRow) -> Original | str:
 
     Return why not when there is none: it is gone, rewritten, or may not be read.
     """
+    if is_spooled(row):
+        return NOT_KEPT
     why = f"{row.path} is gone"
     for path, is_it in _candidates(row):
         try:

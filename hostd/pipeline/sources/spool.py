@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hostd import events
-from hostd.pipeline.ledger import Checkpoint
+from hostd.pipeline.ledger import Checkpoint, SourceRow
 from hostd.state import SPOOL
 
 SEGMENT_BYTES = 8 << 20
@@ -22,6 +22,7 @@ SEGMENT_BYTES = 8 << 20
 HEAD_BYTES = 64 << 10
 """How many of the first bytes are kept for good: a source is routed by them, and they may be a header."""
 HEAD = "head"
+SEGMENT = r"\d{20}"
 PARTS_AT_ONCE = 256
 FILLER = b"\n"
 
@@ -38,9 +39,18 @@ class _Segment:
         return self.begin + self.size
 
 
-def is_spool(path: str) -> bool:
-    """Tell whether a source's path in the ledger is the folder of a spool: `spool/KIND/NAME` in the state folder."""
-    return Path(path).parent.parent.name == SPOOL and not Path(path).is_file()
+def is_spooled(row: SourceRow) -> bool:
+    """Tell whether the ledger's row of a source is of one that was received, with its folder in the state folder."""
+    return not row.checkpoint.fingerprint_length and Path(row.path).parent.parent.name == SPOOL
+
+
+def spooled_to(folder: Path) -> int:
+    """Return where what lies in the folder of a spool ends, 0 when nothing does. Nothing is changed."""
+    paths = [path for path in folder.glob("*") if re.fullmatch(SEGMENT, path.name)]
+    return max((int(path.name) + path.stat().st_size for path in paths), default=0)
+
+
+NOT_KEPT = "what is received is not kept once it is committed"
 
 
 class Spool:
@@ -81,7 +91,7 @@ class Spool:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         head = self._folder / HEAD
         self._head = head.read_bytes() if head.exists() else b""
-        paths = sorted(path for path in self._folder.iterdir() if re.fullmatch(r"\d{20}", path.name))
+        paths = sorted(path for path in self._folder.iterdir() if re.fullmatch(SEGMENT, path.name))
         for path in paths:
             self._take_in(path)
         if cut and self._end > committed:
