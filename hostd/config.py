@@ -278,7 +278,7 @@ def load(path: Path | None) -> Config:
     except ValidationError as error:
         raise _explain(path, text, error) from error
     for source, fault in receiving.check(config.received):
-        number = config.sources.index(source)
+        number = next(at for at, each in enumerate(config.sources) if each is source)
         where = f"{path}:{line_of_source(text, number, fault.key)}"
         raise ConfigError(where, f"setting 'sources.{number}.{fault.key}': {fault.problem}", fault.remedy)
     return _absolute(config, path.absolute().parent)
@@ -351,16 +351,15 @@ def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    if len(location) > 2 and location[0] == "sources":
+        return list(receiving.KINDS.get(str(location[2]), FileSource).model_fields)
     tables: dict[str, type[BaseModel]] = {
-        "sources": receiving.KINDS.get(str(location[-1]), FileSource),
         "grants": Grant,
         "ndjson": NdjsonSink,
         "stdout": StdoutSink,
     }
     model: type[BaseModel] = Config
     for part in location:
-        if location[0] == "sources" and part in receiving.KINDS:
-            continue
         if part in tables:
             model = tables[str(part)]
         elif isinstance(part, str) and part in model.model_fields:

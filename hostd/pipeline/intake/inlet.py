@@ -28,6 +28,8 @@ class Inlet:
         self._acknowledged: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._waiting: list[Callable[[], None]] = []
         self._trouble = ""
+        self._may_try = True
+        """Whether, in trouble, it is time for another try."""
         self._timer: asyncio.TimerHandle | None = None
         source.on_committed = self._committed
 
@@ -48,7 +50,7 @@ class Inlet:
 
     def has_room(self) -> bool:
         """Tell whether more may come: as much as one sender sends at a time, over the limit then."""
-        return self.waiting < self.limit and not self._trouble
+        return self.waiting < self.limit and (not self._trouble or self._may_try)
 
     def append(self, *parts: bytes | bytearray | memoryview) -> int:
         """Spool bytes, all of them or none; return up to where this source has come. Raises OSError.
@@ -106,6 +108,7 @@ class Inlet:
             self._call()
 
     def _failed(self, error: OSError) -> None:
+        self._may_try = False
         reason = error.strerror or str(error)
         if reason != self._trouble:
             self._trouble = reason
@@ -118,6 +121,7 @@ class Inlet:
 
     def _try(self) -> None:
         self._timer = None
+        self._may_try = True
         self._call()
 
     def _call(self) -> None:
