@@ -5,11 +5,25 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import append, durable, faults, idle, ledger, roundtrip, sinks, start, swap, throughput, unload
+from benchmarks import (
+    append,
+    durable,
+    faults,
+    http,
+    idle,
+    ledger,
+    roundtrip,
+    sinks,
+    start,
+    swap,
+    syslog,
+    throughput,
+    unload,
+)
 from benchmarks.measure import Report, machine, show
 from hostd import events
 
-MODULES = (start, roundtrip, swap, append, throughput, durable, sinks, idle, ledger, unload, faults)
+MODULES = (start, roundtrip, swap, append, throughput, durable, sinks, http, idle, ledger, syslog, unload, faults)
 BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 RESULTS = Path("bench-results")
 

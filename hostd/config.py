@@ -1,18 +1,20 @@
 """hostd.toml: every key validated, every path made absolute, every error with its line and a way out."""
 
 import difflib
+import json
 import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from contract.manifest import ReadablePath, line_of
-from hostd import early
+from hostd import early, receiving
 from hostd.early import find as find
 from hostd.errors import ConfigError
+from hostd.receiving import ExecSource, HttpSource, Received, StdinSource, SyslogSource
 from hostd.sink_settings import KINDS
 from hostd.sink_settings import NdjsonSink as NdjsonSink
 from hostd.sink_settings import Sink as Sink
@@ -121,6 +123,23 @@ class FileSource(_Table):
     )
 
 
+def kind(source: Any) -> str:
+    """Return the kind of a source, which need not be named for files."""
+    return str(source.get("kind", "file")) if isinstance(source, dict) else str(getattr(source, "kind", "file"))
+
+
+Source = Annotated[
+    Union[  # noqa: UP007
+        Annotated[FileSource, Tag("file")],
+        Annotated[StdinSource, Tag("stdin")],
+        Annotated[ExecSource, Tag("exec")],
+        Annotated[HttpSource, Tag("http")],
+        Annotated[SyslogSource, Tag("syslog")],
+    ],
+    Discriminator(kind),
+]
+
+
 class Pipeline(_Table):
     """How bytes move."""
 
@@ -196,7 +215,7 @@ class Config(_Table):
     """The settings of one daemon. `path` is the file they came from, None for the defaults."""
 
     plugins: Plugins = Plugins()
-    sources: tuple[FileSource, ...] = ()
+    sources: tuple[Source, ...] = ()
     sinks: tuple[Sink, ...] = (NdjsonSink(),)
     pipeline: Pipeline = Pipeline()
     workers: Workers = Workers()
@@ -205,6 +224,16 @@ class Config(_Table):
     dead_letters: DeadLetters = DeadLetters()
     daemon: Daemon = Daemon()
     log: Log = Log()
+
+    @property
+    def files(self) -> tuple[FileSource, ...]:
+        """The sources that are files."""
+        return tuple(source for source in self.sources if isinstance(source, FileSource))
+
+    @property
+    def received(self) -> tuple[Received, ...]:
+        """The sources that are not."""
+        return tuple(source for source in self.sources if isinstance(source, Received))
 
     @property
     def busy_workers(self) -> int:
@@ -235,9 +264,24 @@ def load(path: Path | None) -> Config:
         config = Config.model_validate(table)
     except ValidationError as error:
         raise _explain(path, text, error) from error
+    for source, fault in receiving.check(config.received):
+        number = next(at for at, each in enumerate(config.sources) if each is source)
+        where = f"{path}:{line_of_source(text, number, fault.key)}"
+        raise ConfigError(where, f"setting 'sources.{number}.{fault.key}': {fault.problem}", fault.remedy)
     config = _absolute(config, path.absolute().parent)
     _check_sinks(config, path, text)
     return config
+
+
+def line_of_source(text: str, number: int, key: str) -> int:
+    """Return the line on which the source of that number has a key, or that on which it begins."""
+    lines = text.split("\n")
+    begins = [line for line, content in enumerate(lines) if content.strip().startswith("[[sources]]")]
+    if number >= len(begins):
+        return line_of(text, ["sources", key])
+    found = line_of("\n".join(lines[begins[number] :]), [key], begins[number] + 1)
+    ends = begins[number + 1] if number + 1 < len(begins) else len(lines)
+    return found if found <= ends else begins[number] + 1
 
 
 def _absolute(config: Config, base: Path) -> Config:
@@ -259,6 +303,8 @@ def _absolute(config: Config, base: Path) -> Config:
             "state": config.state.model_copy(update={"folder": join(config.state.folder)}),
             "sources": tuple(
                 source.model_copy(update={"paths": tuple(str(join(glob)) for glob in source.paths)})
+                if isinstance(source, FileSource)
+                else receiving.absolute(source, join)
                 for source in config.sources
             ),
             "sinks": tuple(sink.joined(join) for sink in config.sinks),
@@ -270,7 +316,8 @@ def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
     found = errors.errors(include_url=False)
     # A misspelled key is missing too; its name is the better hint.
     error = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
-    parts = [part for part in error["loc"] if part not in KINDS]
+    # The third part of where it is in a source or a sink is the kind of that, which nobody has written there.
+    parts = [p for at, p in enumerate(error["loc"]) if at != 2 or error["loc"][0] not in ("sources", "sinks")]
     field = ".".join(str(part) for part in parts)
     names = [part for part in parts if isinstance(part, str)]
     where = f"{path}:{line_of(text, names)}"
@@ -282,16 +329,14 @@ def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
     if error["type"] == "missing":
         return ConfigError(where, f"setting {field!r} is missing", "add it")
     if error["type"].startswith("union_tag"):
-        return ConfigError(where, f"setting {field!r}: {error['msg']}", f"write {' or '.join(_kinds())}")
+        known = ["file", *receiving.KINDS] if parts[0] == "sources" else list(KINDS)
+        remedy = f"write {' or '.join(f'kind = {json.dumps(each)}' for each in known)}"
+        return ConfigError(where, f"setting {field!r}: {error['msg']}", remedy)
     message = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
     problem, _, remedy = message.partition(" is not installed; ")
     if remedy:
         return ConfigError(where, f"setting {field!r} = {error['input']!r}: {problem} is not installed", remedy)
     return ConfigError(where, f"setting {field!r} = {error['input']!r}: {message}", "correct that value")
-
-
-def _kinds() -> list[str]:
-    return [f'kind = "{kind}"' for kind in KINDS]
 
 
 def _check_sinks(config: Config, path: Path, text: str) -> None:
@@ -307,8 +352,9 @@ def _check_sinks(config: Config, path: Path, text: str) -> None:
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    if len(location) > 2 and location[0] == "sources":
+        return list(receiving.KINDS.get(str(location[2]), FileSource).model_fields)
     tables: dict[str, type[BaseModel]] = {
-        "sources": FileSource,
         "grants": Grant,
         **KINDS,
     }

@@ -16,6 +16,7 @@ from hostd.control.server import Arguments, ControlServer
 from hostd.control.status import snapshot
 from hostd.errors import HostdError, LedgerError
 from hostd.pipeline.commit import Committer
+from hostd.pipeline.intake.intakes import Intakes
 from hostd.pipeline.keeper import Keeper
 from hostd.pipeline.ledger import Ledger, SourceRow, dead_counts
 from hostd.pipeline.ledger.places import Keep
@@ -173,7 +174,7 @@ class Daemon:
             pool=pool,
             committer=self._committer,
             ledger=ledger,
-            live=lambda number: self._finder.by_id(number),
+            live=lambda number: self._finder.by_id(number) or self._intakes.by_id(number),
             tasks=self._tasks,
         )
         self._catalog.on_proven(self._replayer.proven)
@@ -194,7 +195,7 @@ class Daemon:
         )
         self._catalog.on_change(self._pump.wake_all)
         self._finder = FileFinder(
-            configs=settings.sources,
+            configs=settings.files,
             base=self._settings_path.absolute().parent if self._settings_path else Path.cwd(),
             excluded=[state.path, *(path for sink in settings.sinks for path in sink.own)],
             rows=rows,
@@ -206,6 +207,17 @@ class Daemon:
             seals=seals,
         )
         stack.callback(self._finder.close)
+        self._intakes = Intakes(
+            folder=state.spool,
+            rows=rows,
+            new_id=self._finder.new_id,
+            pump=self._pump,
+            committer=self._committer,
+            ledger=ledger,
+            tasks=self._tasks,
+            once=self._once,
+        )
+        stack.push_async_callback(self._intakes.abandon)
         self._reloader = Reloader(
             settings=settings,
             path=self._settings_path,
@@ -214,8 +226,9 @@ class Daemon:
             swapper=self._swapper,
             pump=self._pump,
             finder=self._finder,
+            intakes=self._intakes,
         )
-        self._keeper = Keeper(ledger, self._committer, lambda: self._finder.sources)
+        self._keeper = Keeper(ledger, self._committer, self._open_files)
         self._reparser = Reparser(
             catalog=self._catalog, pool=pool, committer=self._committer, ledger=ledger, tasks=self._tasks
         )
@@ -243,11 +256,12 @@ class Daemon:
             self._settings.plugins.folder.mkdir(parents=True)
         await self._swapper.look()
         self._finder.look()
+        await self._intakes.start(self._settings.received)
         await self._desk.keep()
         events.emit(
             events.DAEMON_READY,
             plugins=len(self._catalog.current) + len(self._catalog.coming),
-            sources=len(self._finder.sources),
+            sources=len(self._sources()),
             ms=clock.milliseconds_since(began),
         )
 
@@ -278,13 +292,16 @@ class Daemon:
     async def _finish(self) -> None:
         """Parse all that there is, and what appears meanwhile."""
         await self._swapper.settle()
+        await self._intakes.ended()
+        await self._intakes.close(0)
+        self._pump.wake_all()
         while True:
-            before = {source: source.offset for source in self._finder.sources.values()}
+            before = {source: source.offset for source in self._sources()}
             await self._pump.settle()
             await self._committer.flush()
             self._finder.look()
             await self._pump.settle()
-            if before == {source: source.offset for source in self._finder.sources.values()}:
+            if before == {source: source.offset for source in self._sources()}:
                 break
         await self._committer.flush()
         await self._swapper.probation.confirm_all()  # it has parsed all that there is
@@ -292,10 +309,9 @@ class Daemon:
         await self._desk.keep()
 
     async def _exit_code(self) -> int:
-        sources = self._finder.sources.values()
         left = any(
             source.committed.offset < source.size() > source.offset or not self._pump.has_ended(source)
-            for source in sources
+            for source in self._sources()
         )
         return EXIT_LEFT if left or await self._dead_letters() else EXIT_OK
 
@@ -304,7 +320,8 @@ class Daemon:
         grace_s = self._reloader.settings.daemon.grace_s
         events.emit(events.DAEMON_STOPPING, reason=self._stop_reason, grace_s=grace_s)
         began = clock.monotonic()
-        await self._pump.close(grace_s)
+        await self._intakes.close(grace_s / 2)
+        await self._pump.close(max(0.1, grace_s - (clock.monotonic() - began)))
         left_s = max(0.1, grace_s - (clock.monotonic() - began))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._committer.flush(), left_s)
@@ -352,6 +369,12 @@ class Daemon:
     async def _unpin(self, arguments: Arguments) -> dict[str, Any]:
         return {"changes": await self._swapper.decisions.unpin(arguments["name"])}
 
+    def _sources(self) -> list[FileSource]:
+        return [*self._finder.sources.values(), *self._intakes.sources]
+
+    def _open_files(self) -> set[tuple[int, int]]:
+        return {(source.device, source.inode) for source in self._sources()}
+
     def _source_gone(self, source: FileSource) -> None:
         """A file that nobody writes any more: let go of it once everything in it is committed."""
 
@@ -380,7 +403,8 @@ class Daemon:
             catalog=self._catalog,
             holds=self._swapper.register.holds,
             confinement=self._confinement,
-            sources=self._finder.sources.values(),
+            sources=self._sources(),
+            intakes=self._intakes.status(),
             pump=self._pump,
             dead_letters=await self._desk.totals(),
             replaying=self._replayer.under_way,

@@ -302,6 +302,71 @@ SOURCE_DAMAGED = _event(
 )
 SOURCE_ENDED = _event("source.ended", "info", "source offset reason", "The file is read to its end and closed.")
 SOURCE_UNREADABLE = _event("source.unreadable", "error", "source reason", "The file cannot be read; it is tried again.")
+INTAKE_STARTED = _event(
+    "intake.started",
+    "info",
+    "source listening",
+    "A source that is no file takes in what comes; `listening` says where.",
+)
+INTAKE_ENDED = _event("intake.ended", "info", "source", "It takes in no more; what came is read to its end.")
+SPOOL_CUT = _event(
+    "spool.cut",
+    "info",
+    "source offset size",
+    "What an earlier daemon had received and not committed was cut off: whoever sent it had no answer, and sends it "
+    "again.",
+)
+SPOOL_DAMAGED = _event(
+    "spool.damaged",
+    "error",
+    "source offset reason",
+    "Bytes that were received are gone, and blank lines in their place: the machine stopped before their commit.",
+)
+SPOOL_FAILED = _event(
+    "spool.failed",
+    "error",
+    "source reason retry_s",
+    "What comes cannot be written to the state folder: whoever sends waits, and datagrams are dropped.",
+)
+SPOOL_RECOVERED = _event("spool.recovered", "info", "source", "What comes can be written again.")
+POST_REFUSED = _event(
+    "post.refused",
+    "warning",
+    "source client status reason unsaid",
+    "A post was answered by `status`; 10 a second are logged, and `unsaid` others were not. 429 is only counted.",
+)
+POST_FAILED = _event("post.failed", "error", "reason", "A post could not be answered, or was no HTTP.")
+SYSLOG_DROPPED = _event(
+    "syslog.dropped",
+    "warning",
+    "source messages total reason",
+    "Datagrams are gone: they came faster than they could be taken. Raise `receive_buffer_kib`, or send over TCP.",
+)
+SYSLOG_REFUSED = _event(
+    "syslog.refused",
+    "warning",
+    "source client unsaid",
+    "What a client sent was not taken, since no network of `allow` has it; `unsaid` others were not logged.",
+)
+SYSLOG_CUT = _event(
+    "syslog.cut",
+    "warning",
+    "source client messages limit_kib",
+    "Messages were longer than `max_message_kib`: what is beyond is gone.",
+)
+EXEC_STARTED = _event("exec.started", "info", "source pid command", "The command of a source was started.")
+EXEC_ENDED = _event(
+    "exec.ended",
+    "warning",
+    "source reason retry_s",
+    "The command of a source has ended by itself, and is started again after `retry_s`; null: it is not.",
+)
+EXEC_SAID = _event(
+    "exec.said",
+    "info",
+    "source said unsaid",
+    "The command of a source said this on its standard error; 20 lines a second are logged, `unsaid` others were not.",
+)
 STREAM_HANDED_OVER = _event(
     "stream.handed_over",
     "debug",

@@ -9,8 +9,9 @@ from typing import Any
 
 from hostd import config, events
 from hostd.config import Config
-from hostd.errors import ConfigError
+from hostd.errors import ConfigError, HostdError
 from hostd.pipeline.commit import Committer
+from hostd.pipeline.intake.intakes import Intakes
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sinks import Sink
@@ -37,6 +38,7 @@ class Reloader:
         swapper: Swapper,
         pump: Pump,
         finder: FileFinder,
+        intakes: Intakes,
     ) -> None:
         self.settings = settings
         self._path = path
@@ -45,6 +47,7 @@ class Reloader:
         self._swapper = swapper
         self._pump = pump
         self._finder = finder
+        self._intakes = intakes
         self._take_over: dict[str, Callable[[Config], Awaitable[Any]]] = {
             "plugins": self._change_plugins,
             "sources": self._change_sources,
@@ -86,7 +89,7 @@ class Reloader:
                 continue
             try:
                 in_force[name] = await change(new)
-            except OSError as error:
+            except (OSError, HostdError) as error:
                 refused.append(self._refuse(f"{name}: {error}; what is in force stays"))
         if in_force:
             self.settings = self.settings.model_copy(update=in_force)
@@ -110,8 +113,9 @@ class Reloader:
         self._swapper.environments.find_links = new.plugins.find_links
         return self._swapper.settings
 
-    async def _change_sources(self, new: Config) -> tuple[config.FileSource, ...]:
-        for source in self._finder.reconfigure(new.sources):
+    async def _change_sources(self, new: Config) -> tuple[config.Source, ...]:
+        await self._intakes.reconfigure(new.received)
+        for source in self._finder.reconfigure(new.files):
             await self._pump.forget(source)
             await self._committer.flush()
             self._finder.release(source, "no source names it any more")

@@ -13,6 +13,7 @@ ARTIFACTS = "artifacts"
 ENVIRONMENTS = "environments"
 SOCKET = "hostd.sock"
 LOCK = "lock"
+SPOOL = "spool"
 
 
 class StateFolder:
@@ -24,6 +25,7 @@ class StateFolder:
         self.artifacts = path / ARTIFACTS
         self.environments = path / ENVIRONMENTS
         self.socket = path / SOCKET
+        self.spool = path / SPOOL
         self._lock_fd = -1
         self._is_new = False
 

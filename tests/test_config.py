@@ -84,9 +84,15 @@ def test_busy_workers_are_the_cores_unless_set(busy: int, expected: int, monkeyp
         ("[[sources]]\npaths = '*.log'\n", 2, "setting 'sources.0.paths' = '*.log': Input should be a list", "correct"),
         (
             "[[sources]]\nkind = 'http'\npaths = []\n",
-            2,
-            "setting 'sources.0.kind' = 'http': Input should be 'file'",
-            "",
+            3,
+            "setting 'sources.0.paths' is not known",
+            "known here are kind, name, processor, spool_mib, listen, sources,",
+        ),
+        (
+            "[[sources]]\nkind = 'kafka'\n",
+            1,
+            "setting 'sources.0': Input tag 'kafka' found",
+            'write kind = "file" or kind = "stdin" or kind = "exec" or kind = "http" or kind = "syslog"',
         ),
         ("[[sinks]]\nkind = 'kafka'\n", 1, "setting 'sinks.0': Input tag 'kafka' found", 'write kind = "ndjson" or'),
         ("[[sinks]]\nfolder = 'x'\n", 1, "setting 'sinks.0': Unable to extract tag", 'write kind = "ndjson" or'),
@@ -184,3 +190,97 @@ def test_find_prefers_the_named_then_the_environment_then_here(tmp_path: Path, m
     monkeypatch.setenv("HOSTD_CONFIG", "/etc/hostd.toml")
     assert config.find(None) == Path("/etc/hostd.toml")
     assert config.find(Path("named.toml")) == Path("named.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem", "remedy"),
+    [
+        (
+            "kind = 'http'\nlisten = '0.0.0.0:8080'",
+            5,
+            "setting 'sources.1.listen': everybody could post to 0.0.0.0:8080",
+            "set token_file, or certificate and client_ca, or listen on 127.0.0.1",
+        ),
+        (
+            "kind = 'http'\nlisten = '8080'",
+            5,
+            "setting 'sources.1.listen' = '8080': is no address; write \"HOST:PORT\"",
+            "correct that value",
+        ),
+        (
+            "kind = 'http'\nclient_ca = 'ca.pem'",
+            5,
+            "setting 'sources.1.client_ca': client_ca is of no use without a certificate",
+            "set certificate",
+        ),
+        (
+            "kind = 'syslog'\nlisten = ['udp://127.0.0.1:514', 'tcp://[::]:514']",
+            5,
+            "setting 'sources.1.listen': everybody could send to tcp://[::]:514",
+            "set allow to the networks that may, or for tls:// client_ca, or listen on 127.0.0.1",
+        ),
+        (
+            "kind = 'syslog'\nlisten = ['tls://127.0.0.1:6514']",
+            5,
+            "setting 'sources.1.listen': tls://127.0.0.1:6514 needs a certificate",
+            "set certificate, and key",
+        ),
+        (
+            "kind = 'syslog'\nlisten = ['udp://127.0.0.1:514']\nallow = ['10.0.0.1/8']",
+            6,
+            "setting 'sources.1.allow.0' = '10.0.0.1/8': 10.0.0.1/8 has host bits set",
+            "correct that value",
+        ),
+        (
+            "kind = 'exec'\nname = 'a b'\ncommand = ['x']",
+            5,
+            "setting 'sources.1.name' = 'a b': String should",
+            "correct",
+        ),
+        ("kind = 'exec'\nname = 'a'\ncommand = []", 6, "setting 'sources.1.command' = []: ", "correct"),
+        (
+            "kind = 'stdin'\n[[sources]]\nkind = 'stdin'",
+            5,
+            "setting 'sources.2.name': there are two of kind 'stdin' with the name 'stdin'",
+            "give one of them another name",
+        ),
+    ],
+)
+def test_a_received_source_that_cannot_be_says_where_and_why(
+    tmp_path: Path, text: str, line: int, problem: str, remedy: str
+) -> None:
+    """What is open to everybody is refused before it listens."""
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f"[[sources]]\npaths = ['*']\n[[sources]]\n{text}\n")
+    assert caught.value.where == f"{tmp_path}/hostd.toml:{line}"
+    assert caught.value.problem.startswith(problem)
+    assert caught.value.remedy.startswith(remedy)
+
+
+def test_a_package_that_is_missing_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file, the line, the key, and what to install."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "aiohttp" else object())
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "[[sources]]\nlisten = '127.0.0.1:80'\nkind = 'http'\n")
+    assert str(caught.value) == (
+        f"{tmp_path}/hostd.toml:3: setting 'sources.0.kind': kind = \"http\" needs the package aiohttp; "
+        "pip install 'hostd[http]'"
+    )
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if "opentelemetry" in name else object())
+    with pytest.raises(
+        ConfigError, match=r"otlp = true needs the package opentelemetry-proto; pip install 'hostd\[otlp\]'"
+    ):
+        load(tmp_path, "[[sources]]\nkind = 'http'\notlp = true\n")
+
+
+def test_paths_of_received_sources_are_the_files(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        "[[sources]]\nkind = 'http'\ntoken_file = 'token'\n[[sources]]\nkind = 'syslog'\nlisten = ['unix:log']\n"
+        "[[sources]]\nkind = 'exec'\nname = 'a'\ncommand = ['x']\nfolder = 'f'\n",
+    )
+    http, syslog, command = settings.received
+    assert getattr(http, "token_file", None) == tmp_path / "token"
+    assert getattr(syslog, "listen", None) == (f"unix:{tmp_path}/log",)
+    assert getattr(command, "folder", None) == tmp_path / "f"
+    assert settings.files == ()

@@ -63,6 +63,9 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
         ("SOURCE", "ROUTED TO", "OFFSET", "SIZE"),
         [(s["name"], s["plugin"] or "-", s["offset"], s["size"]) for s in status["sources"]],
     )
+    if status["intakes"]:
+        yield ""
+        yield from table(("INTAKE", "LISTENING", "COUNTS"), [_intake(each) for each in status["intakes"]])
     if held_up := status["held_up"]:
         yield ""
         yield f"HELD UP since {held_up['since']}, and reading waits"
@@ -84,6 +87,14 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
         for refused in status["refused"]:
             yield f"  at {refused['stage']}: {refused['reason']}"
     yield from _dead_letters(status["dead_letter_totals"])
+
+
+def _intake(intake: dict[str, Any]) -> tuple[str, str, str]:
+    counts = {name: value for name, value in intake.items() if name not in ("kind", "name", "listening")}
+    counts |= counts.pop("answered", {})
+    said = " ".join(f"{name}={value}" for name, value in counts.items() if value not in (None, False))
+    name = intake["kind"] if intake["kind"] == intake["name"] else f"{intake['kind']}:{intake['name']}"
+    return name, " ".join(intake["listening"]) or "-", said or "-"
 
 
 def _dead_letters(totals: dict[str, Any]) -> Iterable[str]:

@@ -23,6 +23,7 @@ def snapshot(
     holds: Mapping[str, Hold],
     confinement: Confinement,
     sources: Iterable[FileSource],
+    intakes: list[dict[str, Any]],
     pump: Pump,
     dead_letters: Mapping[str, Total],
     replaying: Container[str],
@@ -44,6 +45,7 @@ def snapshot(
             for name, generation in sorted(catalog.current.items())
         ],
         "sources": [_source(source, pump) for source in sorted(sources, key=lambda source: source.name)],
+        "intakes": intakes,
         "refused": [
             {
                 "path": str(refused.path),

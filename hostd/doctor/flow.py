@@ -13,6 +13,7 @@ from hostd.pipeline.ledger import Checkpoint, SourceRow
 from hostd.pipeline.sources.content import Plain
 from hostd.pipeline.sources.memory import find_in
 from hostd.pipeline.sources.original import holding
+from hostd.pipeline.sources.spool import is_spooled, spooled_to
 
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
@@ -23,6 +24,9 @@ def check_sources(settings: Config, ledger: Path) -> Iterator[Finding]:
     known = {(row.device, row.inode): row for row in rows}
     gone = 0
     for row in known.values():
+        if is_spooled(row):
+            yield _look_at_spool(row)
+            continue
         finding = _compare_source(row)
         gone += finding is None
         if finding is not None:
@@ -38,7 +42,7 @@ def check_sources(settings: Config, ledger: Path) -> Iterator[Finding]:
             continue
         if (status.st_dev, status.st_ino) not in known:
             yield note("sources", path, f"it was not read yet: {status.st_size} bytes")
-    for source in settings.sources:
+    for source in settings.files:
         for pattern in source.paths:
             if next(glob.iglob(pattern, recursive=True), None) is None:
                 yield note("sources", pattern, "no file has such a name", "check the glob, if there should be one")
@@ -48,7 +52,7 @@ def named_files(settings: Config) -> list[str]:
     """Return the regular files that the globs name, each under one name."""
     named = {
         os.path.realpath(path): path
-        for source in settings.sources
+        for source in settings.files
         for pattern in source.paths
         for path in sorted(glob.iglob(pattern, recursive=True), reverse=True)
         if Path(path).is_file()
@@ -82,6 +86,14 @@ def _compare_source(row: SourceRow) -> Finding | None:
     finally:
         os.close(fd)
     return ok("sources", found, f"{left} bytes are not parsed yet" if left else "parsed to its end")
+
+
+def _look_at_spool(row: SourceRow) -> Finding:
+    """Say how much of what was received waits."""
+    left = max(0, spooled_to(Path(row.path)) - row.checkpoint.offset)
+    return ok(
+        "sources", row.name, f"{left} bytes were received and are not parsed yet" if left else "parsed to its end"
+    )
 
 
 def _rows(ledger: Path) -> Iterable[SourceRow]:

@@ -35,10 +35,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A result waiting for its commit; `done` is called in the event loop once it is durable."""
+    """A result waiting for its commit; `done` is called in the event loop once it is durable.
+
+    `is_awaited` says that somebody waits for that, and sends no more before it.
+    """
 
     result: Result | Replay
     done: Callable[[], None]
+    is_awaited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,14 @@ class Committer:
 
         What is submitted from now on is durable no sooner.
         """
-        done = asyncio.get_running_loop().create_future()
+        await self.queue(function, *args)
+
+    def queue(self, function: Callable[..., None], *args: object) -> asyncio.Future[None]:
+        """Have `function` write as `write` does, and return at once with what is resolved when that is durable."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Write(partial(function, *args), done))
         self._arrived.set()
-        await done
+        return done
 
     async def replace_sinks(self, sinks: list[Sink]) -> None:
         """Write what is submitted from now on to other sinks, and wait until that is so.
@@ -151,7 +159,7 @@ class Committer:
         busy = False
         while True:
             await self._arrived.wait()
-            if busy:
+            if busy and not any(isinstance(each, Entry) and each.is_awaited for each in self._waiting):
                 await asyncio.sleep(GATHER_S)
             if all(isinstance(each, _Write) for each in self._waiting):
                 self._arrived.clear()

@@ -341,7 +341,7 @@ class Pump:
     def _cut(self, flow: _Flow, generation: Generation) -> Cut | None:
         """Cut what a source's next batch is, None when it is not there yet. Raises NotLoadedError."""
         source, framing, limits = flow.source, generation.framing, generation.manifest.limits
-        final = (self._final and not source.is_cut_short()) or source.has_ended()
+        final = (self._final and not source.is_cut_short() and not source.is_coming) or source.has_ended()
         batch_bytes = limits.batch_kib << 10
         if not source.find_header(framing, final=final):
             return None
@@ -431,7 +431,7 @@ class Pump:
             generation.records += result.records
             generation.rejected += len(result.dead)
             if source.id == row.id:
-                source.committed = row.checkpoint
+                source.account_for(row.checkpoint)
             if result.dead:
                 self._on_dead(generation)
 
@@ -451,6 +451,7 @@ class Pump:
                     taken_over,
                 ),
                 done,
+                source.is_awaited,
             )
         )
 
@@ -476,7 +477,7 @@ class Pump:
     def _route(self, flow: _Flow) -> None:
         source = flow.source
         head = source.head()
-        final = self._final or source.has_ended()
+        final = (self._final and not source.is_coming) or source.has_ended()
         if not head:
             return
         if b"\n" not in head and len(head) < HEAD_BYTES and not final and source.idle_for_s() < QUIET_S:

@@ -14,6 +14,7 @@ from hostd.pipeline.serving import Generation
 from hostd.pipeline.sources.file import MAX_HEADER_BYTES, FileSource
 from hostd.pipeline.sources.kinds import MissingLibraryError
 from hostd.pipeline.sources.original import find_original, holding
+from hostd.pipeline.sources.spool import NOT_KEPT, is_spooled
 from hostd.workers.batch import Batch
 
 FindRow = Callable[[int], Awaitable[SourceRow | None]]
@@ -35,6 +36,8 @@ async def batch_of(letter: Letter, generation: Generation, find_row: FindRow, fi
         row = await find_row(letter.source)
         if row is None:
             raise StaysError(f"{_what(letter)}, and nothing is known of its source any more")
+        if is_spooled(row):
+            raise StaysError(f"{_what(letter)}, and {NOT_KEPT}")
         live = find_live(letter.source)
         # A descriptor of our own: the source may be closed while the thread reads.
         fd = os.dup(live.fd) if live is not None and live.fd >= 0 else -1

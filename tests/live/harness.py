@@ -132,6 +132,7 @@ class Home:
         self.out = path / "out"
         self.state = path / "state"
         self.daemons: list[Daemon] = []
+        self.stdin: int = subprocess.DEVNULL
         self.sandbox = "auto"
         self.variables: dict[str, str] = {}
         self._temporary = path / "tmp"
@@ -306,7 +307,7 @@ class Daemon:
             [*under, sys.executable, *self.program, "run", "--config", str(home.settings), *arguments],
             cwd=home.path,
             env=home.environment,
-            stdin=subprocess.DEVNULL,
+            stdin=home.stdin,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,

@@ -19,6 +19,7 @@ from hostd.pipeline.ledger.dead import DeadLetters
 from hostd.pipeline.ledger.expiry import Expiry
 from hostd.pipeline.ledger.places import Keep, Placed, Places
 from hostd.pipeline.ledger.provenance import Provenance
+from hostd.pipeline.ledger.received import ReceivedKeys
 from hostd.pipeline.ledger.replacing import Replacing
 from hostd.pipeline.ledger.rows import Checkpoint, Replay, Result, SinkMark, SourceRow, as_row, stored
 from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
@@ -62,6 +63,7 @@ class Ledger:
         self.replacing = Replacing(self._db, self._transaction, self.places, self.provenance, self.dead)
         self.expiry = Expiry(self._db, self._transaction, self.places, self.provenance)
         self.seals = Seals(self._db, self._transaction)
+        self.received = ReceivedKeys(self._db)
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")

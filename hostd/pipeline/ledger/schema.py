@@ -101,6 +101,13 @@ CREATE TABLE source_days (source INTEGER PRIMARY KEY, day INTEGER NOT NULL) STRI
     """
 CREATE TABLE seals (source INTEGER PRIMARY KEY, seal BLOB NOT NULL, length INTEGER NOT NULL) STRICT;
 """,
+    """
+CREATE TABLE received_keys (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, key BLOB NOT NULL, digest BLOB NOT NULL,
+    done INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, at INTEGER NOT NULL, UNIQUE (source, key)
+) STRICT;
+CREATE INDEX received_keys_by_age ON received_keys (at);
+""",
 )
 """What each version of the schema adds to the one before; a ledger of an older version is brought up to date."""
 

@@ -30,6 +30,7 @@ from hostd.pipeline.sources.kinds import (
 from hostd.pipeline.sources.marks import FINGERPRINT_BYTES as FINGERPRINT_BYTES
 from hostd.pipeline.sources.marks import MARKER_BYTES as MARKER_BYTES
 from hostd.pipeline.sources.marks import digest, is_continued
+from hostd.pipeline.sources.spool import Spool
 from hostd.pipeline.sources.unpacked import HEAD_BYTES, Unpacked
 
 MAX_HEADER_BYTES = 1 << 20
@@ -51,7 +52,9 @@ def is_continued_by(checkpoint: Checkpoint, fd: int, size: int) -> bool:
 
 @dataclass(slots=True, eq=False)
 class FileSource:
-    """One open file. `reached` is how far it was read, `committed` how far that is accounted for.
+    """One open file, or the spool of what was received.
+
+    `reached` is how far it was read, `committed` how far that is accounted for.
 
     `offset` is where the next read begins; it is past `reached` only when a header, or a hole, was skipped.
     """
@@ -80,6 +83,8 @@ class FileSource:
     """Finds out what of this file's plain bytes was read, here or in another; asked before the first of them is."""
     trouble: str = ""
     """Why it cannot be read at all, or no further."""
+    on_committed: Callable[[int], None] = lambda _: None
+    """Is told up to where the source is accounted for, each time that this has moved on."""
     content: Content = field(init=False)
     trail: tuple[tuple[int, bytes], ...] = ()
     """Some of the places where reading stopped, with the markers of the bytes before them: the first, and the last."""
@@ -123,9 +128,25 @@ class FileSource:
         self.committed = self.reached
         self._is_sniffed = self._is_identified = True
 
+    @property
+    def is_coming(self) -> bool:
+        """Whether it is being received, and its end is not the end of it."""
+        return isinstance(self.content, Spool) and self.content.is_open
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for its commit."""
+        return isinstance(self.content, Spool) and self.content.is_awaited
+
+    def receive_into(self, spool: Spool, checkpoint: Checkpoint) -> None:
+        """Read what is spooled, on from `checkpoint`."""
+        self.content = spool
+        self.go_on(checkpoint)
+        self._is_sniffed = self._is_identified = True
+
     def idle_for_s(self) -> float:
         """Return for how many seconds nothing was written."""
-        if isinstance(self.content, Fifo):
+        if isinstance(self.content, Fifo | Spool):
             return self.content.idle_for_s()
         status, now = os.fstat(self.fd), time.time()
         # A time of modification in the future was set by hand; that of the change of the inode cannot be.
@@ -255,6 +276,11 @@ class FileSource:
         self.rewind(checkpoint)
         self.committed = checkpoint
         self.content.let_go(checkpoint.offset)
+
+    def account_for(self, checkpoint: Checkpoint) -> None:
+        """Take note that everything before `checkpoint` is committed."""
+        self.committed = checkpoint
+        self.on_committed(checkpoint.offset)
 
     def find_header(self, framing: Framing, *, final: bool) -> bool:
         """Read the header that `framing` declares, once, and skip it; False when it is not all there yet.

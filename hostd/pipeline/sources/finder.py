@@ -118,6 +118,10 @@ class FileFinder:
         self._folders.forget()
         return [source for source in self.sources.values() if os.path.realpath(source.path) not in named]
 
+    def new_id(self) -> int:
+        """Return a number for a source that the ledger does not know."""
+        return self._memory.new_id()
+
     def by_id(self, number: int) -> FileSource | None:
         """Return the open source with a number of the ledger's."""
         return next((source for source in self.sources.values() if source.id == number), None)

@@ -13,6 +13,7 @@ from hostd.pipeline.sources.content import Fingerprinted, Plain
 from hostd.pipeline.sources.kinds import KIND_BYTES, DamagedError, Kind, MissingLibraryError, kind_of
 from hostd.pipeline.sources.marks import FINGERPRINT_BYTES, is_continued
 from hostd.pipeline.sources.memory import list_files
+from hostd.pipeline.sources.spool import NOT_KEPT, is_spooled
 from hostd.pipeline.sources.unpacking import Unpacking
 
 PIECE_BYTES = 512 << 10
@@ -36,6 +37,8 @@ def find_original(row: SourceRow) -> Original | str:
 
     Return why not when there is none: it is gone, rewritten, or may not be read.
     """
+    if is_spooled(row):
+        return NOT_KEPT
     why = f"{row.path} is gone"
     for path, is_it in _candidates(row):
         try:
