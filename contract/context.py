@@ -5,7 +5,11 @@ A context belongs to one call of `parse` and is not kept beyond it; that of a st
 
 import time
 from collections.abc import Callable
+from io import BytesIO
+from itertools import pairwise
 from typing import Any
+
+from contract.framing import Framing
 
 
 class PluginLog:
@@ -43,7 +47,7 @@ class Context:
     the worker is killed.
     """
 
-    __slots__ = ("_reject", "deadline", "header", "log", "offset", "options", "source")
+    __slots__ = ("_framing", "_reject", "deadline", "header", "log", "offset", "options", "source")
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class Context:
         header: bytes = b"",
         options: Any = None,
         deadline: float = float("inf"),
+        framing: Framing | None = None,
     ) -> None:
         self.source = source
         self.offset = offset
@@ -63,6 +68,13 @@ class Context:
         self.deadline = deadline
         self.log = PluginLog(say)
         self._reject = reject
+        self._framing = framing or Framing()
+
+    def split(self, data: bytes) -> list[bytes]:
+        """Return the records of a batch, each with its line ends, cut as the manifest's `framing` says."""
+        if self._framing.kind == "lines" and not self._framing.quote:
+            return BytesIO(data).readlines()
+        return [data[start:end] for start, end in pairwise([*self._framing.starts(data), len(data)])]
 
     def cancelled(self) -> bool:
         """Tell whether the time for this batch has run out: stop early instead of being killed."""
