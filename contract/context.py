@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from io import BytesIO
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from contract.framing import Framing
+if TYPE_CHECKING:  # importing the contract must cost little, and few need it
+    from contract.framing import Framing
 
 
 class PluginLog:
@@ -59,7 +60,7 @@ class Context:
         header: bytes = b"",
         options: Any = None,
         deadline: float = float("inf"),
-        framing: Framing | None = None,
+        framing: "Framing | None" = None,
     ) -> None:
         self.source = source
         self.offset = offset
@@ -68,11 +69,11 @@ class Context:
         self.deadline = deadline
         self.log = PluginLog(say)
         self._reject = reject
-        self._framing = framing or Framing()
+        self._framing = framing
 
     def split(self, data: bytes) -> list[bytes]:
         """Return the records of a batch, each with its line ends, cut as the manifest's `framing` says."""
-        if self._framing.kind == "lines" and not self._framing.quote:
+        if self._framing is None or (self._framing.kind == "lines" and not self._framing.quote):
             return BytesIO(data).readlines()
         return [data[start:end] for start, end in pairwise([*self._framing.starts(data), len(data)])]
 

@@ -65,14 +65,14 @@ _QUOTED = r'([^"\\]*+(?:\\.[^"\\]*+)*)'
 _ANY_LINE = re.compile(
     rf"(?:(?P<vhost>[^\s:]++:[0-9]++) )?(\S++) (\S++) (\S++) \[([^]]++)\] "
     rf'"(?:([A-Z]++) (\S++) (HTTP/[0-9.]++)|{_QUOTED})"'
-    rf' ([0-9]{{3}}) ([0-9]{{1,18}}+|-)(?: "{_QUOTED}" "{_QUOTED}")?(?: (.*))?',
+    rf' ([0-9]{{3}}|-) ([0-9]{{1,18}}+|-)(?: "{_QUOTED}" "{_QUOTED}")?(?: (.*))?',
     re.ASCII,
 )
 _ROW = (2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13)
 _REQUEST, _EXTRA = 9, 14
 
 _LINES_IN_A_PIECE = 32
-_STATUSES = {f"{status:03}": status for status in range(1000)}
+_STATUSES: dict[str, int | None] = {"-": None, **{f"{status:03}": status for status in range(1000)}}
 
 
 class AccessProcessor:

@@ -48,7 +48,7 @@ from typing import Any
 from contract import LineStream, Record, StreamProcessor, each_stream, from_epoch
 
 _LINE = re.compile(
-    r"(?:node=(?P<node>\S+) )?type=(?P<type>\S+) msg=audit\((?P<time>\d+\.\d+):(?P<sequence>\d+)\): ?(?P<fields>.*)",
+    r"(?:node=(?P<node>\S+) )?type=(?P<type>\S+) msg=audit\((?P<time>\d+\.\d+):(?P<sequence>\d+)\):? ?(?P<fields>.*)",
     re.ASCII | re.DOTALL,
 )
 _FIELD = re.compile(r"""(?:(old|new)[ -])?([\w-]+)=(?:"([^"]*)"|'([^']*)'?|([^\s"'\x1d,]*)),?""", re.ASCII)

@@ -6,11 +6,13 @@
 # name = "aws_elb"
 # version = "1.0.0"
 # contract = ">=1.0,<2"
-# summary = "Access logs of AWS load balancers: application and classic ones."
+# summary = "Access logs of AWS load balancers: application, network and classic ones."
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = '^((http|https|h2|ws|wss|grpcs) )?\d{4}-\d\d-\d\dT[\d:.]+Z [\w./-]+ [\da-f.:]+:\d+ \S+ [\d.-]+ [\d.-]+ '
+# head = """\
+#   ^((http|https|h2|ws|wss|grpcs|tls \\d\\.\\d) )?\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z? [\\w./-]+ (\\w+ )?\
+#   [\\da-f.:]+:\\d+ \\S+ [\\d.-]+ [\\d.-]+ """
 # priority = -10
 #
 # [[tool.hostd.samples]]
@@ -20,6 +22,7 @@
 # "GET https://example.com:443/ HTTP/2.0" "curl/7" ECDHE-RSA TLSv1.2 arn:aws:x "Root=1-58337327" "example.com" "-" \
 # 1 2024-05-17T10:05:02.372000Z "forward" "-" "-" "10.0.0.66:9000" "200" "-" "-" TID_1 "new"
 # 2024-05-17T10:05:04.1Z shop 192.0.2.7:28 - -1 -1 -1 503 0 0 0 "GET http://example.com:80/ HTTP/1.1" "curl" - -
+# tls 2.0 2024-05-17T10:05:05 net/shop/c6 g3 192.0.2.7:51 10.0.0.1:443 5 2 98 246 - arn:aws - ECDHE tlsv12 - n - - -
 # 2024-05-17T10:05:05Z shop
 # """
 # records = [
@@ -37,10 +40,16 @@
 #    "request_processing_time": -1.0, "backend_processing_time": -1.0, "response_processing_time": -1.0,
 #    "elb_status_code": 503, "backend_status_code": 0, "received_bytes": 0, "sent_bytes": 0, "request":
 #    "GET http://example.com:80/ HTTP/1.1", "user_agent": "curl", "ssl_cipher": null, "ssl_protocol": null}''',
+#   '''{"timestamp": "2024-05-17T10:05:05Z", "type": "tls", "version": "2.0", "elb": "net/shop/c6", "listener":
+#    "g3", "client": "192.0.2.7:51", "target": "10.0.0.1:443", "connection_time_ms": 5,
+#    "tls_handshake_time_ms": 2, "received_bytes": 98, "sent_bytes": 246, "incoming_tls_alert": null,
+#    "chosen_cert_arn": "arn:aws", "chosen_cert_serial": null, "tls_cipher": "ECDHE", "tls_protocol_version":
+#    "tlsv12", "tls_named_group": null, "domain_name": "n", "alpn_fe_protocol": null, "alpn_be_protocol":
+#    null, "alpn_client_preference_list": null}''',
 # ]
 # rejected = 1
 # ///
-"""Access logs of AWS Elastic Load Balancing: of application load balancers, and of classic ones.
+"""Access logs of AWS Elastic Load Balancing: of application, network (TLS) and classic load balancers.
 
 Keys: `timestamp`, and the fields by their names in Amazon's manual with underscores (`elb`, `client`, `target` or
 `backend`, `request_processing_time`, `elb_status_code`, `request`, `user_agent`, …); `-` is null, times are numbers
@@ -65,6 +74,12 @@ _APPLICATION = (
     *("error_reason", "target_list", "target_status_code_list", "classification", "classification_reason"),
     "conn_trace_id",
 )
+_NETWORK = (
+    *("type", "version", "time", "elb", "listener", "client", "target", "connection_time_ms", "tls_handshake_time_ms"),
+    *("received_bytes", "sent_bytes", "incoming_tls_alert", "chosen_cert_arn", "chosen_cert_serial", "tls_cipher"),
+    *("tls_protocol_version", "tls_named_group", "domain_name", "alpn_fe_protocol", "alpn_be_protocol"),
+    *("alpn_client_preference_list", "tls_connection_creation_time"),
+)
 _LEAST_TOKENS = 12
 
 
@@ -72,7 +87,7 @@ def parse(line: str) -> Record | None:
     tokens = [bare or quoted for quoted, bare in _TOKEN.findall(line)]
     if len(tokens) < _LEAST_TOKENS:
         raise ValueError(f"expected at least {_LEAST_TOKENS} fields, found {len(tokens)}")
-    names: tuple[str, ...] = _CLASSIC if tokens[0][0].isdigit() else _APPLICATION
+    names: tuple[str, ...] = _CLASSIC if tokens[0][0].isdigit() else _NETWORK if tokens[0] == "tls" else _APPLICATION
     names = (*names, *(f"field_{number}" for number in range(len(names) + 1, len(tokens) + 1)))
     fields = {name: _value(name, token) for name, token in zip(names, tokens, strict=False)}
     return {"timestamp": timestamps("%Y-%m-%dT%H:%M:%S%z")[str(fields.pop("time"))], **fields}
@@ -83,7 +98,7 @@ def _value(name: str, text: str) -> JsonValue:
         return None
     if name.endswith("_processing_time"):
         return float(text)
-    if name.endswith(("_status_code", "_bytes")) and text.isdecimal():
+    if name.endswith(("_status_code", "_bytes", "_time_ms")) and text.isdecimal():
         return int(text)
     return text
 

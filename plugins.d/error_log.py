@@ -16,7 +16,7 @@
 # head = """\
 #   ^(\\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d(\\.\\d+)? \\d{4}\\] \\[[\\w-]*:?\\w+\\]\
 #   |\\d{4}/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d \\[(debug|info|notice|warn|error|crit|alert|emerg)\\] \\d+#\\d+:)"""
-# priority = -20
+# priority = -22
 #
 # [[tool.hostd.samples]]
 # name = "error.log"

@@ -58,7 +58,7 @@ _POSTGRES = re.compile(rf"{_TIME}(?P<prefix>[^\n]*?)(?P<level>{_LEVELS}): {{1,2}
 _PGBOUNCER = re.compile(
     rf"{_TIME} \[?(?P<pid>\d+)\]? (?P<level>LOG|NOISE|DEBUG|WARNING|ERROR|FATAL) (?P<body>.*)", re.ASCII | re.DOTALL
 )
-_PID = re.compile(r"\[(\d+)\]|(?:^|[\s:])(\d+)(?:[\s:]|$)", re.ASCII)
+_PID = re.compile(r"\[(\d+)(?:-\d+)?\]|(?:^|[\s:])(\d+)(?:[\s:]|$)", re.ASCII)
 _PAIR = re.compile(r"\b(user|u|db|database|d|host|client|remote|h|app|application|a)=([^,\s]*)", re.ASCII)
 _USER_AT_DATABASE = re.compile(r"([\w.-]+)@([\w.-]+)", re.ASCII)
 _NAMES = {

@@ -24,7 +24,7 @@
 # input = '''
 # <165>1 2003-10-11T22:14:15.003Z host.example.com app 8710 ID47 [note@32473 iut="3" said="\"hi\""] An event
 # <34>Oct 11 22:14:15 host su[231]: 'su root' failed
-# 2024-05-17T10:05:03.5+02:00 host sshd[77]: Accepted publickey
+# 2024-05-17T10:05:03.5+02:00 host sshd[77]: Accepted publickey for dana from 192.0.2.7 port 5022 ssh2
 # <34>nothing else
 # '''
 # rejected = 1
@@ -56,14 +56,16 @@
 # hostname = "host"
 # appname = "sshd"
 # procid = "77"
-# body = "Accepted publickey"
+# body = "Accepted publickey for dana from 192.0.2.7 port 5022 ssh2"
+# details = { result = "Accepted", method = "publickey", user = "dana", ip = "192.0.2.7", port = 5022 }
 # ///
 """Syslog: RFC 5424, RFC 3164, and what syslogd and rsyslog write to files, which has no priority.
 
 Keys: `timestamp`, `severity_text`, `severity_number`, `facility`, `hostname`, `appname`, `procid`, `msgid`,
-`structured_data`, `body`. A field that a message does not have is left out. The times of RFC 3164 have no zone and
-mostly no year: without the option `year` one without a year stays as it is written, such as `Oct 11 22:14:15`, as
-`time`, because any completion would be a guess. `severity_number` is OpenTelemetry's.
+`structured_data`, `body`, and `details` of what sshd, PAM, sudo, Postfix and the kernel's firewall say. A field
+that a message does not have is left out. The times of RFC 3164 have no zone and mostly no year: without the option
+`year` one without a year stays as it is written, such as `Oct 11 22:14:15`, as `time`, because any completion would
+be a guess. `severity_number` is OpenTelemetry's.
 """
 
 import re
@@ -105,6 +107,18 @@ _FACILITIES = (
 )
 
 
+_PAIR = re.compile(r"(?<![^\s,;(])([A-Za-z][\w-]*)=(<[^>\s]*>|[^\s,;]*)")
+_OF_PAIRS = re.compile(
+    r"pam_\w+\(|[^=]*\bIN=\S* OUT=|[\dA-Za-z]{6,20}: (?:to|from|client|message-id)=|\s*\S+ : (?:.* ; )?TTY="
+)
+"""The messages of PAM, the kernel's firewall, Postfix and sudo that are of `name=value`."""
+_SSH_RESULT = re.compile(r"(Accepted|Failed) (\S+) for ")
+_SSH_USER = re.compile(r"\b[Uu]ser (\S+) (?:from )?(?=[\da-f])|\bfor (?:invalid user )?(\S+) from ")
+_SSH_CLIENT = re.compile(
+    r"\b(?:from|for|by|with|user \S+) (?:\S+ \()?([\da-fA-F]*[.:][\da-fA-F.:]+)(?: port (\d+))?", re.ASCII
+)
+
+
 class Options(LocalYear):
     """The operator's `[plugins.options.syslog]`."""
 
@@ -142,6 +156,7 @@ def _record(line: str, options: Options) -> dict[str, JsonValue]:
     elements = fields.get("structured_data")
     if elements is not None:
         record["structured_data"] = _structured(elements)
+    record["details"] = _details(fields.get("appname") or "", fields.get("body") or "") or None
     return {name: value for name, value in record.items() if value is not None}
 
 
@@ -160,6 +175,22 @@ def _time(text: str | None, options: Options) -> dict[str, JsonValue]:
 def _severity(severity: int) -> dict[str, JsonValue]:
     text, number = SYSLOG_SEVERITIES[severity]
     return {"severity_text": text, "severity_number": number}
+
+
+def _details(program: str, body: str) -> dict[str, JsonValue]:
+    if _OF_PAIRS.match(body):
+        pairs: dict[str, JsonValue] = {name: value.strip("<>") for name, value in _PAIR.findall(body)}
+        return pairs | ({"COMMAND": body.partition("COMMAND=")[2]} if "COMMAND" in pairs else {})
+    details: dict[str, JsonValue] = {}
+    if program.startswith("sshd"):
+        if found := _SSH_RESULT.match(body):
+            details |= {"result": found[1], "method": found[2]}
+        if found := _SSH_USER.search(body):
+            details["user"] = found[1] or found[2]
+        if found := _SSH_CLIENT.search(body):
+            details["ip"] = found[1]
+            details |= {"port": int(found[2])} if found[2] else {}
+    return details
 
 
 def _structured(elements: str) -> dict[str, JsonValue]:

@@ -80,7 +80,7 @@ class ZeekStream(LineStream):
             raise ValueError(f"expected {len(names)} columns, found {len(values)}")
         row = {name: self._value(value, kind) for name, value, kind in zip(names, values, types, strict=True)}
         begun: dict[str, JsonValue] = {}
-        if row.get("ts") is not None and types[names.index("ts")] == "time":
+        if isinstance(row.get("ts"), float):
             begun["timestamp"] = from_epoch(values[names.index("ts")])
         if "path" in self.kept:
             begun["log"] = self.kept["path"]
@@ -98,7 +98,10 @@ class ZeekStream(LineStream):
         if text == self.kept.get("empty", "(empty)"):
             return ""
         if kind in _NUMBERS:
-            return _NUMBERS[kind](text)
+            try:
+                return _NUMBERS[kind](text)
+            except ValueError:  # masked, as in logs that are shared
+                return text
         if kind == "bool":
             return text == "T"
         return _unescaped(text) if "\\x" in text else text
