@@ -5,7 +5,12 @@ A context belongs to one call of `parse` and is not kept beyond it; that of a st
 
 import time
 from collections.abc import Callable
-from typing import Any
+from io import BytesIO
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # importing the contract must cost little, and few need it
+    from contract.framing import Framing
 
 
 class PluginLog:
@@ -43,7 +48,7 @@ class Context:
     the worker is killed.
     """
 
-    __slots__ = ("_reject", "deadline", "header", "log", "offset", "options", "source")
+    __slots__ = ("_framing", "_reject", "deadline", "header", "log", "offset", "options", "source")
 
     def __init__(
         self,
@@ -55,6 +60,7 @@ class Context:
         header: bytes = b"",
         options: Any = None,
         deadline: float = float("inf"),
+        framing: "Framing | None" = None,
     ) -> None:
         self.source = source
         self.offset = offset
@@ -63,6 +69,13 @@ class Context:
         self.deadline = deadline
         self.log = PluginLog(say)
         self._reject = reject
+        self._framing = framing
+
+    def split(self, data: bytes) -> list[bytes]:
+        """Return the records of a batch, each with its line ends, cut as the manifest's `framing` says."""
+        if self._framing is None or (self._framing.kind == "lines" and not self._framing.quote):
+            return BytesIO(data).readlines()
+        return [data[start:end] for start, end in pairwise([*self._framing.starts(data), len(data)])]
 
     def cancelled(self) -> bool:
         """Tell whether the time for this batch has run out: stop early instead of being killed."""

@@ -107,6 +107,41 @@ def each_line(function: Callable[[str], Record | None]) -> Processor:
     return _EachLine(function)
 
 
+class _EachRecord:
+    """The processor that `each_record` makes."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[str, Context], Record | None]) -> None:
+        self._function = function
+
+    def parse(self, data: bytes, ctx: Context) -> Iterator[Record]:
+        function = self._function
+        for raw in ctx.split(data):
+            text = raw.decode("utf-8", "backslashreplace").replace("\r\n", "\n").rstrip("\r\n")
+            if not text:
+                continue
+            try:
+                record = function(text, ctx)
+            except MemoryError:
+                raise  # as in each_line
+            except Exception as error:  # noqa: BLE001 - whatever the author's function raises rejects its record
+                ctx.reject(raw, describe(error))
+                continue
+            if record is not None:
+                yield record
+
+
+def each_record(function: Callable[[str, Context], Record | None]) -> Processor:
+    """Make a processor of a function of one record as the manifest's `framing` cuts them: of several lines, mostly.
+
+    The function gets each record that is not empty, and the batch's context. The record is decoded as UTF-8 (bytes that
+    are not UTF-8 arrive as ``\\xNN``), has its line ends as ``\\n``, and lacks the last ones. What it returns is a
+    record, None is no record, and an exception rejects that record alone.
+    """
+    return _EachRecord(function)
+
+
 def describe(error: BaseException) -> str:
     """Return an exception as one line: its type and its text."""
     text = str(error)

@@ -16,6 +16,7 @@ from typing import Any
 
 from contract.adapter import MisfitError, as_processor, as_stream, as_stream_processor, snapshot_of
 from contract.context import Context
+from contract.framing import Framing
 from contract.manifest import Manifest, read_script
 from contract.processor import Processor, StreamProcessor
 from contract.record import JsonValue
@@ -43,10 +44,12 @@ def run(
     header: bytes = b"",
     offset: int = 0,
     options: Any = None,
+    framing: Framing | None = None,
 ) -> Outcome:
     """Parse `data` with `processor` and return what comes of it.
 
-    Raises whatever `parse` raises, and TypeError or ValueError for a record that JSON cannot hold.
+    `framing` is what `ctx.split` cuts by, lines if there is none; a manifest's is `manifest.compiled_framing()`. Raises
+    whatever `parse` raises, and TypeError or ValueError for a record that JSON cannot hold.
     """
     rejected: list[tuple[bytes, str]] = []
     said: list[tuple[str, str]] = []
@@ -55,6 +58,7 @@ def run(
         header=header,
         offset=offset,
         options=options,
+        framing=framing,
         reject=lambda raw, reason: rejected.append((raw, reason)),
         say=lambda level, message: said.append((level, message)),
     )
@@ -173,24 +177,23 @@ def conformance_of(manifest: Manifest, new_processor: Callable[[], Any], options
         header, data = sample.cut(framing)
         expected = [dict(record) for record in sample.records]
         processor = make_processor(manifest, new_processor)
-        whole = run(processor, data, header=header, options=options, source=sample.name)
+        shape: dict[str, Any] = {"header": header, "options": options, "framing": framing}
+        whole = run(processor, data, source=sample.name, **shape)
         assert whole.records == expected, f"{where}: expected {expected!r}, got {whole.records!r}"
         assert len(whole.rejected) == sample.rejected, f"{where}: rejected {whole.rejected!r}"
-        again = run(processor, data, header=header, options=options, source=sample.name)
+        again = run(processor, data, source=sample.name, **shape)
         assert again.records == expected, f"{where}: a second parse of the same bytes differs: it keeps state"
         pieces: list[dict[str, JsonValue]] = []
         starts = [*framing.starts(data), len(data)]
         for start, end in pairwise(starts):
-            part = run(
-                make_processor(manifest, new_processor), data[start:end], header=header, options=options, offset=start
-            )
+            part = run(make_processor(manifest, new_processor), data[start:end], offset=start, **shape)
             pieces.extend(part.records)
         assert pieces == expected, (
             f"{where}: record by record it yields {pieces!r} instead: records depend on each other"
         )
     for hostile in _HOSTILE:
         try:
-            run(make_processor(manifest, new_processor), hostile, options=options)
+            run(make_processor(manifest, new_processor), hostile, options=options, framing=framing)
         except Exception:  # noqa: BLE001, S112 - an exception is a fair answer to hostile input; it becomes a dead letter
             continue
 

@@ -4,13 +4,13 @@
 #
 # [tool.hostd]
 # name = "access"
-# version = "1.0.0"
+# version = "1.1.0"
 # contract = ">=1.0,<2"
 # summary = "Apache and nginx access logs, in the common and the combined format."
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = '^[^\s{"]+ \S+ \S+ \[\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "[^\n]*" \d{3} (\d|-)'
+# head = '^([^\s:]+:\d+ )?[^\s{"]+ \S+ \S+ \[\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] ".*" \d{3} (\d|-)'
 # priority = -20
 #
 # [[tool.hostd.samples]]
@@ -32,20 +32,28 @@
 # bytes = 2326
 # referer = "//example.com/"
 # agent = "curl/8"
+#
+# [[tool.hostd.samples]]
+# input = 'example.com:443 192.0.2.8 - - [17/May/2015:10:05:04 +0000] "-" 408 -'
+# records = ['''{"timestamp": "2015-05-17T10:05:04Z", "client": "192.0.2.8", "ident": null, "user": null,
+#   "method": null, "path": null, "protocol": null, "status": 408, "bytes": null, "referer": null, "agent": null,
+#   "request": null, "vhost": "example.com:443"}''']
 # ///
-r"""Apache and nginx access logs: the common and the combined format of Apache's `mod_log_config`.
+r"""Apache and nginx access logs: the common and the combined format of Apache's `mod_log_config`, also with a
+vhost.
 
-The time becomes RFC 3339 in UTC, and `-` becomes null. A request that is not `METHOD path HTTP/x` is kept
-whole as `request`, with `method`, `path` and `protocol` null. What a server adds after the last field is kept
-as `extra`. Quoted fields stay as they are written, with the server's escapes (`\"`, `\x16`).
+Keys: `timestamp`, `client`, `ident`, `user`, `method`, `path`, `protocol`, `status`, `bytes`, `referer`, `agent`;
+where there is something for them also `request`, `extra`, `vhost`. The time becomes RFC 3339 in UTC, and `-`
+becomes null. A request that is not `METHOD path HTTP/x` is kept whole as `request`, with `method`, `path` and
+`protocol` null. What a server adds after the last field is kept as `extra`. Quoted fields stay as they are written,
+with the server's escapes (`\"`, `\x16`).
 """
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta, timezone
 from itertools import chain
 
-from contract import Context, JsonValue, Record
+from contract import Context, JsonValue, Record, Timestamps
 
 # Possessive (`++`, `*+`), so that no part can backtrack and a hostile line costs no more than an honest one.
 _START = r'^(\S++) (\S++) (\S++) \[(.{26})\] "([A-Z]++) (\S++) (HTTP/[0-9.]++)" ([0-9]{3}) ([0-9]{1,18}+|-)'
@@ -55,60 +63,23 @@ _COMMON = re.compile(rf"{_START}\r?$", re.MULTILINE | re.ASCII)
 # Not the group: Python 3.11.2 can leave a possessive one half matched.
 _QUOTED = r'([^"\\]*+(?:\\.[^"\\]*+)*)'
 _ANY_LINE = re.compile(
-    rf'(\S++) (\S++) (\S++) \[([^]]++)\] "(?:([A-Z]++) (\S++) (HTTP/[0-9.]++)|{_QUOTED})"'
-    rf' ([0-9]{{3}}) ([0-9]{{1,18}}+|-)(?: "{_QUOTED}" "{_QUOTED}")?(?: (.*))?',
+    rf"(?:(?P<vhost>[^\s:]++:[0-9]++) )?(\S++) (\S++) (\S++) \[([^]]++)\] "
+    rf'"(?:([A-Z]++) (\S++) (HTTP/[0-9.]++)|{_QUOTED})"'
+    rf' ([0-9]{{3}}|-) ([0-9]{{1,18}}+|-)(?: "{_QUOTED}" "{_QUOTED}")?(?: (.*))?',
     re.ASCII,
 )
-_ROW = (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12)
-_REQUEST, _EXTRA = 8, 13
+_ROW = (2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13)
+_REQUEST, _EXTRA = 9, 14
 
 _LINES_IN_A_PIECE = 32
-_MINUTE = re.compile(r"(\d{1,2})/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d)([+-])(\d\d)(\d\d)", re.ASCII)
-_MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
-_SECONDS = {f":{second:02} ": f":{second:02}Z" for second in range(61)}
-_STATUSES = {f"{status:03}": status for status in range(1000)}
-
-
-class _Minutes(dict[str, str]):
-    """`17/May/2015:12:05+0200` to `2015-05-17T10:05`, remembered. ValueError: there is no such time."""
-
-    def __missing__(self, text: str) -> str:
-        found = _MINUTE.fullmatch(text)
-        if found is None or found[2] not in _MONTHS:
-            raise ValueError(f"{text!r} is not a time like 17/May/2015:12:05+0200")
-        day, month, year, hour, minute, sign, hours, minutes = found.groups()
-        offset = timedelta(hours=int(hours), minutes=int(minutes))
-        zone = timezone(-offset if sign == "-" else offset)
-        local = datetime(int(year), _MONTHS[month], int(day), int(hour), int(minute), tzinfo=zone)
-        if len(self) >= 10_000:
-            self.clear()
-        self[text] = utc = local.astimezone(UTC).isoformat()[:16]
-        return utc
-
-
-class _Times(dict[str, str]):
-    """`17/May/2015:12:05:03 +0200` to RFC 3339 in UTC, remembered, because neighbouring lines share it."""
-
-    def __init__(self) -> None:
-        self._minutes = _Minutes()
-
-    def __missing__(self, text: str) -> str:
-        # Zones differ by whole minutes, so the seconds stay as they are.
-        second = _SECONDS.get(text[-9:-5])
-        if second is None:
-            raise ValueError(f"{text!r} is not a time like 17/May/2015:12:05:03 +0200")
-        if len(self) >= 10_000:
-            self.clear()
-        self[text] = utc = self._minutes[text[:-9] + text[-5:]] + second
-        return utc
+_STATUSES: dict[str, int | None] = {"-": None, **{f"{status:03}": status for status in range(1000)}}
 
 
 class AccessProcessor:
     """Parses a batch in one pass of one expression; where that fails, piece by piece; there, line by line."""
 
     def __init__(self) -> None:
-        self._times = _Times()
+        self._times = Timestamps("%d/%b/%Y:%H:%M:%S %z")
 
     def parse(self, data: bytes, ctx: Context) -> Iterable[Record]:
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
@@ -174,6 +145,8 @@ class AccessProcessor:
                 record["request"] = None if found[_REQUEST] == "-" else found[_REQUEST]
             if found[_EXTRA]:
                 record["extra"] = found[_EXTRA]
+            if found["vhost"]:
+                record["vhost"] = found["vhost"]
             records.append(record)
         return records
 

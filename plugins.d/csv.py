@@ -4,10 +4,10 @@
 #
 # [tool.hostd]
 # name = "csv"
-# version = "1.0.0"
+# version = "2.0.0"
 # contract = ">=1.0,<2"
-# summary = "Comma-separated values with a header row."
-# accepts = { names = ["*.csv"], priority = -40 }
+# summary = "Comma-, semicolon-, tab- and pipe-separated values with a header row."
+# accepts = { names = ["*.csv", "*.tsv", "*.psv"], priority = -40 }
 # framing = { kind = "lines", quote = '"' }
 # header = 1
 #
@@ -24,15 +24,26 @@
 #   { item = "lamp", price = "12.50", note = "tall, \"antique\" and\na little bent" },
 #   { item = "desk", price = "95.00", note = "" },
 # ]
+#
+# [[tool.hostd.samples]]
+# header = '"item"|  "price"'
+# name = "a.psv"
+# input = "lamp| 12,50\n"
+# records = [{ item = "lamp", price = "12,50" }]
 # ///
-"""Comma-separated values (RFC 4180) with a header row; every value is a string.
+"""Comma-separated values (RFC 4180) with a header row, and their like with semicolons, tabs or pipes.
 
-A line feed between quotes does not end a row. A row with more or fewer fields than the header is rejected
-alone, and so is a line whose quotes do not close. Blank lines are no rows.
+Keys: the names in the header row; every value is a string. Which of `,`, `;`, tab and `|` separates is what occurs
+most often in the header row, outside of quotes, and if a space follows each one there, spaces after them are
+dropped.
+
+A line feed between quotes does not end a row. A row with more or fewer fields than the header is rejected alone,
+and so is a line whose quotes do not close. Blank lines are no rows.
 """
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,6 +53,7 @@ from contract import Context, Record
 
 # The standard library's limit of 128 KiB guards programs that have no limit of their own; a worker has.
 csv.field_size_limit(2**31 - 1)
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 class Options(BaseModel):
@@ -49,17 +61,26 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    delimiter: str = Field(default=",", pattern=r'^[^"\r\n]$', description="What separates two fields.")
-    skip_initial_space: bool = Field(default=False, description="Drop the spaces that follow a delimiter.")
+    delimiter: str | None = Field(
+        default=None, pattern=r'^[^"\r\n]$', description="What separates two fields; else what the header row says."
+    )
+    skip_initial_space: bool | None = Field(
+        default=None, description="Drop the spaces that follow a delimiter; else what the header row says."
+    )
 
-    def dialect(self) -> dict[str, Any]:
-        """Return the arguments of `csv.reader` that the options stand for."""
-        return {"delimiter": self.delimiter, "skipinitialspace": self.skip_initial_space, "strict": True}
+    def dialect(self, header: bytes) -> dict[str, Any]:
+        """Return the arguments of `csv.reader` that the options, or the header row, stand for."""
+        row = _QUOTED.sub('"', header.decode("utf-8", "backslashreplace"))
+        delimiter = self.delimiter or max(",;\t|", key=row.count)
+        spaces = self.skip_initial_space
+        if spaces is None:
+            spaces = 0 < row.count(delimiter) == row.count(f"{delimiter} ")
+        return {"delimiter": delimiter, "skipinitialspace": spaces, "strict": True}
 
 
 class CsvProcessor:
     def parse(self, data: bytes, ctx: Context) -> Iterator[Record]:
-        dialect = (ctx.options or Options()).dialect()
+        dialect = (ctx.options or Options()).dialect(ctx.header)
         names = _unique(_header_row(ctx.header, dialect))
         lines = io.BytesIO(data).readlines()
         start = 0

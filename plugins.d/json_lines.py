@@ -34,21 +34,13 @@ and cannot be written as UTF-8: it becomes U+FFFD.
 """
 
 import json
-import math
 from collections.abc import Iterable
-from typing import NoReturn
 
-from contract import Context, JsonValue, Record
+from contract import Context, Record, decode_json
 
 
 class JsonLinesProcessor:
-    def __init__(self) -> None:
-        decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-        # json.loads() would look for these hooks, and for the encoding, once per line.
-        self._decode = decoder.raw_decode
-
     def parse(self, data: bytes, ctx: Context) -> Iterable[Record]:
-        decode = self._decode
         for raw in data.split(b"\n"):
             if not raw:
                 continue
@@ -56,13 +48,13 @@ class JsonLinesProcessor:
                 line = raw.decode().strip("\ufeff \t\r")
                 if not line:
                     continue
-                record, end = decode(line)
+                record, end = decode_json(line)
                 if end != len(line):
                     ctx.reject(raw, f"not one JSON value: column {end + 1} begins something else")
                 elif type(record) is not dict:
                     ctx.reject(raw, f"a JSON {_JSON_NAMES[type(record)]}, where an object is expected")
                 else:
-                    yield _with_whole_characters(record) if "\\ud" in line or "\\uD" in line else record
+                    yield record
             except UnicodeDecodeError as error:
                 ctx.reject(raw, f"not UTF-8 at byte {error.start + 1}")
             except json.JSONDecodeError as error:
@@ -81,39 +73,6 @@ _JSON_NAMES = {
     bool: "true or false",
     type(None): "null",
 }
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is Python's, not JSON's")
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if not math.isfinite(value):
-        raise ValueError(f"{number} is out of range")
-    return value
-
-
-def _with_whole_characters(record: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    return {_whole(name): _whole_value(value) for name, value in record.items()}
-
-
-def _whole_value(value: JsonValue) -> JsonValue:
-    if isinstance(value, str):
-        return _whole(value)
-    if isinstance(value, list):
-        return [_whole_value(item) for item in value]
-    if isinstance(value, dict):
-        return _with_whole_characters(value)
-    return value
-
-
-def _whole(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
 
 
 def new_processor() -> JsonLinesProcessor:

@@ -1,10 +1,10 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = []
+# dependencies = ["pydantic"]
 #
 # [tool.hostd]
 # name = "syslog"
-# version = "1.0.0"
+# version = "2.0.0"
 # contract = ">=1.0,<2"
 # summary = "Syslog: RFC 5424, RFC 3164, and the files that syslogd and rsyslog write."
 # framing = "lines"
@@ -14,7 +14,7 @@
 #   ^(\\xef\\xbb\\xbf)?\
 #   (<\\d{1,3}>1 (-|\\d{4}-)\
 #   |(<\\d{1,3}>)?\
-#     ((Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \\d]\\d( \\d{4})? \\d\\d:\\d\\d:\\d\\d(\\.\\d+)?\
+#     ((Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \\d]?\\d( \\d{4})? \\d\\d:\\d\\d:\\d\\d(\\.\\d+)?\
 #     |\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?(Z|[+-]\\d\\d:\\d\\d)\
 #     ) \\S+ [^\\s:\\[]+(\\[[^\\]\\n]*\\])?:\
 #   )"""
@@ -24,7 +24,7 @@
 # input = '''
 # <165>1 2003-10-11T22:14:15.003Z host.example.com app 8710 ID47 [note@32473 iut="3" said="\"hi\""] An event
 # <34>Oct 11 22:14:15 host su[231]: 'su root' failed
-# 2024-05-17T10:05:03.5+02:00 host sshd[77]: Accepted publickey
+# 2024-05-17T10:05:03.5+02:00 host sshd[77]: Accepted publickey for dana from 192.0.2.7 port 5022 ssh2
 # <34>nothing else
 # '''
 # rejected = 1
@@ -39,36 +39,40 @@
 # procid = "8710"
 # msgid = "ID47"
 # structured_data = { "note@32473" = { iut = "3", said = '"hi"' } }
-# message = "An event"
+# body = "An event"
 #
 # [[tool.hostd.samples.records]]
-# timestamp = "Oct 11 22:14:15"
+# time = "Oct 11 22:14:15"
 # severity_text = "crit"
 # severity_number = 18
 # facility = "auth"
 # hostname = "host"
 # appname = "su"
 # procid = "231"
-# message = "'su root' failed"
+# body = "'su root' failed"
 #
 # [[tool.hostd.samples.records]]
-# timestamp = "2024-05-17T10:05:03.5+02:00"
+# timestamp = "2024-05-17T08:05:03.5Z"
 # hostname = "host"
 # appname = "sshd"
 # procid = "77"
-# message = "Accepted publickey"
+# body = "Accepted publickey for dana from 192.0.2.7 port 5022 ssh2"
+# details = { result = "Accepted", method = "publickey", user = "dana", ip = "192.0.2.7", port = 5022 }
 # ///
 """Syslog: RFC 5424, RFC 3164, and what syslogd and rsyslog write to files, which has no priority.
 
-A field that a message does not have is left out. `timestamp` is RFC 3339 with the offset that the sender
-gave, except in RFC 3164, whose times have no zone and mostly no year: those stay as they are written, such as
-`Oct 11 22:14:15`, because any completion would be a guess. `severity_number` is OpenTelemetry's.
+Keys: `timestamp`, `severity_text`, `severity_number`, `facility`, `hostname`, `appname`, `procid`, `msgid`,
+`structured_data`, `body`, and `details` of what sshd, PAM, sudo, Postfix and the kernel's firewall say. A field
+that a message does not have is left out. The times of RFC 3164 have no zone and mostly no year: without the option
+`year` one without a year stays as it is written, such as `Oct 11 22:14:15`, as `time`, because any completion would
+be a guess. `severity_number` is OpenTelemetry's.
 """
 
 import re
 from collections.abc import Iterable
 
-from contract import Context, JsonValue, Record
+from contract import SYSLOG_SEVERITIES, Context, JsonValue, Record, timestamps
+from contract.options import LocalYear
 
 _DATE_TIME = (
     r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?"
@@ -83,27 +87,40 @@ _RFC_5424 = re.compile(
     rf"1 (?:-|(?P<timestamp>{_DATE_TIME})) (?:-|(?P<hostname>\S+)) (?:-|(?P<appname>\S+))"
     r" (?:-|(?P<procid>\S+)) (?:-|(?P<msgid>\S+))"
     r' (?:-|(?P<structured_data>(?:\[[^\s\]"]++(?: [^\s=\]"]++="[^"\\\]]*+(?:\\.[^"\\\]]*+)*")*\])+))'
-    r"(?: \ufeff?(?P<message>.*))?",
+    r"(?: \ufeff?(?P<body>.*))?",
     re.ASCII | re.DOTALL,
 )
 # The level in the place of the host name is Chrome OS's.
 _RFC_3164 = re.compile(
-    rf"(?P<timestamp>(?:{_MONTHS}) [ \d]\d(?: \d{{4}})? \d\d:\d\d:\d\d(?:\.\d+)?|{_DATE_TIME})"
+    rf"(?P<timestamp>(?:{_MONTHS}) [ \d]?\d(?: \d{{4}})? \d\d:\d\d:\d\d(?:\.\d+)?|{_DATE_TIME})"
     rf"(?:: | (?:(?P<level>{_LEVELS}) |(?P<hostname>[^\s\[]+?)(?:: | (?!$)))?)"
-    r"(?:(?P<appname>[^\s:\[]+)(?:\[(?P<procid>[^\]\s]*)\])?:(?: |$))?(?P<message>.*)",
+    r"(?:(?P<appname>[^\s:\[]+)(?:\[(?P<procid>[^\]\s]*)\])?:(?: |$))?(?P<body>.*)",
     re.ASCII | re.DOTALL,
 )
 _ELEMENT = re.compile(r'\[([^\s\]"]++)((?: [^\s=\]"]++="[^"\\\]]*+(?:\\.[^"\\\]]*+)*")*)\]')
 _PARAMETER = re.compile(r' ([^\s=\]"]++)="([^"\\\]]*+(?:\\.[^"\\\]]*+)*)"')
 _ESCAPE = re.compile(r'\\(["\\\]])')
 
-_SEVERITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
-_SEVERITY_NUMBERS = (21, 19, 18, 17, 13, 10, 9, 5)
-"""The severity numbers of the OpenTelemetry logs data model, appendix B, in syslog's order."""
 _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
     *("ntp", "audit", "alert", "clock", *(f"local{number}" for number in range(8))),
 )
+
+
+_PAIR = re.compile(r"(?<![^\s,;(])([A-Za-z][\w-]*)=(<[^>\s]*>|[^\s,;]*)")
+_OF_PAIRS = re.compile(
+    r"pam_\w+\(|[^=]*\bIN=\S* OUT=|[\dA-Za-z]{6,20}: (?:to|from|client|message-id)=|\s*\S+ : (?:.* ; )?TTY="
+)
+"""The messages of PAM, the kernel's firewall, Postfix and sudo that are of `name=value`."""
+_SSH_RESULT = re.compile(r"(Accepted|Failed) (\S+) for ")
+_SSH_USER = re.compile(r"\b[Uu]ser (\S+) (?:from )?(?=[\da-f])|\bfor (?:invalid user )?(\S+) from ")
+_SSH_CLIENT = re.compile(
+    r"\b(?:from|for|by|with|user \S+) (?:\S+ \()?([\da-fA-F]*[.:][\da-fA-F.:]+)(?: port (\d+))?", re.ASCII
+)
+
+
+class Options(LocalYear):
+    """The operator's `[plugins.options.syslog]`."""
 
 
 class SyslogProcessor:
@@ -113,12 +130,12 @@ class SyslogProcessor:
             if not line.strip():
                 continue
             try:
-                yield _record(line)
+                yield _record(line, ctx.options)
             except ValueError as error:
                 ctx.reject(raw, str(error))
 
 
-def _record(line: str) -> dict[str, JsonValue]:
+def _record(line: str, options: Options) -> dict[str, JsonValue]:
     priority = _PRIORITY.match(line)
     start = priority.end() if priority is not None else 0
     found = _RFC_5424.fullmatch(line, start) if priority is not None else None
@@ -126,7 +143,7 @@ def _record(line: str) -> dict[str, JsonValue]:
     if found is None:
         raise ValueError("neither RFC 5424 nor RFC 3164")
     fields = found.groupdict()
-    record: dict[str, JsonValue] = {"timestamp": fields.pop("timestamp")}
+    record: dict[str, JsonValue] = _time(fields.pop("timestamp"), options)
     level = fields.pop("level", None)
     if level is not None:
         record |= _severity(_LEVELS.split("|").index(level))
@@ -139,11 +156,41 @@ def _record(line: str) -> dict[str, JsonValue]:
     elements = fields.get("structured_data")
     if elements is not None:
         record["structured_data"] = _structured(elements)
+    record["details"] = _details(fields.get("appname") or "", fields.get("body") or "") or None
     return {name: value for name, value in record.items() if value is not None}
 
 
+def _time(text: str | None, options: Options) -> dict[str, JsonValue]:
+    if text is None:
+        return {}
+    if text[0].isdigit():
+        return {"timestamp": timestamps("%Y-%m-%dT%H:%M:%S%z")[text]}
+    if len(text.split()) == 4:
+        return {"timestamp": timestamps("%b %d %Y %H:%M:%S", options.time_zone)[text]}
+    if options.year is None:
+        return {"time": text}
+    return {"timestamp": timestamps("%b %d %H:%M:%S", options.time_zone, options.year)[text]}
+
+
 def _severity(severity: int) -> dict[str, JsonValue]:
-    return {"severity_text": _SEVERITIES[severity], "severity_number": _SEVERITY_NUMBERS[severity]}
+    text, number = SYSLOG_SEVERITIES[severity]
+    return {"severity_text": text, "severity_number": number}
+
+
+def _details(program: str, body: str) -> dict[str, JsonValue]:
+    if _OF_PAIRS.match(body):
+        pairs: dict[str, JsonValue] = {name: value.strip("<>") for name, value in _PAIR.findall(body)}
+        return pairs | ({"COMMAND": body.partition("COMMAND=")[2]} if "COMMAND" in pairs else {})
+    details: dict[str, JsonValue] = {}
+    if program.startswith("sshd"):
+        if found := _SSH_RESULT.match(body):
+            details |= {"result": found[1], "method": found[2]}
+        if found := _SSH_USER.search(body):
+            details["user"] = found[1] or found[2]
+        if found := _SSH_CLIENT.search(body):
+            details["ip"] = found[1]
+            details |= {"port": int(found[2])} if found[2] else {}
+    return details
 
 
 def _structured(elements: str) -> dict[str, JsonValue]:

@@ -4,22 +4,22 @@
 #
 # [tool.hostd]
 # name = "text"
-# version = "1.0.0"
+# version = "2.0.0"
 # contract = ">=1.0,<2"
-# summary = "Plain text: each line is a message."
-# accepts = { names = ["*.txt", "*.log"], priority = -100 }
+# summary = "Plain text: each line is a body."
+# accepts = { names = ["*.txt", "*.log", "*.log.[0-9]*", "*.log-[0-9]*", "*.out", "*.err"], priority = -100 }
 # framing = "lines"
 #
 # [[tool.hostd.samples]]
 # input = "first\r\n\nsecond, no line end"
-# records = [{ message = "first" }, { message = "second, no line end" }]
+# records = [{ body = "first" }, { body = "second, no line end" }]
 #
 # [[tool.hostd.samples]]
 # input = "Y2Fm6Qo="
 # encoding = "base64"
-# records = [{ message = 'caf\xe9' }]
+# records = [{ body = 'caf\xe9' }]
 # ///
-r"""Plain text in UTF-8: each line that is not empty is a record, `{"message": line}`.
+r"""Plain text in UTF-8: each line that is not empty is a record with the key `body`.
 
 Bytes that are not UTF-8 are kept readable, as `\xe9`. It has the lowest priority: whatever else accepts a
 `*.log` gets it.
@@ -37,7 +37,7 @@ class TextProcessor:
             text = text.removeprefix("\ufeff")
         # Not splitlines(): a form feed or U+2028 inside a message does not end it.
         lines = text.replace("\r\n", "\n").split("\n")
-        return [{"message": line} for line in lines if line]
+        return [{"body": line} for line in lines if line]
 
 
 def new_processor() -> TextProcessor:

@@ -188,6 +188,7 @@ class Generation:
             header=header,
             options=self.options,
             deadline=time.monotonic() + time_s,
+            framing=self.framing,
             reject=reject,
             say=self.said.say,
         )

@@ -1,0 +1,102 @@
+"""The processor `syslog`."""
+
+from typing import Any
+
+import pytest
+
+from tests.processors.support import parse
+
+
+def syslog(line: str) -> dict[str, Any]:
+    outcome = parse("syslog", line.encode())
+    assert outcome.rejected == []
+    (record,) = outcome.records
+    return record
+
+
+def test_syslog_reads_rfc_5424_with_structured_data_and_byte_order_mark() -> None:
+    line = r'<34>1 2003-10-11T22:14:15.003Z host su 77 ID47 [a@1 x="1" y="q\"b\\c\]"][origin ip="::1" ip="::2"]'
+    assert syslog(line + " \ufeff'su root' failed") == {
+        "timestamp": "2003-10-11T22:14:15.003Z",
+        "severity_text": "crit",
+        "severity_number": 18,
+        "facility": "auth",
+        "hostname": "host",
+        "appname": "su",
+        "procid": "77",
+        "msgid": "ID47",
+        "structured_data": {"a@1": {"x": "1", "y": 'q"b\\c]'}, "origin": {"ip": ["::1", "::2"]}},
+        "body": "'su root' failed",
+    }
+
+
+def test_syslog_leaves_out_what_a_message_does_not_have() -> None:
+    assert syslog("<191>1 - - - - - -") == {
+        "severity_text": "debug",
+        "severity_number": 5,
+        "facility": "local7",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "host sshd[12]: hi: there",
+            {"hostname": "host", "appname": "sshd", "procid": "12", "body": "hi: there"},
+        ),
+        ("host sshd: hi", {"hostname": "host", "appname": "sshd", "body": "hi"}),
+        ("host ssh(pam)[1]: hi", {"hostname": "host", "appname": "ssh(pam)", "procid": "1", "body": "hi"}),
+        ("127:0:ab::1 sshd: hi", {"hostname": "127:0:ab::1", "appname": "sshd", "body": "hi"}),
+        ("host last message repeated", {"hostname": "host", "body": "last message repeated"}),
+        ("host: last message repeated", {"hostname": "host", "body": "last message repeated"}),
+        ("sshd[12]: hi", {"appname": "sshd", "procid": "12", "body": "hi"}),
+        ("host app:     indented", {"hostname": "host", "appname": "app", "body": "    indented"}),
+        ("host app:", {"hostname": "host", "appname": "app", "body": ""}),
+    ],
+)
+def test_syslog_reads_rfc_3164_as_it_is_found(line: str, expected: dict[str, str]) -> None:
+    assert syslog(f"Mar  8 15:18:40 {line}") == {"time": "Mar  8 15:18:40", **expected}
+
+
+def test_syslog_never_guesses_a_year_or_a_zone() -> None:
+    assert syslog("<13>Feb 29 15:18:40.5 h a: m")["time"] == "Feb 29 15:18:40.5"
+    assert "timestamp" not in syslog("Feb 29 15:18:40 h a: m")
+    assert syslog("Feb 29 2024 15:18:40 h a: m")["timestamp"] == "2024-02-29T15:18:40Z"
+    assert syslog("2024-02-29T15:18:40.5+02:00 h a: m")["timestamp"] == "2024-02-29T13:18:40.5Z"
+
+
+def test_syslog_is_told_the_year_and_the_zone_that_its_times_lack() -> None:
+    options = {"year": 2024, "time_zone": "Europe/Berlin"}
+    (record,) = parse("syslog", b"Feb 29 15:18:40.5 h a: m", options=options).records
+    assert record["timestamp"] == "2024-02-29T14:18:40.5Z"
+    assert "time" not in record
+    outcome = parse("syslog", b"Feb 29 15:18:40 h a: m", options={"year": 2023})
+    assert [reason for _, reason in outcome.rejected] == ["day is out of range for month"]
+
+
+def test_syslog_reads_chrome_os_levels() -> None:
+    assert syslog("2016-10-25T12:37:25.007960-07:00 ERR kernel: [  316.5] ath") == {
+        "timestamp": "2016-10-25T19:37:25.007960Z",
+        "severity_text": "err",
+        "severity_number": 17,
+        "appname": "kernel",
+        "body": "[  316.5] ath",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("<192>1 - - - - - -", "priority 192 is over 191"),
+        ("<3444>Oct 11 22:14:15 h a: m", "neither RFC 5424 nor RFC 3164"),
+        ("<7>words", "neither RFC 5424 nor RFC 3164"),
+        ("\ta continued line", "neither RFC 5424 nor RFC 3164"),
+        ('<7>1 - - - - - [a b="open] m', "neither RFC 5424 nor RFC 3164"),
+        ("2024-13-01T00:00:00Z h a: m", "neither RFC 5424 nor RFC 3164"),
+    ],
+)
+def test_syslog_rejects_other_lines_alone(line: str, reason: str) -> None:
+    outcome = parse("syslog", f"\ufeffMar  8 15:18:40 h a: m\r\n{line}\nMar  8 15:18:41 h a: m\n\n".encode())
+    assert [record["body"] for record in outcome.records] == ["m", "m"]
+    assert outcome.rejected == [(line.encode(), reason)]
