@@ -11,7 +11,7 @@
 #
 # [tool.hostd.accepts]
 # head = '\A\s*\{\s*"resourceLogs"\s*:'
-# priority = 10
+# priority = -5
 #
 # [[tool.hostd.samples]]
 # input = '''
@@ -31,8 +31,9 @@
 # ///
 """OpenTelemetry logs: OTLP's JSON, one request a line, to records of the logs data model.
 
-https://opentelemetry.io/docs/specs/otel/logs/data-model/ has the fields. Attributes become objects; what a record does
-not have is left out.
+Keys: `timestamp`, `observed_timestamp`, `severity_number`, `severity_text`, `body`, `attributes`, `resource`, `scope`,
+`trace_id`, `span_id`, `trace_flags`, `event_name`, of those that a record has. Attributes become objects.
+https://opentelemetry.io/docs/specs/otel/logs/data-model/ says what they mean.
 """
 
 import json

@@ -111,9 +111,11 @@ def test_without_a_certificate_nobody_sends_over_tls_with_client_ca(home: Home) 
         client_context(home.path, certified=False).wrap_socket(raw, server_hostname="localhost") as secure,
     ):
         assert is_hung_up_on(secure)
-    with socket.create_connection(("127.0.0.1", port_of(daemon))) as raw:
-        with client_context(home.path).wrap_socket(raw, server_hostname="localhost") as secure:
-            secure.sendall(b"<13>yes\n")
+    with (
+        socket.create_connection(("127.0.0.1", port_of(daemon))) as raw,
+        client_context(home.path).wrap_socket(raw, server_hostname="localhost") as secure,
+    ):
+        secure.sendall(b"<13>yes\n")
     daemon.wait_records("lines", 1)
     assert home.lines() == ["<13>yes"]
 

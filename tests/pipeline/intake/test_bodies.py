@@ -49,7 +49,7 @@ def test_what_was_packed_comes_out_as_it_was(size: int) -> None:
         (b"x" * (MIB + 1), "", 413, "the body has more than 1 MiB unpacked (max_body_mib); send it in parts"),
         (gzip.compress(bytes(50 * MIB)), "gzip", 413, "the body has more than 1 MiB unpacked"),
         (zstd(bytes(50 * MIB)), "zstd", 413, "the body has more than 1 MiB unpacked"),
-        (gzip.compress(b"x" * 999)[:-9], "gzip", 400, "the body is no whole gzip: it ends in the middle"),
+        (gzip.compress(b"x" * 999, mtime=0)[:-9], "gzip", 400, "the body is no whole gzip: it ends in the middle"),
         (b"no archive", "gzip", 400, "the body is no whole gzip: Error -3 while decompressing"),
         (b"no archive", "zstd", 400, "the body is no whole zstd: "),
         (b"x", "br", 415, "Content-Encoding 'br' is not known here; known are gzip, x-gzip, zstd"),
