@@ -171,9 +171,11 @@ class StagedSink:
                 filling = self._filling.setdefault(processor, _Filling(clock.monotonic()))
                 filling.records += records
                 filling.bytes += size
+            was_written = bool(self._written)
             self._written.clear()
-        self._start()
-        self._wake.set()
+        if was_written:  # before that there is no stage
+            self._start()
+            self._wake.set()
 
     def interrupt(self) -> None:
         self._stopping = True
@@ -194,27 +196,38 @@ class StagedSink:
             self._thread.start()
 
     def _run(self) -> None:
+        """Deliver until told to stop; what fails beside a delivery, as a folder that cannot be read, is tried again."""
+        try:
+            while True:
+                try:
+                    self._serve()
+                except OSError as error:
+                    self._say_failed("", error, RETRY_S[1])
+                else:
+                    return
+                if self._stopping:
+                    return
+                self._wake.wait(RETRY_S[1])
+        finally:
+            self._carrier.close()
+
+    def _serve(self) -> None:
         # One at a time: when the settings are read again there are two sinks for a moment.
         with (self._stage.folder / LOCK).open("w") as lock:
             while not _try_lock(lock.fileno()):
                 if self._stopping:
                     return
                 self._wake.wait(LOCK_LOOK_S)
-            try:
-                self._carrier.begin()
-                self._take_stock()
-                while not self._stopping:
-                    self._wake.clear()
-                    self._seal(everything=False)
-                    self._deliver_all()
-                    self._wake.wait(self._pause_s())
-                self._seal(everything=True)
-                self._troubles.clear()
+            self._carrier.begin()
+            self._take_stock()
+            while not self._stopping:
+                self._wake.clear()
+                self._seal(everything=False)
                 self._deliver_all()
-            except OSError as error:
-                self._say_failed(self.name, error, RETRY_S[1])
-            finally:
-                self._carrier.close()
+                self._wake.wait(self._pause_s())
+            self._seal(everything=True)
+            self._troubles.clear()
+            self._deliver_all()
 
     def _take_stock(self) -> None:
         """See what an earlier sink has left. What it had not sealed is old enough."""
