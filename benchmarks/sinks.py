@@ -21,6 +21,7 @@ from benchmarks.quiet import take_turns
 from benchmarks.throughput import touch_pages
 
 RECORDS_A_SECOND = 200_000
+PARQUET_RATIO = 0.8
 
 
 @dataclass(slots=True)
@@ -53,9 +54,16 @@ def count_sqlite(folder: Path) -> int:
     return int(rows)
 
 
+def count_parquet(folder: Path) -> int:
+    """Count rows, of all files."""
+    import pyarrow.parquet as pq
+
+    return sum(pq.ParquetFile(path).metadata.num_rows for path in (folder / "parquet").rglob("part-*.parquet"))
+
+
 def kinds() -> list[Kind]:
     """Return the kinds that can be measured here."""
-    return [
+    found = [
         Kind("ndjson", 'kind = "ndjson"\nfolder = "out"\n', count_ndjson),
         Kind(
             "sqlite",
@@ -64,6 +72,9 @@ def kinds() -> list[Kind]:
             records_a_second=RECORDS_A_SECOND,
         ),
     ]
+    if importlib.util.find_spec("pyarrow") is not None:
+        found.append(Kind("parquet", 'kind = "parquet"\nfolder = "parquet"\n', count_parquet, at_least=PARQUET_RATIO))
+    return found
 
 
 class Runs:

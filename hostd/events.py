@@ -414,6 +414,24 @@ SINK_PACKING_FAILED = _event(
     "sink path reason retry_s",
     "A rotated file could not be compressed or removed; it stays as it is, and that is tried again.",
 )
+SINK_CONVERTED = _event(
+    "sink.converted", "debug", "sink processor records", "Staged records were written as Parquet files."
+)
+SINK_UNDELIVERED = _event(
+    "sink.undelivered",
+    "error",
+    "sink processor reason waiting retry_s",
+    "Staged records could not be delivered, `waiting` bytes of them; that is tried again, and they stay staged.",
+)
+SINK_DELIVERED = _event(
+    "sink.delivered", "info", "sink processor waiting", "A processor's staged records are delivered again."
+)
+SINK_BATCH_REFUSED = _event(
+    "sink.batch_refused",
+    "error",
+    "sink processor records reason kept",
+    "The server refuses these very records: they are set aside in the file `kept`, and the next are sent.",
+)
 SINK_FAILED = _event(
     "sink.failed",
     "error",

@@ -103,6 +103,61 @@ class SqliteSink(_Sink):
         return self.model_copy(update={"path": join(self.path)})
 
 
+class ParquetSink(_Sink):
+    """Parquet files in folders by processor and date, which appear whole. Needs hostd[parquet]."""
+
+    kind: Literal["parquet"] = Field("parquet", description='"parquet".')
+    folder: Path = Field(
+        Path("parquet"), description="Files are `<folder>/processor=NAME/date=YYYY-MM-DD/part-….parquet`."
+    )
+    processors: tuple[str, ...] = Field(("*",), description=PROCESSORS)
+    flush_records: int = Field(
+        200_000, ge=1, le=10_000_000, description="From how many records of a processor on a file is written."
+    )
+    flush_s: float = Field(
+        60.0, gt=0, description="Seconds after which a file is written of what there is; until then it is staged."
+    )
+    backlog_mib: int = Field(
+        4096, ge=1, description="MiB of records that may be staged in the state folder; beyond, reading waits."
+    )
+
+    @field_validator("kind")
+    @classmethod
+    def _check_library(cls, kind: str) -> str:
+        needs("pyarrow", "parquet")
+        return kind
+
+    @property
+    def own(self) -> tuple[Path, ...]:
+        return (self.folder,)
+
+    @property
+    def place(self) -> str:
+        return str(self.folder)
+
+    def joined(self, join: Callable[[Path], Path]) -> Self:
+        return self.model_copy(update={"folder": join(self.folder)})
+
+
+class HttpSink(_Sink):
+    """Batches of JSON lines, POSTed with an Idempotency-Key that is the same at every try, across restarts too."""
+
+    kind: Literal["http"] = Field("http", description='"http".')
+    url: str = Field(pattern=r"^https?://[^/\s]+", description="Where batches are POSTed to, http or https.")
+    headers: dict[str, str] = Field({}, description='More headers, such as `Authorization = "Bearer …"`.')
+    processors: tuple[str, ...] = Field(("*",), description=PROCESSORS)
+    batch_kib: int = Field(1024, ge=1, le=65536, description="KiB of records in one request at most.")
+    linger_s: float = Field(1.0, gt=0, description="Seconds that records may wait for more to go with them.")
+    timeout_s: float = Field(30.0, gt=0, le=600, description="Seconds that a server may take to answer.")
+    backlog_mib: int = Field(
+        1024, ge=1, description="MiB of records that may be staged in the state folder; beyond, reading waits."
+    )
+
+    @property
+    def place(self) -> str:
+        return self.url
+
+
 class StdoutSink(_Sink):
     """JSON lines on the daemon's standard output; a restart may repeat the last ones."""
 
@@ -110,10 +165,12 @@ class StdoutSink(_Sink):
     processors: tuple[str, ...] = Field(("*",), description=PROCESSORS)
 
 
-Sink = Annotated[Union[NdjsonSink, SqliteSink, StdoutSink], Field(discriminator="kind")]  # noqa: UP007
+Sink = Annotated[Union[NdjsonSink, SqliteSink, ParquetSink, HttpSink, StdoutSink], Field(discriminator="kind")]  # noqa: UP007
 
 KINDS: dict[str, type[BaseModel]] = {
     "ndjson": NdjsonSink,
     "sqlite": SqliteSink,
+    "parquet": ParquetSink,
+    "http": HttpSink,
     "stdout": StdoutSink,
 }

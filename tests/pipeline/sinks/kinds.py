@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from hostd import sink_settings
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.sinks import Sink
 from hostd.pipeline.sinks.making import make_sink
 from hostd.pipeline.sinks.rotation import packed_path, rotated_files, zstd
+from tests.live.harness import eventually
 
 Record = dict[str, Any]
 
@@ -78,6 +81,21 @@ def read_sqlite(folder: Path, processor: str) -> list[Record]:
     return records
 
 
+def read_parquet(folder: Path, processor: str) -> list[Record]:
+    """Read all files of a processor, in the order of their names, once nothing is staged any more."""
+    stages = [path for name in ("sinks", "state/sinks") for path in folder.glob(f"{name}/parquet-*")]
+    eventually("nothing is staged", lambda: not any(is_staged(stage) for stage in stages))
+    files = (folder / "parquet").glob(f"processor={processor}/date=*/part-*.parquet")
+    records: list[Record] = []
+    for path in sorted(files, key=lambda path: path.name):
+        records += pq.ParquetFile(path).read().to_pylist()
+    return records
+
+
+def is_staged(stage: Path) -> bool:
+    return any(path.stat().st_size for path in (*stage.glob("*.ndjson"), *stage.glob("*.sealed")) if path.exists())
+
+
 KINDS = [
     Kind(
         "ndjson",
@@ -98,6 +116,14 @@ KINDS = [
         lambda folder, processors: sink_settings.SqliteSink(path=folder / "records.db", processors=processors),
         'kind = "sqlite"\npath = "records.db"\n',
         read_sqlite,
+    ),
+    Kind(
+        "parquet",
+        lambda folder, processors: sink_settings.ParquetSink(
+            folder=folder / "parquet", processors=processors, flush_s=0.02
+        ),
+        'kind = "parquet"\nfolder = "parquet"\nflush_s = 0.2\nflush_records = 500\n',
+        read_parquet,
     ),
 ]
 """Those that promise each record once."""

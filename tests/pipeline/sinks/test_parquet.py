@@ -1,0 +1,192 @@
+"""Parquet files: typed by what was seen, widening only, in folders by processor and date, and whole."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from hostd.pipeline.sinks import staged
+from hostd.pipeline.sinks.arrow import Schema, read_table
+from hostd.pipeline.sinks.parquet import ParquetCarrier
+from hostd.pipeline.sinks.staged import StagedSink
+from tests.live.harness import eventually
+from tests.pipeline.sinks.kinds import KINDS, Record, World, chunks
+
+PARQUET = next(kind for kind in KINDS if kind.name == "parquet")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(PARQUET, tmp_path)
+    yield world
+    world.stop()
+
+
+def files(world: World) -> list[str]:
+    found = (world.folder / "parquet").rglob("*")
+    return sorted(str(path.relative_to(world.folder / "parquet")) for path in found if path.is_file())
+
+
+def table(tmp_path: Path, schema: Schema, *records: Record) -> list[Record]:
+    path = tmp_path / "staged"
+    path.write_bytes(b"".join(json.dumps(record).encode() + b"\n" for record in records))
+    rows: list[Record] = read_table(path, schema).to_pylist()
+    return rows
+
+
+def test_files_lie_in_folders_by_processor_and_by_the_date_of_each_record(world: World) -> None:
+    """Of its `timestamp`; without one that is a date, of the day on which it was committed."""
+    sink = world.start()
+    days = ["2026-03-01T10:00:00Z", "2026-03-02T10:00:00Z", "2026-03-01T23:00:00Z", "soon", None]
+    world.commit(sink, "demo", *({"timestamp": day, "n": n} for n, day in enumerate(days)))
+    world.commit(sink, "other", {"n": 9})
+    assert len(world.read()) == 5
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    assert [path.rpartition("/")[0] for path in files(world)] == [
+        "processor=demo/date=2026-03-01",
+        "processor=demo/date=2026-03-02",
+        f"processor=demo/date={today}",
+        f"processor=other/date={today}",
+    ]
+    found = ds.dataset(world.folder / "parquet", partitioning="hive").to_table(
+        filter=(ds.field("processor") == "demo") & (ds.field("date") == "2026-03-01")
+    )
+    assert found["n"].to_pylist() == [0, 2]
+
+
+WIDENING = [
+    ([1, 2.5], [1.0, 2.5], "float"),
+    ([1, "x"], ["1", "x"], "text"),
+    ([True, 1], ["true", "1"], "text"),
+    ([1, 1 << 64], ["1", str(1 << 64)], "text"),
+    ([1, {"a": [1]}], ["1", '{"a":[1]}'], "text"),
+    (["2026-03-01T10:00:00Z", "x"], ["2026-03-01T10:00:00Z", "x"], "text"),
+    ([None, 5], [None, 5], "int"),
+    ([[1], None], ["[1]", None], "text"),
+    (["x" * (5 << 20), 1], ["x" * (5 << 20), "1"], "text"),
+]
+
+
+@pytest.mark.parametrize(("values", "expected", "kind"), WIDENING, ids=[str(i) for i in range(len(WIDENING))])
+def test_a_type_widens_to_hold_what_comes(tmp_path: Path, values: list[Any], expected: list[Any], kind: str) -> None:
+    schema = Schema({})
+    rows = table(tmp_path, schema, *({"k": 0, "v": value} for value in values))
+    assert [row["v"] for row in rows] == expected
+    assert schema.types == {"k": "int", "v": kind}
+
+
+def test_a_later_file_has_the_types_of_the_earlier_ones(world: World) -> None:
+    """Also after a restart; a key that comes later is a column of the files from then on."""
+    sink = world.start()
+    world.commit(sink, "demo", {"v": "text"})
+    assert world.read() == [{"v": "text"}]
+    world.commit(world.start(), "demo", {"v": 5, "new": True})
+    assert world.read() == [{"v": "text"}, {"v": "5", "new": True}]
+
+
+def test_what_is_no_record_or_has_no_value_is_a_row(tmp_path: Path, world: World) -> None:
+    assert table(tmp_path, Schema({}), {}, {"a": None}) == [{"_record": "{}"}] * 2
+    sink = world.start()
+    world.commit(sink, "demo", {"processor": "p", "date": "d", "date_": 1})
+    assert world.read() == [{"processor_": "p", "date__": "d", "date_": 1}]
+
+
+def test_ordinary_files_are_read_by_arrow_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The speed of the sink depends on it; a key that is always null is ordinary."""
+    schema = Schema({})
+    records: list[Record] = [{"a": 1, "b": "x", "c": None}, {"a": 2, "b": None}]
+    table(tmp_path, schema, *records)
+    monkeypatch.setattr(Schema, "observe", lambda *_: pytest.fail("looked at all records"))
+    assert table(tmp_path, schema, *records) == [{"a": 1, "b": "x"}, {"a": 2, "b": None}]
+
+
+NUMBERS = st.integers(-(1 << 65), 1 << 65) | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.none() | st.booleans() | NUMBERS | st.text(max_size=4) | st.lists(st.integers(), max_size=2)
+BATCHES = st.lists(
+    st.lists(st.dictionaries(st.sampled_from("abc"), VALUES, min_size=1), min_size=1, max_size=6),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(batches=BATCHES)
+def test_any_records_are_rows_that_say_the_same(tmp_path_factory: pytest.TempPathFactory, batches: Any) -> None:
+    """Each value is there, as a float where it was an integer at most, or as text that is its JSON."""
+    folder, schema = tmp_path_factory.mktemp("any"), Schema({})
+    for records in batches:
+        rows = table(folder, schema, *records)
+        assert len(rows) == len(records)
+        for row, record in zip(rows, records, strict=True):
+            for key, value in record.items():
+                found = row.get(key)
+                if value is None:
+                    assert found is None
+                elif schema.types[key] == "text" and not isinstance(value, str):
+                    assert json.loads(found) == value
+                else:
+                    assert found == pytest.approx(value) if isinstance(found, float) else found == value
+
+
+def test_a_kill_between_the_file_and_the_end_of_its_stage_makes_the_same_file_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the same name; half a file of a kill before that is removed."""
+    unlink = Path.unlink
+
+    def keep(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".sealed":
+            raise OSError(5, "killed", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patched, capture_logs() as logged:
+        patched.setattr(Path, "unlink", keep)
+        world.commit(world.start(), "demo", {"v": 1}, {"v": 2})
+        eventually("it is there, and staged", lambda: any(each["event"] == "sink.undelivered" for each in logged))
+        world.stop()
+    before = files(world)
+    assert len(before) == 1
+    half = world.folder / "parquet" / Path(before[0]).parent / ".part-half.parquet.hostd-new"
+    half.write_bytes(b"PAR1")
+    world.start()
+    assert world.read() == [{"v": 1}, {"v": 2}]
+    assert files(world) == before
+
+
+def test_a_disk_that_is_full_is_said_and_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staged, "RETRY_S", (0.01, 0.02))
+    write, broken = pq.write_table, [1, 1]
+
+    def fail(*arguments: Any, **keys: Any) -> None:
+        if broken:
+            broken.pop()
+            raise OSError(28, "No space left on device", "x")
+        write(*arguments, **keys)
+
+    monkeypatch.setattr(pq, "write_table", fail)
+    with capture_logs() as logged:
+        world.commit(world.start(), "demo", {"v": 1})
+        eventually("it is delivered", lambda: any(each["event"] == "sink.delivered" for each in logged))
+    reasons = [each["reason"] for each in logged if each["event"] == "sink.undelivered"]
+    assert reasons == ["[Errno 28] No space left on device: 'x'; free space on its disk, and it goes on"] * 2
+    assert world.read() == [{"v": 1}]
+
+
+def test_what_may_be_staged_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond, a commit fails and is tried again, so that reading waits."""
+    sink = world.start()
+    assert isinstance(sink, StagedSink)
+    monkeypatch.setattr(ParquetCarrier, "deliver", lambda *_: (_ for _ in ()).throw(OSError(5, "no")))
+    object.__setattr__(sink._stage, "backlog_bytes", 10)
+    world.commit(sink, "demo", {"v": "more than ten bytes"})
+    eventually("it waits", lambda: sink._waiting > 10)
+    with pytest.raises(OSError, match="0 MiB wait to be delivered: reading waits until some of it is"):
+        sink.write("demo", chunks({"v": 1}))
