@@ -4,7 +4,7 @@ import socket
 import subprocess
 
 from .harness import Daemon, Home, eventually, plugin, stopped
-from .senders import certificates, client_context, free_port
+from .senders import certificates, client_context
 
 
 def start(home: Home, *listen: str, more: str = "") -> Daemon:
@@ -111,9 +111,11 @@ def test_without_a_certificate_nobody_sends_over_tls_with_client_ca(home: Home) 
         client_context(home.path, certified=False).wrap_socket(raw, server_hostname="localhost") as secure,
     ):
         assert is_hung_up_on(secure)
-    with socket.create_connection(("127.0.0.1", port_of(daemon))) as raw:
-        with client_context(home.path).wrap_socket(raw, server_hostname="localhost") as secure:
-            secure.sendall(b"<13>yes\n")
+    with (
+        socket.create_connection(("127.0.0.1", port_of(daemon))) as raw,
+        client_context(home.path).wrap_socket(raw, server_hostname="localhost") as secure,
+    ):
+        secure.sendall(b"<13>yes\n")
     daemon.wait_records("lines", 1)
     assert home.lines() == ["<13>yes"]
 
@@ -133,9 +135,3 @@ def test_a_socket_that_a_killed_daemon_left_is_taken_over_and_one_that_is_used_i
     assert failed.noise[0].startswith("hostd: source syslog:net: it cannot be begun: Address already in use")
     assert daemon.term() == 0
     assert not path.exists()
-
-
-def test_a_port_of_its_own_is_said(home: Home) -> None:
-    port = free_port(home)
-    daemon = start(home, f"tcp://127.0.0.1:{port}")
-    assert daemon.wait_event("intake.started")["listening"] == [f"tcp://127.0.0.1:{port}"]
