@@ -90,6 +90,7 @@ def feed(home: Home) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("framing", ["octet-counted", "traditional"])
 def test_rsyslog_sends_over_udp_tcp_and_tls(home: Home, way: str, framing: str) -> None:
@@ -117,6 +118,7 @@ def test_rsyslog_sends_over_udp_tcp_and_tls(home: Home, way: str, framing: str) 
     assert [line.strip() for line in came] == lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_syslog_ng_sends_over_udp_tcp_and_tls(home: Home, way: str) -> None:
     """Over TLS by its driver for RFC 5424, which counts; over the others by the one for RFC 3164, which does not."""
