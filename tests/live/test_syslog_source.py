@@ -4,7 +4,7 @@ import socket
 import subprocess
 
 from .harness import Daemon, Home, eventually, plugin, stopped
-from .senders import certificates, client_context, free_port
+from .senders import certificates, client_context
 
 
 def start(home: Home, *listen: str, more: str = "") -> Daemon:
@@ -135,9 +135,3 @@ def test_a_socket_that_a_killed_daemon_left_is_taken_over_and_one_that_is_used_i
     assert failed.noise[0].startswith("hostd: source syslog:net: it cannot be begun: Address already in use")
     assert daemon.term() == 0
     assert not path.exists()
-
-
-def test_a_port_of_its_own_is_said(home: Home) -> None:
-    port = free_port(home)
-    daemon = start(home, f"tcp://127.0.0.1:{port}")
-    assert daemon.wait_event("intake.started")["listening"] == [f"tcp://127.0.0.1:{port}"]
