@@ -28,6 +28,7 @@ FOLDER = ROOT / "docs" / "reference"
 sys.path.insert(0, str(ROOT))
 
 import contract  # noqa: E402 - this checkout's, whatever is installed
+import contract.options  # noqa: E402
 import contract.testing  # noqa: E402
 import contract.version  # noqa: E402
 from contract import manifest as manifests  # noqa: E402
@@ -216,6 +217,9 @@ def contract_page() -> str:
         "## `contract`\n",
         f"{inspect.getdoc(contract)}\n",
         *(_entry("contract", name) for name in sorted(contract.__all__, key=str.lower)),
+        "## `contract.options`\n",
+        f"{inspect.getdoc(contract.options)}\n",
+        *(_entry("contract.options", name) for name in public_names(contract.options)),
         "## Contract 0\n",
         _entry("contract.adapter", "ProcessorZero"),
         "## `contract.testing`\n",
