@@ -120,6 +120,7 @@ _LAYOUTS = [
         rf"{_TIME}\s+{_LEVEL}:?\s+{_BODY}",
         rf"{_LEVEL}:{_LOGGER}:{_BODY}",  # Python without a configuration
         rf"{_LEVEL} +(?:\w+ )?{_THREAD} {_LOGGER}:? {_BODY}",
+        rf"{_LEVEL}:?\s+{_BODY}",
     )
 ]
 
