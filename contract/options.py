@@ -19,7 +19,7 @@ TimeZone = Annotated[str, AfterValidator(_readable_zone)]
 
 
 class LocalTime(BaseModel):
-    """Options of a processor whose times may name no zone."""
+    """Options of a processor whose times may name no zone: `time_zone`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,7 +29,7 @@ class LocalTime(BaseModel):
 
 
 class LocalYear(LocalTime):
-    """Options of a processor whose times may name neither a zone nor a year."""
+    """Options of a processor whose times may name neither a zone nor a year: `time_zone` and `year`."""
 
     year: int | None = Field(
         default=None,

@@ -112,7 +112,7 @@ _LAYOUTS = [
         rf"{_TIME}\s+{_LEVEL}\s+{_THREAD}:? {_LOGGER} +\((?P<location>[^)\n]*)\) - {_BODY}",
         rf"{_TIME}\s+{_LEVEL}\s+{_THREAD} {_LOGGER} *(?::| -) {_BODY}",
         rf"{_TIME}\s+{_THREAD} +{_LEVEL} +{_LOGGER} *(?::| -) {_BODY}",  # logback
-        rf"{_TIME}\s+{_LEVEL} (?P<body>[^\n]*?) \((?P<logger>[\w.$-]+)\)(?P<more>\n.*)?",  # Kafka
+        rf"(?=\[){_TIME}\s+{_LEVEL} (?P<body>[^\n]*?) \((?P<logger>[\w.$-]+)\)(?P<more>\n.*)?",  # Kafka
         rf"{_TIME} - {_LOGGER} - {_LEVEL} - {_BODY}",  # Python
         rf"{_TIME}:{_LEVEL}:(?:(?P<logger>[\w.]+):)?{_BODY}",
         rf"{_TIME}\s+{_LEVEL} {_LOGGER}: {_BODY}",  # Spark
@@ -120,6 +120,7 @@ _LAYOUTS = [
         rf"{_TIME}\s+{_LEVEL}:?\s+{_BODY}",
         rf"{_LEVEL}:{_LOGGER}:{_BODY}",  # Python without a configuration
         rf"{_LEVEL} +(?:\w+ )?{_THREAD} {_LOGGER}:? {_BODY}",
+        rf"{_LEVEL}:?\s+{_BODY}",
     )
 ]
 

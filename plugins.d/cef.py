@@ -84,7 +84,7 @@ def _leef(header: str, version: str, fields: str, rest: str) -> Record:
 def _pairs(text: str) -> dict[str, JsonValue]:
     keys = list(_KEY.finditer(text))
     ends = [key.start() for key in keys[1:]] + [len(text)]
-    return {key[1]: _unescaped(text[key.end() : end].rstrip()) for key, end in zip(keys, ends, strict=True)}
+    return {key[1]: _unescaped(text[key.end() : end].rstrip()) for key, end in zip(keys, ends, strict=False)}
 
 
 def _unescaped(text: str) -> str:

@@ -26,7 +26,7 @@
 # ]
 #
 # [[tool.hostd.samples]]
-# header = '"item"|  "price"'
+# header = "\"item\"|  \"price\"\n"
 # name = "a.psv"
 # input = "lamp| 12,50\n"
 # records = [{ item = "lamp", price = "12,50" }]

@@ -29,8 +29,8 @@
 # ///
 r"""JSON Lines (jsonlines.org), also known as NDJSON: one JSON object (RFC 8259) per line, in UTF-8.
 
-A line that is not one is rejected alone. Half a surrogate pair, such as "\ud83e" on its own, is no character
-and cannot be written as UTF-8: it becomes U+FFFD.
+Keys: those of each object. A line that is not one is rejected alone. Half a surrogate pair, such as "\ud83e" on its
+own, is no character and cannot be written as UTF-8: it becomes U+FFFD.
 """
 
 import json

@@ -29,7 +29,7 @@
 # ///
 """logfmt (brandur.org/logfmt): lines of key=value pairs.
 
-Keys: those of the line, and in place of `time`, `ts` or `t`, `level`, `lvl` or `severity`, `msg` or `message`:
+Keys: those of the line, and in place of `time`, `ts`, `t` or `at`, `level`, `lvl` or `severity`, `msg` or `message`:
 `timestamp`, `severity_text` with `severity_number`, `body`. A time of another form than RFC 3339 or seconds since
 1970 keeps its key. Values are strings; a key without `=` is true; one that occurs again makes a list. Anything else
 rejects its line.
@@ -75,7 +75,7 @@ def _add(fields: dict[str, JsonValue], key: str, value: JsonValue) -> None:
 def _normal(fields: dict[str, JsonValue]) -> Record:
     record: dict[str, JsonValue] = {}
     for key, value in fields.items():
-        if key in {"time", "ts", "t", "timestamp"} and "timestamp" not in record:
+        if key in {"time", "ts", "t", "at", "timestamp"} and "timestamp" not in record:
             try:
                 record["timestamp"] = _utc(str(value))
             except ValueError:  # a time of another form: it stays what it is

@@ -19,9 +19,9 @@
 # encoding = "base64"
 # records = [{ body = 'caf\xe9' }]
 # ///
-r"""Plain text in UTF-8: each line that is not empty is a record with the key `body`.
+r"""Plain text in UTF-8: each line that is not empty is a record.
 
-Bytes that are not UTF-8 are kept readable, as `\xe9`. It has the lowest priority: whatever else accepts a
+Keys: `body`. Bytes that are not UTF-8 are kept readable, as `\xe9`. It has the lowest priority: whatever else accepts a
 `*.log` gets it.
 """
 

@@ -28,6 +28,7 @@ FOLDER = ROOT / "docs" / "reference"
 sys.path.insert(0, str(ROOT))
 
 import contract  # noqa: E402 - this checkout's, whatever is installed
+import contract.options  # noqa: E402
 import contract.testing  # noqa: E402
 import contract.version  # noqa: E402
 from contract import manifest as manifests  # noqa: E402
@@ -46,6 +47,7 @@ def pages() -> dict[str, str]:
         "manifest.schema.json": schema_page(),
         "cli.md": cli_page(),
         "contract.md": contract_page(),
+        "processors.md": processors_page(),
     }
 
 
@@ -215,6 +217,9 @@ def contract_page() -> str:
         "## `contract`\n",
         f"{inspect.getdoc(contract)}\n",
         *(_entry("contract", name) for name in sorted(contract.__all__, key=str.lower)),
+        "## `contract.options`\n",
+        f"{inspect.getdoc(contract.options)}\n",
+        *(_entry("contract.options", name) for name in public_names(contract.options)),
         "## Contract 0\n",
         _entry("contract.adapter", "ProcessorZero"),
         "## `contract.testing`\n",
@@ -292,6 +297,42 @@ def _indent_examples(text: str) -> str:
     """Fence the code at the end of a docstring."""
     prose, _, code = text.partition("\n\n")
     return f"{prose}\n\n```python\n{code}\n```" if code else prose
+
+
+# --- the processors that ship -----------------------------------------------------------------------------------
+
+
+def processors_page() -> str:
+    """Describe every processor of `plugins.d/`."""
+    loaded = [contract.testing.load(path) for path in sorted((ROOT / "plugins.d").glob("*.py"))]
+    rows = [(f"[`{manifest.name}`](#{manifest.name})", manifest.summary) for manifest, _ in loaded]
+    parts = [
+        f"{NOTE}# The processors that ship\n",
+        (
+            "They are the files of `plugins.d/`, each one a model to copy. All have priorities below 0, so that "
+            "a plugin of your own comes first; among them the more specific one has the higher priority. Where "
+            "they say so, `timestamp` is RFC 3339 in UTC, `severity_text` what the log says, `severity_number` "
+            "OpenTelemetry's number of it (TRACE 1, DEBUG 5, INFO 9, WARN 13, ERROR 17, FATAL 21), and `body` "
+            "the message.\n"
+        ),
+        _table(("Processor", "Format"), rows),
+    ]
+    for manifest, module in loaded:
+        parts += [f"## `{manifest.name}`\n", f"{inspect.cleandoc(module.__doc__ or '')}\n", _taken(manifest)]
+        if hasattr(module, "Options"):
+            parts += [f"`[plugins.options.{manifest.name}]`:\n", _fields_table(module.Options)]
+    return "\n".join(parts)
+
+
+def _taken(manifest: manifests.Manifest) -> str:
+    accepts = manifest.accepts
+    criteria = [f"files named {', '.join(f'`{name}`' for name in accepts.names)}"] if accepts.names else []
+    if accepts.head is not None:
+        # In a line of its own: it may hold anything, backticks and pipes too.
+        criteria.append("files whose first 4 KiB have a match of the expression below")
+    head = f"\n```text\n{accepts.head}\n```\n" if accepts.head is not None else ""
+    taken = " that are also ".join(criteria)
+    return f"Takes {taken}; priority {accepts.priority}. Framing: {manifest.framing.kind}.\n{head}"
 
 
 # --- models to tables -----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import socket
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,9 @@ class ControlServer:
                 "problem": error.problem,
                 "remedy": error.remedy,
             }
+        except sqlite3.Error as error:
+            events.emit(events.CONTROL_FAILED, reason=f"{method} {path}: the ledger: {error}")
+            return 503, {"error": f"the ledger cannot be read now: {error}; ask again in a moment"}
         except KeyError as error:
             return 400, {"error": f"{method} {path} needs the argument {error}; for example {path}?name=csv"}
 

@@ -31,8 +31,8 @@ from hostd.workers.warm import warm_up
 PR_SET_PDEATHSIG = 1
 MAX_OWN_FD = 64
 """The zygote's own descriptors are below, a worker's above."""
-PRELOAD = ("pydantic", "csv", "datetime", "decimal", "struct", "xml.etree.ElementTree", "zlib")
-"""What plugins commonly import: loaded once here, shared by every worker."""
+PRELOAD = ("pydantic", "contract.options", "csv", "datetime", "decimal", "struct", "xml.etree.ElementTree", "zlib")
+"""What plugins commonly import: loaded once here, shared by every worker. Making a first model costs pydantic most."""
 
 
 def main(packages: str = "") -> None:

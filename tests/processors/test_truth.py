@@ -3,15 +3,18 @@
 The logs are not part of the project. `HOSTD_CORPUS` names the folder that holds them.
 """
 
+import base64
 import csv
 import gzip
 import hashlib
 import json
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from contract import from_epoch
 from contract.testing import Outcome
 from tests.processors import support
 from tests.processors.corpus import CORPUS, NO_CORPUS
@@ -136,3 +139,69 @@ def test_syslog_makes_a_record_of_each_message_and_rejects_continued_lines(
 ) -> None:
     outcome = parse("syslog", path)
     assert (len(outcome.records), len(outcome.rejected)) == (records, rejected), outcome.rejected
+
+
+@pytest.mark.parametrize("path", sorted(str(path.relative_to(CORPUS)) for path in CORPUS.glob("pcap/*.pcap*")))
+def test_every_packet_has_its_time_lengths_and_bytes(path: str) -> None:
+    if path.endswith((".json", ".out", ".gz")):
+        return
+    found = [
+        (record.get("timestamp"), record["captured"], record["length"], base64.b64decode(str(record["data"])))
+        for record in parse("pcap", path).records
+    ]
+    items = truth(path)
+    assert [(caplen, length, hashlib.sha1(packet).hexdigest()[:16]) for _, caplen, length, packet in found] == [
+        (item["caplen"], item["len"], item["sha1"]) for item in items
+    ]
+    for (timestamp, *_), item in zip(found, items, strict=True):
+        seconds, _, fraction = str(item["ts"]).partition(".")
+        carried = int(seconds) + int(fraction) // 10 ** (
+            9 if len(fraction) == 9 else 6
+        )  # one has too many microseconds
+        assert timestamp is None or str(timestamp).startswith(from_epoch(carried)[:16])
+
+
+@pytest.mark.parametrize("path", ["plaso/utmp/utmp", "plaso/utmp/utmp_x86_64", "plaso/utmp/wtmp.1"])
+def test_login_records_equal_what_utmpdump_says(path: str) -> None:
+    for record, item in zip(parse("utmp", path).records, truth(path), strict=True):
+        fields = item["fields"]
+        names = ("type", "pid", "line", "id", "user", "host", "exit_termination", "exit_status", "session")
+        assert {name: record[name] for name in names} == {name: fields[name] for name in names}
+        assert record["timestamp"] == fields["time_utc"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_values_of_message_pack_equal_the_truth(number: int) -> None:
+    path = f"msgpack/mixed_00{number}.mp"
+    assert [record["value"] for record in parse("msgpack", path).records] == [item["value"] for item in truth(path)]
+
+
+@pytest.mark.parametrize(
+    ("processor", "path"),
+    [
+        ("app_log", "java/kafka0-controller.log.2016-12-19-20"),
+        ("app_log", "java/kafka0-server.log.2016-12-19-16"),
+        ("app_log", "lnav/logfile_java.0"),
+        ("app_log", "lnav/logfile_invalid_utf8.0"),
+        ("app_log", "lnav/logfile_xml_msg.0"),
+        ("mysql_slow", "lnav/logfile_mysql_slow.0"),
+        ("postgres", "lnav/logfile_postgres.0"),
+        ("postgres", "postgres/begin_end.log"),
+        ("postgres", "postgres/multiline_param.log"),
+        ("postgres", "postgres/stmt_type.log"),
+    ],
+)
+def test_records_of_several_lines_begin_and_end_where_the_truth_says(processor: str, path: str) -> None:
+    framing = support.MODULES[processor][0].compiled_framing()
+    data = (CORPUS / path).read_bytes()
+    starts = [*framing.starts(data), len(data)]
+    found = [(data.count(b"\n", 0, start) + 1, len(data[start:end].splitlines())) for start, end in pairwise(starts)]
+    items = [(item["line"], item["lines"]) for item in truth(path)]
+    assert [line for line, _ in found] == [line for line, _ in items]
+    assert len(parse(processor, path).records) == len(items)
+
+
+def test_events_of_auditd_have_as_many_records_as_the_truth_says() -> None:
+    path = "auditd/reassembly-normal.log"
+    found = [(record["sequence"], len(record["records"])) for record in parse("auditd", path).records]  # type: ignore[arg-type]
+    assert sorted(found) == sorted((item["sequence"], item["messages"]) for item in truth(path))
