@@ -123,3 +123,13 @@ def test_standard_input_may_be_a_file(home: Home) -> None:
             timeout=30,
         )
     assert home.lines() == lines
+
+
+def test_standard_input_of_which_nothing_comes_is_at_its_end(home: Home) -> None:
+    """As under systemd, which gives /dev/null: nothing is read, and nothing waits for it."""
+    home.configure('[[sources]]\nkind = "stdin"\n', paths=())
+    daemon = home.start()
+    daemon.wait(
+        "it is at its end", lambda: daemon.status()["intakes"] == [{"kind": "stdin", "name": "stdin", "listening": []}]
+    )
+    assert daemon.term() == 0

@@ -24,7 +24,7 @@ class PipeReader:
         self._is_listening = False
         self._is_over = False
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
-        """Of a regular file the kernel tells no event: it can always be read."""
+        """Of a regular file, and some devices, the kernel tells no event: they can always be read."""
 
     def start(self) -> None:
         """Begin to read."""
@@ -43,10 +43,13 @@ class PipeReader:
         if self._is_over or self._is_listening:
             return
         self._is_listening = True
+        if not self._is_file:
+            try:
+                self._loop.add_reader(self._fd, self._take)
+            except PermissionError:  # such as /dev/null
+                self._is_file = True
         if self._is_file:
             self._loop.call_soon(self._take)
-        else:
-            self._loop.add_reader(self._fd, self._take)
 
     def _deafen(self) -> None:
         if self._is_listening:
