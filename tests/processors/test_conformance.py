@@ -90,6 +90,33 @@ def test_a_processor_that_ships_says_what_it_is_and_which_keys_it_yields(path: P
     assert "\nKeys: " in module.__doc__
 
 
+OF_THE_INPUT = {
+    *(
+        "aws_elb",
+        "aws_s3",
+        "aws_vpc_flow",
+        "csv",
+        "journal_export",
+        "json_documents",
+        "json_lines",
+        "logfmt",
+        "msgpack",
+    ),
+    *("mysql_slow", "postgres_csv", "w3c", "zeek"),
+}
+"""Processors whose keys are those that their input names, or a manual that they refer to."""
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SHIPPED if path.stem not in OF_THE_INPUT], ids=lambda path: path.stem
+)
+def test_every_key_of_a_sample_is_one_that_the_processor_says_it_yields(path: Path) -> None:
+    manifest, module = MODULES[path.stem]
+    told = module.__doc__ or ""
+    keys = {key for sample in manifest.samples for record in sample.records for key in record}
+    assert {key for key in keys if f"`{key}`" not in told} == set()
+
+
 JUNK = (b"\n", b"\r\n", b"said\n", b"  more\n", b"\xff\xfe\n", b'"\n', b"\x00\n", "\u2028\x85\x0c\n".encode())
 
 
