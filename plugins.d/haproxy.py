@@ -48,9 +48,9 @@
 Keys: `timestamp` (when the connection was accepted), `client_ip`, `client_port`, `frontend`, `backend`, `server`,
 the timers (`time_request_ms`, `time_queue_ms`, `time_connect_ms`, `time_response_ms`, `time_total_ms`), `status`,
 `bytes_read`, `termination_state`, the counts of connections (`actconn`, `feconn`, `beconn`, `srv_conn`, `retries`)
-and queues (`srv_queue`, `backend_queue`), `request` with `method`, `path` and `protocol`, `request_headers`,
-`response_headers`, and of a syslog header `host`, `pid` and `time`. Other lines have a `body`. The times name no
-zone: the option `time_zone` says which.
+and queues (`srv_queue`, `backend_queue`), `request` with `method`, `path` and `protocol`, `request_cookie`,
+`response_cookie`, `more`, `request_headers`, `response_headers`, and of a syslog header `host`, `pid` and `time`.
+Other lines have a `body`. The times name no zone: the option `time_zone` says which.
 """
 
 import re

@@ -178,7 +178,7 @@ def _severity(severity: int) -> dict[str, JsonValue]:
 
 
 def _details(program: str, body: str) -> dict[str, JsonValue]:
-    if _OF_PAIRS.match(body):
+    if "=" in body and _OF_PAIRS.match(body):
         pairs: dict[str, JsonValue] = {name: value.strip("<>") for name, value in _PAIR.findall(body)}
         return pairs | ({"COMMAND": body.partition("COMMAND=")[2]} if "COMMAND" in pairs else {})
     details: dict[str, JsonValue] = {}

@@ -305,7 +305,7 @@ def _indent_examples(text: str) -> str:
 def processors_page() -> str:
     """Describe every processor of `plugins.d/`."""
     loaded = [contract.testing.load(path) for path in sorted((ROOT / "plugins.d").glob("*.py"))]
-    rows = [(f"[`{manifest.name}`](#{manifest.name})", manifest.summary) for manifest, _ in loaded]
+    rows = [(f"[`{manifest.name}`](#{manifest.name})", manifest.summary, _keys(module)) for manifest, module in loaded]
     parts = [
         f"{NOTE}# The processors that ship\n",
         (
@@ -315,13 +315,20 @@ def processors_page() -> str:
             "OpenTelemetry's number of it (TRACE 1, DEBUG 5, INFO 9, WARN 13, ERROR 17, FATAL 21), and `body` "
             "the message.\n"
         ),
-        _table(("Processor", "Format"), rows),
+        _table(("Processor", "Format", "Keys"), rows),
     ]
     for manifest, module in loaded:
         parts += [f"## `{manifest.name}`\n", f"{inspect.cleandoc(module.__doc__ or '')}\n", _taken(manifest)]
         if hasattr(module, "Options"):
             parts += [f"`[plugins.options.{manifest.name}]`:\n", _fields_table(module.Options)]
     return "\n".join(parts)
+
+
+def _keys(module: types.ModuleType) -> str:
+    """Return what a processor's docstring says of its keys: the sentence after `Keys:`."""
+    _, _, told = (module.__doc__ or "").partition("Keys: ")
+    sentence, _, _ = " ".join(told.split("\n\n")[0].split()).partition(". ")
+    return sentence.removesuffix(".").replace("|", "\\|")
 
 
 def _taken(manifest: manifests.Manifest) -> str:

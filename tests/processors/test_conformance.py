@@ -2,11 +2,14 @@
 
 import contextlib
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from contract.testing import conformance
+from contract.testing import Outcome, conformance
 from tests.processors.support import EXAMPLES, MODULES, SHIPPED, parse
 
 HOSTILE = (
@@ -85,3 +88,75 @@ def test_a_processor_that_ships_says_what_it_is_and_which_keys_it_yields(path: P
     assert manifest.summary.endswith(".")
     assert module.__doc__ is not None
     assert "\nKeys: " in module.__doc__
+
+
+OF_THE_INPUT = {
+    *(
+        "aws_elb",
+        "aws_s3",
+        "aws_vpc_flow",
+        "csv",
+        "journal_export",
+        "json_documents",
+        "json_lines",
+        "logfmt",
+        "msgpack",
+    ),
+    *("mysql_slow", "postgres_csv", "w3c", "zeek"),
+}
+"""Processors whose keys are those that their input names, or a manual that they refer to."""
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SHIPPED if path.stem not in OF_THE_INPUT], ids=lambda path: path.stem
+)
+def test_every_key_of_a_sample_is_one_that_the_processor_says_it_yields(path: Path) -> None:
+    manifest, module = MODULES[path.stem]
+    told = module.__doc__ or ""
+    keys = {key for sample in manifest.samples for record in sample.records for key in record}
+    assert {key for key in keys if f"`{key}`" not in told} == set()
+
+
+JUNK = (b"\n", b"\r\n", b"said\n", b"  more\n", b"\xff\xfe\n", b'"\n', b"\x00\n", "\u2028\x85\x0c\n".encode())
+
+
+def _lines(name: str) -> list[bytes]:
+    """Return the lines of a processor's samples, each with its end."""
+    samples = MODULES[name][0].samples
+    return [line + b"\n" for sample in samples for line in sample.content().split(b"\n") if line]
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SHIPPED])
+@settings(max_examples=20)
+@given(choice=st.data())
+def test_lines_in_any_order_and_cut_anywhere_come_out_the_same(name: str, choice: st.DataObject) -> None:
+    """Nothing raises but a binary stream that is damaged; nothing but blank lines is lost without a word."""
+    manifest = MODULES[name][0]
+    units = [*_lines(name), *JUNK]
+    if manifest.framing.quote:  # what a quote that never closes costs depends on where the batch ends
+        units = [*(sample.content() for sample in manifest.samples), *(unit for unit in JUNK if b'"' not in unit)]
+    lines = choice.draw(st.lists(st.sampled_from(units), max_size=12))
+    data = b"".join(lines)
+    if manifest.framing.kind == "stream":
+        cuts = choice.draw(st.lists(st.integers(1, max(1, len(data) - 1)), max_size=4))
+        whole = _outcome(name, data)
+        assert _outcome(name, data, cuts=tuple(cut for cut in cuts if cut < len(data))) == whole
+        return
+    header = manifest.samples[0].header.encode()
+    outcome = parse(name, data, header=header)
+    framing = manifest.compiled_framing()
+    starts = [*framing.starts(data), len(data)]
+    parts = [parse(name, data[start:end], header=header) for start, end in pairwise(starts)]
+    assert outcome.records == [record for part in parts for record in part.records]
+    assert sorted(outcome.rejected) == sorted(rejected for part in parts for rejected in part.rejected)
+    for part, (start, end) in zip(parts, pairwise(starts), strict=True):
+        silent = name == "logcat" and data[start:end].startswith(b"---------")
+        assert part.records or part.rejected or not data[start:end].decode("utf-8", "replace").strip() or silent
+
+
+def _outcome(name: str, data: bytes, cuts: tuple[int, ...] = ()) -> Outcome | str:
+    try:
+        return parse(name, data, cuts=cuts)
+    except ValueError as error:
+        assert name in {"pcap", "journal_export", "msgpack"}, error  # noqa: PT017 - else it is a failure
+        return "damaged"
