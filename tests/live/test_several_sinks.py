@@ -69,7 +69,7 @@ def kill_beside_a_server(home: Home, times: int, seed: int) -> None:
             return (500, {}, b"") if chance.random() < 0.2 else None
 
         server.behave = behave
-        home.configure(sinks=f'[[sinks]]\nkind = "http"\nurl = "{server.url}"\nlinger_s = 0.02\nbatch_kib = 1\n')
+        home.configure(sinks=f'[[sinks]]\nkind = "http"\nurl = "{server.url}"\nlinger_s = 0.02\nbatch_kib = 16\n')
         home.drop("lines.py", plugin())
         with Writer(home, ["a.log", "b.log"]).writing() as writer:
             for _ in range(times):
@@ -81,7 +81,7 @@ def kill_beside_a_server(home: Home, times: int, seed: int) -> None:
         daemon.wait_all_read(60)
         expected = {f"logs/{name}": written for name, written in writer.written.items()}
         count = sum(map(len, expected.values()))
-        eventually("all is delivered", lambda: len(server.records("lines")) >= count)
+        eventually("all is delivered", lambda: len(server.records("lines")) >= count, 60)
         assert daemon.term() == 0
         records = server.records("lines")
         assert len(records) == count

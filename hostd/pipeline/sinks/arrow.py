@@ -6,6 +6,7 @@ types widen, and where a column holds what its type cannot, text of JSON is made
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ _ARROW = {NULL: pa.null(), BOOL: pa.bool_(), INT: pa.int64(), FLOAT: pa.float64(
 _INT64 = 1 << 63
 _EXACT = 1 << 53
 BLOCK_BYTES = 4 << 20
+FIRST_RECORDS = 1000
 
 _decode = msgspec.json.Decoder()
 
@@ -70,6 +72,8 @@ def wider(one: str, other: str) -> str:
 
 def read_table(path: Path, schema: Schema) -> pa.Table:
     """Return a file's records, and have the schema hold them. Keys that were never anything but null are left out."""
+    if not schema.types:  # of a first file a part tells most, and costs little
+        schema.observe(_records(path, FIRST_RECORDS))
     table = _read(path, schema)
     if table is None:
         records = _records(path)
@@ -102,9 +106,9 @@ def _read(path: Path, schema: Schema) -> pa.Table | None:
         return None
 
 
-def _records(path: Path) -> list[dict[str, Any]]:
+def _records(path: Path, most: int | None = None) -> list[dict[str, Any]]:
     with path.open("rb") as lines:
-        return [_record(line) for line in lines]
+        return [_record(line) for line in islice(lines, most)]
 
 
 def _record(line: bytes) -> dict[str, Any]:

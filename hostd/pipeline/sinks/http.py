@@ -36,6 +36,7 @@ class HttpCarrier:
     ) -> None:
         parts = urlsplit(url)
         self.tag = str(batch_bytes)
+        self.progress = 0
         self._url = url
         self._host, self._port = parts.hostname or "", parts.port
         self._is_secure = parts.scheme == "https"
@@ -57,6 +58,7 @@ class HttpCarrier:
             for batch in batches(file.fileno(), offset, int(sealed.tag)):
                 self._post(sealed, offset, batch)
                 offset += len(batch)
+                self.progress += 1
                 # Not made durable: what is sent again after a loss of power has the same key.
                 temporary = progress.with_name(f"{progress.name}.new")
                 temporary.write_text(str(offset))

@@ -29,6 +29,7 @@ class ParquetCarrier:
     """Writes `<folder>/processor=NAME/date=YYYY-MM-DD/part-SEAL.parquet`."""
 
     tag = "p"
+    progress = 0
 
     def __init__(self, folder: Path, stage: Path) -> None:
         self._folder = folder

@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -60,6 +60,11 @@ class Carrier(Protocol):
 
     tag: str
     """What is noted in the name of a file when it is sealed: letters and digits."""
+
+    @property
+    def progress(self) -> int:
+        """A number that changes with everything that is delivered, parts of files too."""
+        ...
 
     def begin(self) -> None:
         """Remove what a daemon that is no more has left half done. Raises OSError."""
@@ -111,7 +116,7 @@ class _Trouble:
 
     tries: int = 0
     until: float = 0.0
-    since: float = field(default_factory=clock.monotonic)
+    progress: int = 0
 
 
 class StagedSink:
@@ -287,6 +292,8 @@ class StagedSink:
         if self._stopping:
             trouble.until = float("inf")  # nothing of this processor is delivered out of its order
             return
+        if trouble.progress != self._carrier.progress:  # a part of it was delivered since
+            trouble.progress, trouble.tries = self._carrier.progress, 0
         first, longest = RETRY_S
         pause_s = min(longest, first * 2**trouble.tries) * random.uniform(0.5, 1.0)  # noqa: S311 - not for secrets
         if isinstance(error, PostponedError):
