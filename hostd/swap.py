@@ -307,7 +307,7 @@ class Swapper:
         in_use += [want.artifact for want in wants.values()]
         in_use += [known.artifact for known in self._inventory.files.values() if known.artifact]
         digests = self._digests_at_hand() | {artifact.digest for artifact in in_use}
-        digests |= self.register.history.digests({*catalog.current, *wants})
+        digests |= self.register.history.digests({*catalog.current, *wants, *self.keeping.awaited})
         for folder in self._store.iterdir():
             if folder.name not in digests:
                 artifacts.discard(folder.name, self._store)

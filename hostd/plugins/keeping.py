@@ -40,6 +40,9 @@ class Keeping:
         self._make = make
         self._prove = prove
         self._tasks = tasks
+        self.awaited: set[str] = set()
+        """Plugins that were removed under sources that something else than their current generation kept: these wait,
+        and when the plugin comes back they need what kept them."""
         self._bringing: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def keep(self, plugin: str, number: int, source: object) -> Generation:
@@ -50,6 +53,7 @@ class Keeping:
             if kept is None:
                 kept = self._catalog.kept[key] = Kept(await self._bring_back(plugin, number))
             kept.sources.add(source)
+        self.awaited.discard(plugin)
         return kept.generation
 
     def kept(self, plugin: str, number: int) -> Generation | None:
@@ -70,6 +74,7 @@ class Keeping:
     def drop(self, plugin: str, reason: str) -> None:
         """Retire what keeps sources of a plugin, which wait from now on."""
         for key in [key for key in self._catalog.kept if key[0] == plugin]:
+            self.awaited.add(plugin)
             self._retire(self._catalog.kept.pop(key).generation, reason)
 
     def drop_untrusted(self, granted: grants.Grants) -> None:

@@ -15,6 +15,8 @@ from types import TracebackType
 from tests.docs.fences import ROOT
 
 TIMEOUT_S = 15.0
+LOOK_S = 5.0
+"""How long the last of several looks may take."""
 QUIET_S = 0.15
 LONG_QUIET_S = 0.8
 """For how long nothing more may come, while something runs in the background, before what came counts as all there
@@ -138,7 +140,7 @@ class Session:
         deadline = time.monotonic() + TIMEOUT_S
         looks = _LOOK.match(command.text) is not None
         while True:
-            status = self._enter(command.text, deadline)
+            status = self._enter(command.text, deadline + LOOK_S)
             output = self._output_of(command, 0.0 if looks else deadline)
             if matches(command.shown, output) or not looks or time.monotonic() > deadline:
                 break

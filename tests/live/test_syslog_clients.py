@@ -46,7 +46,7 @@ def messages(daemon: Daemon, home: Home, count: int) -> list[str]:
     daemon.wait_records("syslog", count)
     daemon.wait_all_read()
     assert not daemon.seen("record.rejected")
-    return [str(record["message"]) for record in home.records("syslog")]
+    return [str(record["body"]) for record in home.records("syslog")]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -64,8 +64,12 @@ class NdjsonSink:
         for processor in processors:
             mark = self._ledger.sink_mark(self.name, processor)
             path = files.get((mark.device, mark.inode)) if mark is not None else None
-            if mark is not None and path is not None and self.may_be_of(path, processor):
-                fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            while mark is not None and path is not None and self.may_be_of(path, processor):
+                try:
+                    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                except FileNotFoundError:  # renamed since: by a rotation, or by the sink whose place this one takes
+                    path = self._by_inode().get((mark.device, mark.inode))
+                    continue
                 try:
                     length = _trim(fd, path, mark.length)
                     if path in rotated_files(self._folder, processor):
@@ -74,6 +78,7 @@ class NdjsonSink:
                         self._ledger.put_sink_mark(replace(mark, length=length))
                 finally:
                     os.close(fd)
+                break
         if self._packer is not None:
             self._packer.look_at(processors)
 
@@ -185,9 +190,13 @@ class NdjsonSink:
     def _by_inode(self) -> dict[tuple[int, int], Path]:
         if not self._folder.exists():
             return {}
+        found = {}
         with os.scandir(self._folder) as entries:
-            statuses = [(entry.stat(follow_symlinks=False), Path(entry.path)) for entry in entries]
-        return {(status.st_dev, status.st_ino): path for status, path in statuses}
+            for entry in entries:
+                with suppress(FileNotFoundError):  # gone since it was listed
+                    status = entry.stat(follow_symlinks=False)
+                    found[status.st_dev, status.st_ino] = Path(entry.path)
+        return found
 
     def _file(self, processor: str) -> _File:
         path = self.path(processor)
