@@ -38,7 +38,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks
 
 bench-quick: $(VENV)/dev.stamp
-	$(BIN)/python -m benchmarks --quick
+	$(BIN)/python -m benchmarks --quick $(ONLY)
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/python tools/reference.py
