@@ -392,6 +392,7 @@ class Daemon:
         self._tasks.start(self._committer.until_done(ledger.seals.put, row, seal), f"note {row.name}")
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
+        totals = await self._desk.totals()  # before all else: what is looked at below may be closed meanwhile
         return snapshot(
             daemon={
                 "version": __version__,
@@ -406,7 +407,7 @@ class Daemon:
             sources=self._sources(),
             intakes=self._intakes.status(),
             pump=self._pump,
-            dead_letters=await self._desk.totals(),
+            dead_letters=totals,
             replaying=self._replayer.under_way,
             held_up=self._committer.troubles.held_up,
         )

@@ -43,6 +43,8 @@ def ask(path: Path, method: str, target: str) -> Any:
         connection.close()
     if response.status == http.client.CONFLICT:
         raise HostdError(answer["where"], answer["problem"], answer["remedy"])
+    if response.status == http.client.SERVICE_UNAVAILABLE:
+        raise HostdError(str(path), answer["error"], "look at the daemon's log if it stays so")
     if response.status != http.client.OK:
         raise HostdError(str(path), str(answer.get("error", answer)), "use the hostd that the daemon runs")
     return answer

@@ -83,9 +83,9 @@ class ControlServer:
                 "problem": error.problem,
                 "remedy": error.remedy,
             }
-        except sqlite3.Error as error:
-            events.emit(events.CONTROL_FAILED, reason=f"{method} {path}: the ledger: {error}")
-            return 503, {"error": f"the ledger cannot be read now: {error}; ask again in a moment"}
+        except (OSError, sqlite3.Error) as error:
+            events.emit(events.CONTROL_FAILED, reason=f"{method} {path}: {type(error).__name__}: {error}")
+            return 503, {"error": f"it cannot be told now: {error}; ask again in a moment"}
         except KeyError as error:
             return 400, {"error": f"{method} {path} needs the argument {error}; for example {path}?name=csv"}
 
