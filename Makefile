@@ -15,7 +15,7 @@ test: $(VENV)/dev.stamp
 	$(BIN)/pytest $(AT_ONCE) -m "not slow"
 
 test-slow: $(VENV)/dev.stamp
-	$(BIN)/pytest -n 2 --dist loadfile -m slow
+	$(BIN)/pytest -n 2 --dist loadfile -m slow $(ONLY)
 
 test-all: $(VENV)/dev.stamp
 	$(BIN)/pytest $(AT_ONCE)
