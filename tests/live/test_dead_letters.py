@@ -358,6 +358,7 @@ def _wait_none_left(daemon: Daemon) -> None:
     daemon.wait("no dead letter is left", lambda: not daemon.status()["dead_letters"], 60)
 
 
+@pytest.mark.slow
 def test_killing_the_daemon_while_it_replays_loses_and_doubles_nothing(home: Home) -> None:
     """Ten kills at moments drawn from a fixed seed: each line is in the output once, or a dead letter still."""
     assert kill_during_replays(home, 10, seed=4) >= 2, "too few kills were in the midst of it to show anything"

@@ -211,6 +211,7 @@ def kill_while_reparsing(home: Home, times: int, seed: int) -> None:
     assert json.loads(explained.stdout)["input"] == f"{last['line']}\n", explained.stdout
 
 
+@pytest.mark.slow
 def test_killed_while_it_reparses_it_comes_up_in_the_old_state_or_the_new(home: Home) -> None:
     """Three kills at moments from a fixed seed, with a writer that goes on."""
     kill_while_reparsing(home, 3, seed=5)

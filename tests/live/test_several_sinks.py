@@ -90,6 +90,7 @@ def kill_beside_a_server(home: Home, times: int, seed: int) -> None:
             assert found == lines, json.dumps([found[:3], lines[:3]])
 
 
+@pytest.mark.slow
 def test_kills_lose_and_double_nothing_at_a_server_that_knows_keys(home: Home) -> None:
     """In order, too: what the server has taken under a key it takes with the same bytes alone."""
     kill_beside_a_server(home, 5, seed=1)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
 from hostd.plugins.history import KEPT_GENERATIONS
 
 from .harness import Daemon, Home, plugin, wheel
@@ -87,11 +89,13 @@ def settled(daemon: Daemon, copies: int = KEPT_GENERATIONS) -> Held:
     )
 
 
+@pytest.mark.slow
 def test_a_hundred_swaps_leave_nothing_behind(home: Home) -> None:
     """After a hundred generations the daemon holds what it held after twenty."""
     swap_again_and_again(home, 100)
 
 
+@pytest.mark.slow
 def test_refused_candidates_leave_nothing_behind(home: Home) -> None:
     """Forty broken versions, half of which were started, leave neither worker nor copy."""
     home.drop("lines.py", plugin())
