@@ -1,12 +1,15 @@
 """`python watched.py run …` is `hostd run …` that also says which callback held up its event loop, and for how long.
 
 Counted is the time from a callback's begin to its end, less what the kernel says that this thread, or one that may have
-had the interpreter's lock, only waited for a core: a loaded machine is not the callback's fault.
+had the interpreter's lock, only waited for a core: a loaded machine is not the callback's fault. Of a callback that has
+never given up its core by itself, which waiting for anything does, only the time on that core counts: a virtual machine
+can lose its cores, and its kernel does not know.
 """
 
 import asyncio
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -42,11 +45,16 @@ def watch() -> None:
 
     def watched(handle: asyncio.Handle) -> None:
         began, waited_s, cpu_s = time.monotonic(), cores.waited_s(), time.thread_time()
+        waits = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
         try:
             run(handle)
         finally:
             held_s = time.monotonic() - began
-            if held_s > MOST_S and (held_s := held_s - max(0.0, cores.waited_s() - waited_s)) > MOST_S:
+            if held_s > MOST_S and resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw == waits:
+                held_s = time.thread_time() - cpu_s
+            elif held_s > MOST_S:
+                held_s -= max(0.0, cores.waited_s() - waited_s)
+            if held_s > MOST_S:
                 line = {
                     "event": "loop.blocked",
                     "held_s": round(held_s, 3),
