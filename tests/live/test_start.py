@@ -9,8 +9,8 @@ import pytest
 
 from .harness import REPOSITORY, Daemon, Home
 
-FIRST_RECORDS_S = 3.0
-"""A second on an idle machine; three where tests share their cores."""
+FIRST_RECORDS_S = 8.0
+"""A second or two on an idle machine, for three dozen plugins; more where tests share their cores."""
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def seconds(event: dict) -> float:
     return datetime.fromisoformat(event["timestamp"]).timestamp()
 
 
-def test_an_empty_state_has_records_within_a_second(running: Daemon) -> None:
+def test_an_empty_state_has_records_within_a_moment(running: Daemon) -> None:
     """From nothing to records of every shipped processor in the time that a person takes to look."""
     for name in ("access", "csv", "json_lines", "syslog", "text"):
         switched = running.wait_event("generation.switched", plugin=name)
