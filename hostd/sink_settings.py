@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, Self, Union
+from typing import Annotated, ClassVar, Literal, Self, Union
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -26,25 +26,28 @@ def needs(module: str, extra: str) -> None:
 
 class _Sink(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+    on_disk: ClassVar[str | None] = None
+    """Which of its settings is the folder or the file that it writes to, if one is."""
 
     @property
     def own(self) -> tuple[Path, ...]:
         """What it writes: never read as a source."""
-        return ()
+        return (getattr(self, self.on_disk),) if self.on_disk else ()
 
     @property
     def place(self) -> str:
         """Where its records go: no two sinks may share it. Empty where that does not matter."""
-        return ""
+        return str(getattr(self, self.on_disk)) if self.on_disk else ""
 
-    def joined(self, join: Callable[[Path], Path]) -> Self:  # noqa: ARG002 - most have a path to join
+    def joined(self, join: Callable[[Path], Path]) -> Self:
         """Return the same with absolute paths."""
-        return self
+        return self.model_copy(update={self.on_disk: join(getattr(self, self.on_disk))}) if self.on_disk else self
 
 
 class NdjsonSink(_Sink):
     """One file of JSON lines for each processor."""
 
+    on_disk = "folder"
     kind: Literal["ndjson"] = Field("ndjson", description='"ndjson".')
     folder: Path = Field(Path("out"), description="Records go to `<folder>/<processor>.ndjson`.")
     processors: tuple[str, ...] = Field(("*",), description=PROCESSORS)
@@ -68,21 +71,11 @@ class NdjsonSink(_Sink):
             needs("backports.zstd", "zstd")
         return compress
 
-    @property
-    def own(self) -> tuple[Path, ...]:
-        return (self.folder,)
-
-    @property
-    def place(self) -> str:
-        return str(self.folder)
-
-    def joined(self, join: Callable[[Path], Path]) -> Self:
-        return self.model_copy(update={"folder": join(self.folder)})
-
 
 class SqliteSink(_Sink):
     """One table for each processor in a SQLite database, readable while hostd writes."""
 
+    on_disk = "path"
     kind: Literal["sqlite"] = Field("sqlite", description='"sqlite".')
     path: Path = Field(
         Path("records.db"),
@@ -95,17 +88,11 @@ class SqliteSink(_Sink):
     def own(self) -> tuple[Path, ...]:
         return tuple(self.path.with_name(f"{self.path.name}{suffix}") for suffix in ("", "-wal", "-shm", "-journal"))
 
-    @property
-    def place(self) -> str:
-        return str(self.path)
-
-    def joined(self, join: Callable[[Path], Path]) -> Self:
-        return self.model_copy(update={"path": join(self.path)})
-
 
 class ParquetSink(_Sink):
     """Parquet files in folders by processor and date, which appear whole. Needs hostd[parquet]."""
 
+    on_disk = "folder"
     kind: Literal["parquet"] = Field("parquet", description='"parquet".')
     folder: Path = Field(
         Path("parquet"), description="Files are `<folder>/processor=NAME/date=YYYY-MM-DD/part-….parquet`."
@@ -126,17 +113,6 @@ class ParquetSink(_Sink):
     def _check_library(cls, kind: str) -> str:
         needs("pyarrow", "parquet")
         return kind
-
-    @property
-    def own(self) -> tuple[Path, ...]:
-        return (self.folder,)
-
-    @property
-    def place(self) -> str:
-        return str(self.folder)
-
-    def joined(self, join: Callable[[Path], Path]) -> Self:
-        return self.model_copy(update={"folder": join(self.folder)})
 
 
 class HttpSink(_Sink):

@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from hostd.control import client
 
@@ -481,7 +481,7 @@ class Writer:
         self._thread = threading.Thread(target=self._write, daemon=True)
 
     @contextmanager
-    def writing(self) -> Iterator["Writer"]:
+    def writing(self) -> Iterator[Self]:
         """Write while the block runs."""
         self._thread.start()
         try:

@@ -3,14 +3,11 @@
 import os
 import random
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 
 import pytest
 
-from .harness import DEADLINE_S, Daemon, Home
+from .harness import Daemon, Home, Writer
 from .tracing import expected, records, trace, version
 
 PIECE = 60
@@ -22,40 +19,24 @@ def long_trace() -> bytes:
     return trace(30_000, damaged=None)
 
 
-class Tracer:
-    """Appends the long trace to files, some bytes at a time, in a thread of its own, until it is told to stop."""
+class Tracer(Writer):
+    """Appends the long trace to files, some bytes at a time, until it is told to stop."""
 
     def __init__(self, home: Home, names: tuple[str, ...], pause_s: float = 0.004) -> None:
-        self.written = 0
-        self._home, self._names, self._pause_s = home, names, pause_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write, daemon=True)
+        super().__init__(home, names, pause_s=pause_s)
+        self._length = 0
 
     @property
     def data(self) -> bytes:
         """What each file holds once it has stopped."""
-        return long_trace()[: self.written]
-
-    @contextmanager
-    def writing(self) -> Iterator["Tracer"]:
-        """Write while the block runs."""
-        self._thread.start()
-        try:
-            yield self
-        finally:
-            self._stop.set()
-            self._thread.join(DEADLINE_S)
-
-    def pause(self, seconds: float) -> None:
-        """Let `seconds` of writing pass."""
-        self._stop.wait(seconds)
+        return long_trace()[: self._length]
 
     def _write(self) -> None:
         while not self._stop.wait(self._pause_s):
-            piece = long_trace()[self.written : self.written + PIECE]
-            for name in self._names:
+            piece = long_trace()[self._length : self._length + PIECE]
+            for name in self.written:
                 self._home.append(name, piece)
-            self.written += len(piece)
+            self._length += len(piece)
             assert piece, "a longer trace is needed"
 
 
