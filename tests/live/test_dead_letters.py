@@ -374,9 +374,12 @@ def test_killing_workers_while_they_replay_loses_and_doubles_nothing(home: Home)
     """A letter whose worker is killed from outside is tried once more; what then fails stays, and is not lost."""
     lines = [f"{'bad' if number % 2 else 'good'} {number}" for number in range(300)]
     daemon = rejected(home, *lines)
-    home.drop("lines.py", SLOWLY)
+    # Long enough for three kills, also where the killer waits for a core.
+    home.drop("lines.py", SLOWLY.replace("0.002", "0.008"))
     daemon.wait("it is being replayed", lambda: total(daemon)["is_replaying"])
     live = daemon.wait_event("generation.started", generation=2)["pid"]
+    # Until then the worker that the first generation leaves is one more, and not one that replays.
+    daemon.wait_event("generation.retired", generation=1)
     killed = 0
     while killed < 3:
         pid = daemon.wait("a worker replays", lambda: next(iter(daemon.workers() - {live}), None))
