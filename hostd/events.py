@@ -113,6 +113,13 @@ GENERATION_STARTED = _event(
     "A worker of the new generation imported it, made its processor and passed its samples; `contract` is the version "
     "that was negotiated.",
 )
+GENERATION_RESUMED = _event(
+    "generation.resumed",
+    "info",
+    "plugin generation version contract digest path",
+    "It served before the restart, and was proven under the same hostd, Python and sandbox: it goes on without being "
+    "started first, and its first worker comes with its first batch.",
+)
 GENERATION_SWITCHED = _event(
     "generation.switched",
     "info",

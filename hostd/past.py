@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A generation that went live. `path` is where its file lay, `kept` its private copy."""
+    """A generation that went live. `path` is where its file lay, `kept` its private copy.
+
+    `proven_under` says what it was proven under, if it was: hostd, Python and what confines plugins.
+    """
 
     plugin: str
     number: int
@@ -18,6 +21,7 @@ class Past:
     records: int = 0
     rejected: int = 0
     permanent: bool = False
+    proven_under: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 from hostd import clock, events
 from hostd.config import Plugins
 from hostd.errors import Refusal
+from hostd.past import Past
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger.book import Book
 from hostd.plugins import artifact as artifacts
@@ -307,7 +308,8 @@ class Swapper:
         in_use += [want.artifact for want in wants.values()]
         in_use += [known.artifact for known in self._inventory.files.values() if known.artifact]
         digests = self._digests_at_hand() | {artifact.digest for artifact in in_use}
-        digests |= self.register.history.digests({*catalog.current, *wants, *self.keeping.awaited})
+        awaited = self.keeping.awaited | self.register.streaming
+        digests |= self.register.history.digests({*catalog.current, *wants, *awaited})
         for folder in self._store.iterdir():
             if folder.name not in digests:
                 artifacts.discard(folder.name, self._store)
@@ -352,7 +354,7 @@ class Swapper:
         generation = self._make(number, want.artifact, want.options)
         self._catalog.moving.add(generation)
         before = None
-        proving = asyncio.ensure_future(self._prove(generation))
+        proving = asyncio.ensure_future(self._prove(generation, None if want.past else past))
         self._proving[name] = generation, proving
         try:
             await proving
@@ -435,8 +437,8 @@ class Swapper:
     def _make(self, number: int, artifact: Artifact, options: dict[str, Any] | None) -> Generation:
         return proof.make(number, artifact, options, self._source_field, self._pool, self.environments)
 
-    async def _prove(self, generation: Generation) -> None:
-        await proof.prove(generation, self.environments, self.settings.sandbox.grants)
+    async def _prove(self, generation: Generation, past: Past | None = None) -> None:
+        await proof.prove(generation, self.environments, self.settings.sandbox.grants, past)
 
     def _say_switched(self, generation: Generation, previous: Generation | None, seen_at: float) -> None:
         name, number, version = generation.plugin, generation.number, generation.version

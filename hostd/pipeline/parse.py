@@ -113,7 +113,7 @@ class Task:
                 if only is not None and generation is not only:
                     raise OvertakenError
                 try:
-                    return generation, await generation.crew.parse(batch, time_s)
+                    return generation, await generation.crew.parse(batch, time_s, behind=not losses)
                 except WorkerLostError as lost:
                     if not lost.innocent:
                         return generation, lost

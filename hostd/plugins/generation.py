@@ -1,13 +1,14 @@
 """One artifact of one plugin on its way into service and out of it: one enum, one table, one `advance`."""
 
 import json
+import sys
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from contract.framing import Framing
 from contract.manifest import Manifest
-from hostd import clock
+from hostd import __version__, clock
 from hostd.plugins.artifact import Artifact
 from hostd.workers.pool import Crew
 
@@ -97,6 +98,11 @@ class Generation:
     def key(self) -> str:
         """What makes it another generation than one of the same plugin: its bytes or its options."""
         return generation_key(self.artifact, self.options)
+
+    @property
+    def surroundings(self) -> str:
+        """What it is proven under, if it is: hostd, Python, and what confines it."""
+        return f"hostd {__version__}, Python {sys.version}, confined by {self.crew.confined_by}"
 
     @property
     def version(self) -> str:

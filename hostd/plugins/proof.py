@@ -7,6 +7,7 @@ from typing import Any
 
 from hostd import clock, events
 from hostd.errors import Refusal, Stage, WorkerLostError
+from hostd.past import Past
 from hostd.plugins import grants
 from hostd.plugins.artifact import Artifact
 from hostd.plugins.environment import Environments
@@ -31,9 +32,12 @@ def make(
     return Generation(number, artifact, options, crew, artifact.manifest.compiled_framing())
 
 
-async def prove(generation: Generation, environments: Environments, granted: grants.Grants) -> None:
+async def prove(
+    generation: Generation, environments: Environments, granted: grants.Grants, past: Past | None = None
+) -> None:
     """Take a generation from checked to started: its first worker has imported it and passed its samples.
 
+    One that is what was proven in the `past`, in the same surroundings, has done that, and starts none.
     Raises Refusal, and the generation is refused; nothing of it is left running then.
     """
     began = clock.monotonic()
@@ -42,30 +46,34 @@ async def prove(generation: Generation, environments: Environments, granted: gra
         grants.check(artifact, granted)
         await environments.prepare(artifact)
         generation.advance(State.PREPARED)
-        pid = await _start(generation)
+        pid = await _start(generation, past)
     except BaseException as error:
         if isinstance(error, Refusal):
             generation.advance(State.REFUSED)
         await generation.crew.kill()
         raise
     generation.advance(State.STARTED)
-    events.emit(
-        events.GENERATION_STARTED,
-        plugin=generation.plugin,
-        generation=generation.number,
-        version=generation.version,
-        contract=artifact.contract,
-        digest=artifact.digest[:12],
-        path=artifact.display,
-        pid=pid,
-        ms=clock.milliseconds_since(began),
-    )
+    who = {
+        "plugin": generation.plugin,
+        "generation": generation.number,
+        "version": generation.version,
+        "contract": artifact.contract,
+        "digest": artifact.digest[:12],
+        "path": artifact.display,
+    }
+    if pid is None:
+        events.emit(events.GENERATION_RESUMED, **who)
+    else:
+        events.emit(events.GENERATION_STARTED, **who, pid=pid, ms=clock.milliseconds_since(began))
 
 
-async def _start(generation: Generation) -> int:
-    """Start the first worker; return its pid. Raises Refusal."""
+async def _start(generation: Generation, past: Past | None) -> int | None:
+    """Start the first worker, unless that was proven in the past; return its pid. Raises Refusal."""
     display = generation.artifact.display
     try:
+        await generation.crew.settle()
+        if past is not None and past.permanent and past.proven_under == generation.surroundings:
+            return None
         return await generation.crew.start()
     except GenerationBrokenError as error:
         broken = error.broken

@@ -28,6 +28,7 @@ class Book(Protocol):
 
     def generations(self, most: int) -> list[Past]: ...
     def put_generations(self, rows: list[Past]) -> None: ...
+    def streaming(self) -> set[str]: ...
     def holds(self) -> list[Hold]: ...
     def put_hold(self, hold: Hold) -> None: ...
     def drop_hold(self, plugin: str) -> None: ...
@@ -46,13 +47,14 @@ class Register:
     """The plugins' past, up to now. `recall` comes first.
 
     `rescuable` has, of what served before a restart, the generation that was proven, for a name whose file is broken
-    now, or another one.
+    now, or another one; `streaming` has the plugins whose streams were open then.
     """
 
     def __init__(self, store: Path, book: Book, clerk: Clerk, tasks: Tasks, keep_bytes: Callable[[], int]) -> None:
         self.history = History()
         self.holds: dict[str, Hold] = {}
         self.rescuable: dict[str, Past] = {}
+        self.streaming: set[str] = set()
         self._resumable: dict[str, Past] = {}
         self._recent = Recent(keep_bytes)
         self._unrecorded: list[Past] = []
@@ -70,6 +72,7 @@ class Register:
             assert last is not None
             self._resumable[name] = last
             self.rescuable[name] = self.history.proven(name) or last
+        self.streaming = await self._clerk.in_thread(self._book.streaming)
         self.holds = {hold.plugin: hold for hold in await self._clerk.in_thread(self._book.holds)}
         self._recent.restore(await self._clerk.in_thread(self._book.recent))
 
@@ -102,7 +105,7 @@ class Register:
 
     async def record(self, generation: Generation) -> None:
         """Make durable that a generation is current, and whether it is proven."""
-        artifact = generation.artifact
+        artifact, proven = generation.artifact, generation.state is State.PERMANENT
         past = Past(
             generation.plugin,
             generation.number,
@@ -112,7 +115,8 @@ class Register:
             str(artifact.path),
             str(self._store / artifact.digest / artifact.path.name),
             generation.since,
-            permanent=generation.state is State.PERMANENT,
+            permanent=proven,
+            proven_under=generation.surroundings if proven else "",
         )
         self.history.add(past)
         self._unrecorded.append(past)

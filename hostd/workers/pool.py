@@ -68,6 +68,11 @@ class Crew:
         return self._place
 
     @property
+    def confined_by(self) -> str:
+        """What confines its workers, which is known for certain after `settle`."""
+        return self._pool.confinement.by
+
+    @property
     def in_flight(self) -> int:
         """How many batches are under way."""
         return self._in_flight
@@ -75,6 +80,10 @@ class Crew:
     def apart(self) -> "Crew":
         """Return a crew without workers for the same generation: what it loses is its own. `kill` it in the end."""
         return self._pool.crew(self._load, self._time_s, self._generation, self._place)
+
+    async def settle(self) -> None:
+        """Wait until it is known what confines its workers. Raises SandboxError, as the pool does."""
+        await self._pool.settle()
 
     async def start(self) -> int:
         """Start the first worker; return its pid.
@@ -86,13 +95,14 @@ class Crew:
         self._rest(worker)
         return worker.pid
 
-    async def parse(self, batch: Batch, time_s: float | None = None) -> Yield:
+    async def parse(self, batch: Batch, time_s: float | None = None, *, behind: bool = True) -> Yield:
         """Have a worker parse `batch`, forking one if need be. The caller holds one of the pool's slots.
 
+        It may be put `behind` another batch in the line of a worker, and may then share the loss of that worker.
         Raises WorkerLostError when the worker is lost, GenerationBrokenError when none can be started, and UnfedError
         for a piece of a stream. When the caller is cancelled the worker is not: its answer is dropped.
         """
-        work, begun = await self._begin(batch, time_s, queue=True)
+        work, begun = await self._begin(batch, time_s, queue=behind)
         if begun is not None and not await _within(begun.wait(), self._pool.handoff_s):
             # The batch ahead of it in that worker's line takes long: do not share its fate.
             work, _ = await self._begin(batch, time_s, queue=False)

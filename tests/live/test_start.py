@@ -2,12 +2,14 @@
 
 import shutil
 import signal
+import sqlite3
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from .harness import REPOSITORY, Daemon, Home
+from .harness import REPOSITORY, Daemon, Home, plugin
 
 FIRST_RECORDS_S = 8.0
 """A second or two on an idle machine, for three dozen plugins; more where tests share their cores."""
@@ -96,3 +98,60 @@ def test_signals_during_the_start_stop_it_cleanly(home: Home) -> None:
     daemon.send(signal.SIGTERM)
     daemon.send(signal.SIGTERM)
     assert daemon.wait_exit() == 0
+
+
+def test_a_restart_starts_nothing_of_what_was_proven(home: Home) -> None:
+    """It goes on at once; its first worker comes with its first batch."""
+    home.drop("lines.py", plugin())
+    home.append("a.log", "1")
+    daemon = home.start()
+    daemon.wait_all_read()
+    assert daemon.term() == 0
+    daemon = home.start()
+    resumed = daemon.wait_event("generation.resumed", plugin="lines")
+    assert (resumed["generation"], resumed["version"]) == (1, "1.0.0")
+    daemon.wait_event("generation.switched", plugin="lines", generation=1)
+    daemon.wait_all_read()
+    assert daemon.workers() == set()
+    home.append("a.log", "2")
+    daemon.wait_records("lines", 2)
+    assert daemon.seen("generation.started") == []
+    assert home.lines() == ["1", "2"]
+
+
+@pytest.mark.parametrize("change", ["permanent = 0", "proven_under = 'hostd 0.0.9, Python 3.11.0, confined by none'"])
+def test_a_restart_starts_what_was_not_proven_or_not_under_the_same_python(home: Home, change: str) -> None:
+    """As at any other start: it is imported, and must pass its samples."""
+    home.drop("lines.py", plugin())
+    daemon = home.start()
+    daemon.wait_event("generation.switched")
+    assert daemon.term() == 0
+    with closing(sqlite3.connect(home.state / "ledger.db")) as db:
+        db.execute(f"UPDATE generations SET {change}")
+        db.commit()
+    daemon = home.start()
+    daemon.wait_event("generation.started", plugin="lines", generation=1)
+    daemon.wait_event("generation.switched", plugin="lines", generation=1)
+    assert daemon.seen("generation.resumed") == []
+
+
+def test_what_cannot_be_started_any_more_after_a_restart_is_failing_and_loses_nothing(home: Home) -> None:
+    """Its first batch waits, the event says what is missing, and a rescan with that back in place goes on."""
+    needed = home.path / "needed.txt"
+    needed.write_text("here")
+    code = f"from pathlib import Path\n\nassert Path('{needed}').read_text() == 'here'\n"
+    home.configure(f"[plugins.sandbox.grants.lines]\npaths = ['{home.path}']\n")
+    home.drop("lines.py", plugin(manifest=f"needs = {{ paths = ['{home.path}'] }}", code=code))
+    daemon = home.start()
+    daemon.wait_event("generation.switched")
+    assert daemon.term() == 0
+    needed.write_text("gone")
+    home.append("a.log", "1")
+    daemon = home.start()
+    daemon.wait_event("generation.resumed")
+    failing = daemon.wait_event("generation.failing", plugin="lines", generation=1)
+    assert "importing it raises AssertionError" in failing["reason"]
+    needed.write_text("here")
+    daemon.rescan()
+    daemon.wait_records("lines", 1)
+    assert home.lines() == ["1"]

@@ -68,6 +68,32 @@ def test_a_plugin_that_is_removed_takes_what_keeps_its_streams_with_it(home: Hom
     assert daemon.term() == 0
 
 
+def test_a_restart_while_a_plugin_is_removed_forgets_nothing_that_its_streams_need(home: Home) -> None:
+    """What kept one is brought back when the plugin is, however often the daemon was restarted meanwhile."""
+    home.drop("trace.py", version("1.0.0"))
+    home.append("a.trc", DATA[:400])
+    daemon = home.start()
+    daemon.wait_all_read()
+    second = version("2.0.0", OTHER_LAYOUT)
+    home.drop("trace.py", second)
+    daemon.wait_event("generation.switched", plugin="trace", generation=2)
+    home.append("a.trc", DATA[400:500])
+    daemon.wait_event("stream.kept", generation=1)
+    daemon.wait_all_read()
+    (home.plugins / "trace.py").unlink()
+    daemon.wait_event("generation.retired", plugin="trace", generation=1)
+    for _ in range(2):
+        assert daemon.term() == 0
+        daemon = home.start()
+        daemon.rescan()  # which tidies what nothing needs
+    home.append("a.trc", DATA[500:])
+    home.drop("trace.py", second)
+    daemon.wait_event("stream.kept", generation=1)
+    daemon.wait_all_read()
+    assert records(home, "a.trc") == expected(DATA)
+    assert daemon.term() == 0
+
+
 def test_a_version_that_refuses_the_snapshot_leaves_the_source_to_the_one_that_made_it(home: Home) -> None:
     """Until that ends; what is new goes to the new version, and a restart changes nothing about it."""
     home.configure(paths=("logs/*.trc",))

@@ -25,17 +25,22 @@ class Book:
             " WHERE nth <= ? OR (permanent AND nth_alike = 1)",
             (most,),
         )
-        return [replace(Past(*row[:10]), permanent=bool(row[10])) for row in rows]
+        return [replace(Past(*row[:12]), permanent=bool(row[10])) for row in rows]
 
     def put_generations(self, rows: Iterable[Past]) -> None:
         """Write that generations went live, live again after a restart, or that they were proven; durable on return."""
         with self._transaction():
             self._db.executemany(
-                "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (plugin, number)"
+                "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (plugin, number)"
                 " DO UPDATE SET path = excluded.path, kept = excluded.kept, since = excluded.since,"
-                " permanent = max(permanent, excluded.permanent)",
+                " permanent = max(permanent, excluded.permanent),"
+                " proven_under = CASE excluded.proven_under WHEN '' THEN proven_under ELSE excluded.proven_under END",
                 map(as_row, rows),
             )
+
+    def streaming(self) -> set[str]:
+        """Return the plugins that made the snapshots of streams that have not been told that they end."""
+        return {row[0] for row in self._db.execute("SELECT DISTINCT plugin FROM streams WHERE NOT ended")}
 
     def holds(self) -> list[Hold]:
         """Return all holds."""

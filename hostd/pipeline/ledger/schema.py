@@ -108,6 +108,9 @@ CREATE TABLE received_keys (
 ) STRICT;
 CREATE INDEX received_keys_by_age ON received_keys (at);
 """,
+    """
+ALTER TABLE generations ADD COLUMN proven_under TEXT NOT NULL DEFAULT '';
+""",
 )
 """What each version of the schema adds to the one before; a ledger of an older version is brought up to date."""
 
