@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hostd import config
+from hostd.cli.asking import state_folder
 from hostd.control import client
 from hostd.errors import HostdError
-from hostd.state import StateFolder
 
 EPILOG = """examples:
   hostd reparse csv --generation 3 --dry-run    what would be done
@@ -36,8 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Ask, follow, print; return 0 when everything was replaced, 3 when some of it stays as it is."""
-    settings = config.load(config.find(options.config))
-    socket = StateFolder(settings.state.folder).socket
+    socket = state_folder(options).socket
     target = f"/reparse?name={quote(options.name)}&generation={options.generation}"
     answer = client.ask(socket, "POST", f"{target}&dry_run=1" if options.dry_run else target)
     if not options.dry_run:

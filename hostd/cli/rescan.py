@@ -2,9 +2,8 @@
 
 import argparse
 
-from hostd import config
+from hostd.cli.asking import state_folder
 from hostd.control import client
-from hostd.state import StateFolder
 
 EPILOG = """examples:
   hostd rescan         like kill -HUP, but it waits and tells
@@ -18,8 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Ask, wait, print."""
-    settings = config.load(config.find(options.config))
-    answer = client.ask(StateFolder(settings.state.folder).socket, "POST", "/rescan")
+    answer = client.ask(state_folder(options).socket, "POST", "/rescan")
     for change in answer["changes"] or ["nothing changed"]:
         print(change)  # noqa: T201
     return 0

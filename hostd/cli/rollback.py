@@ -3,9 +3,8 @@
 import argparse
 from urllib.parse import quote
 
-from hostd import config
+from hostd.cli.asking import state_folder
 from hostd.control import client
-from hostd.state import StateFolder
 
 EPILOG = """examples:
   hostd rollback csv            to the one before
@@ -21,9 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Ask, wait, print."""
-    settings = config.load(config.find(options.config))
     to = f"&to={options.to}" if options.to is not None else ""
-    answer = client.ask(StateFolder(settings.state.folder).socket, "POST", f"/rollback?name={quote(options.name)}{to}")
+    answer = client.ask(state_folder(options).socket, "POST", f"/rollback?name={quote(options.name)}{to}")
     for change in answer["changes"]:
         print(change)  # noqa: T201
     return 0

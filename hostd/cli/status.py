@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from hostd import config
+from hostd.cli.asking import state_folder
 from hostd.control import client
-from hostd.state import StateFolder
 
 EPILOG = """examples:
   hostd status
@@ -23,8 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Ask and print."""
-    settings = config.load(config.find(options.config))
-    status = client.ask(StateFolder(settings.state.folder).socket, "GET", "/status")
+    status = client.ask(state_folder(options).socket, "GET", "/status")
     if options.json:
         print(json.dumps(status, ensure_ascii=False, indent=2))  # noqa: T201
         return 0

@@ -3,9 +3,8 @@
 import argparse
 from urllib.parse import quote
 
-from hostd import config
+from hostd.cli.asking import state_folder
 from hostd.control import client
-from hostd.state import StateFolder
 
 EPILOG = """examples:
   hostd unpin csv
@@ -19,8 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Ask, wait, print."""
-    settings = config.load(config.find(options.config))
-    answer = client.ask(StateFolder(settings.state.folder).socket, "POST", f"/unpin?name={quote(options.name)}")
+    answer = client.ask(state_folder(options).socket, "POST", f"/unpin?name={quote(options.name)}")
     for change in answer["changes"]:
         print(change)  # noqa: T201
     return 0

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from hostd.control.server import TIMEOUT_S, short_name
+from hostd.control.address import TIMEOUT_S, short_name
 from hostd.errors import HostdError, NoDaemonError
 
 

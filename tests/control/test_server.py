@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from hostd.control.address import short_name
 from hostd.control.client import ask
-from hostd.control.server import Arguments, ControlServer, short_name
+from hostd.control.server import Arguments, ControlServer
 from hostd.errors import HostdError
 
 
