@@ -5,16 +5,15 @@ An event is a fact in the past tense. `docs/reference/events.md` is generated fr
 
 import logging
 import sys
-from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
 import structlog
+from msgspec import Struct
 
 Level = Literal["debug", "info", "warning", "error"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One kind of event: its name, level, keys, and what it means to an operator."""
 
     name: str

@@ -1,10 +1,9 @@
 """What is remembered of a plugin beyond the life of the daemon: the words that the ledger and the plugins share."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """A generation that went live. `path` is where its file lay, `kept` its private copy.
 
     `proven_under` says what it was proven under, if it was: hostd, Python and what confines plugins.
@@ -24,8 +23,7 @@ class Past:
     proven_under: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """An operator's or a probation's decision against what lies in the folder, until that file changes.
 
     `pinned`: `generation`, made from the file `path` with `digest`, serves whatever else arrives.

@@ -3,7 +3,8 @@
 import argparse
 import json
 import sys
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from hostd import config, events
 from hostd.doctor.finding import Finding, Level, problem

@@ -1,8 +1,9 @@
 """One read-only snapshot of the daemon: what serves, what is read, what is refused and why."""
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
+
+from msgspec.structs import asdict
 
 from hostd import clock
 from hostd.past import Hold

@@ -6,9 +6,10 @@ parents, the header or the schema say is not needed. Pages on the list of free o
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 Value = Any
 """What SQLite stores: int, float, str, bytes or None."""
@@ -20,8 +21,7 @@ WAL_HEADER, FRAME_HEADER = 32, 24
 _INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One row as it is stored: its number in its table, and its values."""
 
     rowid: int

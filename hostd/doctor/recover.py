@@ -7,10 +7,11 @@ not start while it lies there, and a recovery that was cut short is finished by 
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Literal
+
+from msgspec.structs import replace
 
 from hostd.config import Config
 from hostd.doctor.finding import Finding, Level, note, ok, problem

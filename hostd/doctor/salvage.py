@@ -8,8 +8,9 @@ offsets and lengths only grow.
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from hostd.doctor.pages import Pages, Row, Value
 from hostd.doctor.reading import reading
@@ -20,8 +21,7 @@ GROWS = {"sources": "offset", "sinks": "length", "provenance": "end"}
 """What tells which of two copies of a row is the later one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """A column of a table, as the schema declares it."""
 
     name: str
@@ -30,8 +30,7 @@ class Column:
     is_rowid: bool
 
 
-@dataclass(slots=True)
-class Table:
+class Table(Struct):
     """A table's columns, the rows that were saved, and whether all of it could be read."""
 
     name: str

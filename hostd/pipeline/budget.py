@@ -7,11 +7,11 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Claim:
+class _Claim(Struct, frozen=True, eq=False):
     size: int
     plugin: str
     met: asyncio.Future[None]
@@ -21,8 +21,7 @@ EXCESS_SHARE = 8
 """One plugin's batches may yield an eighth of the limit in excess; then they come out before more are parsed."""
 
 
-@dataclass(slots=True)
-class _Turns:
+class _Turns(Struct):
     free: asyncio.Semaphore
     line: asyncio.Lock = field(default_factory=asyncio.Lock)
     excess: int = 0

@@ -9,9 +9,10 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
+
+from msgspec import Struct
 
 from hostd import clock
 from hostd.errors import StateError
@@ -33,8 +34,7 @@ RETRY_S = (0.2, 1.0, 5.0, 15.0)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A result waiting for its commit; `done` is called in the event loop once it is durable.
 
     `is_awaited` says that somebody waits for that, and sends no more before it.
@@ -45,16 +45,14 @@ class Entry:
     is_awaited: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
+class _Write(Struct, frozen=True):
     """Something else to write to the ledger; `done` is resolved once it is durable."""
 
     function: Callable[[], None]
     done: asyncio.Future[None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Switch:
+class _Switch(Struct, frozen=True):
     """From here on, other sinks."""
 
     sinks: list[Sink]

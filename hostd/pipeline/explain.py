@@ -3,8 +3,9 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from contract.framing import Framing
 from hostd import clock
@@ -30,8 +31,7 @@ COMPRESSED = (".zst", ".gz", ".bz2", ".xz", ".parquet")
 FramingOf = Callable[[Past], Framing | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """Where a line comes from. `begin` to `until` is the one record's bytes if `is_exact`, else the batch's.
 
     `nth` of `records` is its place among the records of these bytes. `why` says why there is no input, or why it is
@@ -55,8 +55,7 @@ class Explanation:
     committed: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(Struct, frozen=True):
     start: int
     end: int
     device: int

@@ -6,7 +6,9 @@ failure of the piece: that is the caller's to decide.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from contract.framing import Framing
 from hostd import clock, events
@@ -32,8 +34,7 @@ BEFORE_BYTES = 64 << 10
 """How much of what was fed earlier goes along with a piece at most, to find in it what the stream rejects."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fed:
+class Fed(Struct, frozen=True):
     """What came of a piece, and the one generation that made all of it.
 
     From `origin`, an offset and the snapshot there, on the stream's last record can be found again.
@@ -59,8 +60,7 @@ def before_of(earlier: bytes, state: bytes | None) -> bytes:
     return earlier[-length:] if length else b""
 
 
-@dataclass(frozen=True, slots=True)
-class Feeding:
+class Feeding(Struct, frozen=True):
     """One piece being fed. `read(offset, length)` reads its source, `origin` is as in `Fed`.
 
     Raises as `parse` does, and RefusedError.
@@ -108,8 +108,11 @@ class Feeding:
             events.emit(events.GENERATION_RECOVERED, plugin=generation.plugin, generation=generation.number)
         refusal = result
         if isinstance(result, WorkerLostError):
-            # Of what it died is told by feeding it nothing: then it is opening the stream.
-            refusal = await ask(task, generation, replace(self.piece, data=b"", final=False))
+            # Of what it died is told by feeding it nothing: then it is opening the stream, unless that is by chance.
+            nothing = replace(self.piece, data=b"", final=False)
+            refusal = await ask(task, generation, nothing)
+            if isinstance(refusal, WorkerLostError):
+                refusal = await ask(task, generation, nothing)
         if isinstance(refusal, WorkerLostError) or (isinstance(refusal, UnfedError) and refusal.at_open):
             raise RefusedError(generation, refusal.reason)
         return result

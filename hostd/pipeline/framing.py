@@ -1,9 +1,11 @@
 """Bytes to batches: the longest run of whole records that is there, up to the plugin's batch size."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from contract.framing import Framing
 from contract.manifest import Manifest
@@ -15,8 +17,7 @@ KEPT_BYTES = 64 << 10
 """How much is kept of a record over the limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """A piece of a source. One that is `too_long` is a single record over the limit, of which `data` is the start.
 
     The `final` one of a stream ends its source, and may be empty.

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from hostd import clock, events
 from hostd.errors import WorkerLostError
@@ -36,8 +38,7 @@ class PostponedError(Exception):
         super().__init__(reason)
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What became of letters: dead no more, dead for a new reason, or kept untried. `reason` is the first of these."""
 
     letters: int = 0

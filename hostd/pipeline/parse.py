@@ -7,7 +7,8 @@ While the current one is on probation, a batch that it fails goes to the proven 
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from contract.framing import Framing
 from hostd import clock, events
@@ -26,8 +27,7 @@ INNOCENT_PAUSE_S = 0.02
 Current = Callable[[], Generation | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Fallback:
+class Fallback(Struct, frozen=True):
     """What to do with a batch that fails while its generation is on probation.
 
     `warm()` is the proven generation that is kept ready, and `on_regression(plugin, generation, batch, reason)` is told
@@ -89,8 +89,7 @@ async def parse(
         return generation, result
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """What all attempts at one batch share."""
 
     framing: Framing

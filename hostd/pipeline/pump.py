@@ -8,7 +8,8 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from contract.framing import Framing
 from hostd import clock, events
@@ -46,8 +47,7 @@ COST_FACTOR = 4
 """Bytes of budget for a byte of input: the batch, its records, and their copies on the way."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
+class _Work(Struct, frozen=True):
     """A batch under way: where the source stood before it, what the ledger is to know after it."""
 
     cut: Cut
@@ -62,8 +62,7 @@ class _Work:
         return len(self.cut.data) * COST_FACTOR
 
 
-@dataclass(slots=True)
-class _Flow:
+class _Flow(Struct):
     """A source's place in the pump."""
 
     source: FileSource

@@ -4,7 +4,8 @@ The current one does, unless it refuses the snapshot: then the generation that m
 or another current one opens it. A stream is fed one piece after the other.
 """
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hostd import events
 from hostd.errors import NotKeptError
@@ -31,8 +32,7 @@ class StuckError(Exception):
     """No generation can go on with a stream, for now."""
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     """A source's stream. `number` is the ledger's for the source that it was looked up for.
 
     `after` is the state after the piece under way. `refused_by` is the generation that did not open the snapshot, and

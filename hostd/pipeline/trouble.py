@@ -5,9 +5,10 @@ What is held up at the moment is `held_up`, for the status.
 
 import asyncio
 import sqlite3
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+from msgspec import Struct
 
 from hostd import clock, events
 from hostd.pipeline.faults import explain
@@ -16,8 +17,7 @@ BLOCKED_S = 5.0
 """After how long a commit that neither fails nor succeeds is said to be blocked."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeldUp:
+class HeldUp(Struct, frozen=True):
     """What does not take what is written, why, and since when."""
 
     sink: str

@@ -4,8 +4,9 @@ While a generation is on probation the one it took over from is warm: proven, an
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from contract.manifest import Manifest
 from hostd import clock, events
@@ -13,8 +14,7 @@ from hostd.errors import Refusal, Stage
 from hostd.plugins.generation import Generation, State
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """An artifact that is not in service."""
 
     path: Path
@@ -25,8 +25,7 @@ class Refused:
     since: str
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """A generation that is not current any more, and the sources that it keeps."""
 
     generation: Generation

@@ -1,9 +1,10 @@
 """Which artifact should serve each name: pure, so that every case is a test."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from hostd.errors import Refusal, Stage
 from hostd.past import ROLLED_BACK, Hold, Past
@@ -12,8 +13,7 @@ from hostd.plugins.generation import generation_key, options_in
 from hostd.plugins.inventory import Known
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+class Want(Struct, frozen=True):
     """What should be current for a name: an artifact with options, and when it was first seen (monotonic).
 
     `past` is the generation to go back to, as it was.
@@ -40,8 +40,7 @@ def again(past: Past, artifact: Artifact) -> Want:
     return Want(artifact, options_in(past.key), 0.0, past)
 
 
-@dataclass(slots=True)
-class Choice:
+class Choice(Struct):
     """The wants by name; what is set aside, as a stand-by or in conflict with what serves; and holds that ended."""
 
     wants: dict[str, Want] = field(default_factory=dict)
@@ -50,8 +49,7 @@ class Choice:
     released: list[tuple[Hold, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What is chosen from.
 
     `files` is what lies in the folder, `serving` what is in service, by name. `kept` has what served before a restart,

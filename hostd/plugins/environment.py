@@ -14,11 +14,11 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import metadata
 from os import sync
 from pathlib import Path
 
+from msgspec import Struct
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -40,8 +40,7 @@ def own_requirements(artifact: Artifact) -> tuple[str, ...]:
     return tuple(sorted({_normalize(requirement) for requirement in needed}))
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     """An installation under way, and how many plugins wait for it."""
 
     task: asyncio.Task[None]

@@ -2,9 +2,10 @@
 
 import json
 import sys
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
 
 from contract.framing import Framing
 from contract.manifest import Manifest
@@ -64,8 +65,7 @@ class TransitionError(Exception):
     """A transition that the table does not have: a bug of ours."""
 
 
-@dataclass(slots=True, eq=False)
-class Generation:
+class Generation(Struct, eq=False):
     """One artifact of one plugin, with the options it runs with. `number` counts from 1 per plugin.
 
     `distrusted` says why it may not serve any longer.

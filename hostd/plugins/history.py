@@ -4,8 +4,9 @@ The last few are kept for `hostd rollback`, and the last proven one for a restar
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from hostd.past import Past
 

@@ -8,8 +8,9 @@ import base64
 import json
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from contract.framing import Framing
 from hostd import clock

@@ -6,9 +6,10 @@ only a change. Pieces that come out alike cost one parse each; only those that d
 
 import asyncio
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from contract.framing import Framing
 from hostd import clock, events
@@ -28,8 +29,7 @@ INNOCENT_PAUSE_S = 0.02
 _RECORDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One record that the candidate does not parse, or parses otherwise."""
 
     source: str
@@ -42,8 +42,7 @@ class Difference:
         return f"{self.source} at {self.offset}: {text!r} {self.what}"
 
 
-@dataclass(slots=True)
-class Verdict:
+class Verdict(Struct):
     """What a trial found. `records` is how many the version in service makes of the input.
 
     `lost` says that the candidate lost its worker, which ends a trial: each further loss could take as long as a batch
@@ -135,8 +134,7 @@ class _CandidateUntriedError(Exception):
     """The candidate had no chance: its zygote ended, or the system gives no process."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Trial:
+class _Trial(Struct, frozen=True):
     candidate: Crew
     present: Crew
     framing: Framing

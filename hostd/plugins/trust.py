@@ -8,8 +8,9 @@ import os
 import re
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from hostd.config import Trust
 from hostd.errors import DistrustedError, Stage
@@ -27,8 +28,7 @@ Stamp = tuple[int, int, int, int, int]
 """What changes when a file does: device, inode, size, mtime and ctime in ns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What the operator trusts, as of one moment: two that are equal judge alike."""
 
     settings: Trust = field(default_factory=Trust)

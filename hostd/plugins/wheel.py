@@ -16,9 +16,9 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from msgspec import Struct
 from packaging.metadata import parse_email
 from packaging.tags import Tag, sys_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -46,8 +46,7 @@ _DAMAGE = (
 """What the modules that read an archive raise for bytes that are not one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """What a wheel says of itself."""
 
     manifest: Manifest

@@ -1,10 +1,9 @@
 """What goes to a worker, and what comes of it."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """A run of whole records' bytes from one source. `offset` and sizes in bytes."""
 
     source: str
@@ -13,8 +12,7 @@ class Batch:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Piece(Batch):
+class Piece(Batch, frozen=True):
     """The next bytes of a stream, cut anywhere, and the snapshot that belongs to the place before them.
 
     `stream` tells one stream from all others. `state` None begins it. `before` are the bytes just before `data`, as
@@ -27,8 +25,7 @@ class Piece(Batch):
     final: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True):
     """Input that a generation could not parse, kept with the reason. `offset` is its place in the source.
 
     `length` is that of all of it, where `raw` is only its start, and 0 otherwise.
@@ -41,8 +38,7 @@ class DeadLetter:
     length: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Yield:
+class Yield(Struct, frozen=True):
     """What came of a batch: its records as JSON lines, and its dead letters.
 
     `state` is the snapshot after a piece of a stream.

@@ -11,8 +11,9 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from hostd.errors import WorkerLostError
 from hostd.workers import wire

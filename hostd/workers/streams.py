@@ -8,8 +8,9 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from contract.adapter import MisfitError, as_stream, snapshot_of
 from contract.context import Context
@@ -30,8 +31,7 @@ class OpenError(Exception):
     """A stream could not be opened; the cause says why."""
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """An open stream, where it stands, and its snapshot there. What it rejects goes to `rejected`."""
 
     stream: Stream

@@ -60,7 +60,7 @@ class FakeCrew:
     fed_bytes: int = 0
     intensity: Intensity = field(default_factory=lambda: Intensity(1_000_000, 60.0))
 
-    async def parse(self, batch: Piece, time_s: float | None = None) -> Yield:
+    async def parse(self, batch: Piece, time_s: float | None = None, *, behind: bool = True) -> Yield:
         self.calls += 1
         self.fed_bytes += len(batch.data)
         if self.lose and self.lose.pop():

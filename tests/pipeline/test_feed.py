@@ -1,15 +1,16 @@
 """One piece of a stream through all that can go wrong: what can be fed is, what cannot is dead, nothing is both."""
 
 import asyncio
+import dataclasses
 import json
 from collections import deque
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from hostd.errors import WorkerLostError
@@ -166,7 +167,7 @@ def test_an_open_that_takes_the_worker_down_is_a_refusal_too() -> None:
     """Two workers lost with the piece, and a third that was fed nothing."""
 
     class Dies(FakeCrew):
-        async def parse(self, batch: Piece, time_s: float | None = None) -> Yield:
+        async def parse(self, batch: Piece, time_s: float | None = None, *, behind: bool = True) -> Yield:
             self.calls += 1
             raise WorkerLostError("exit status 3")
 
@@ -180,7 +181,7 @@ def test_a_piece_that_only_the_proven_generation_feeds_is_a_regression() -> None
     """On probation: all of the piece is the proven one's, and the probation is told."""
 
     class Fails(FakeCrew):
-        async def parse(self, batch: Piece, time_s: float | None = None) -> Yield:
+        async def parse(self, batch: Piece, time_s: float | None = None, *, behind: bool = True) -> Yield:
             raise UnfedError("worse", "", at_open=False)
 
     told: list[tuple[str, int, str]] = []
@@ -194,7 +195,7 @@ def test_a_piece_that_only_the_proven_generation_feeds_is_a_regression() -> None
 def test_a_piece_of_another_framing_is_cut_again() -> None:
     """What serves by now is no stream."""
     with pytest.raises(NotServedError):
-        once(Piece("a", 0, b"", b"x", 1, None), replace(FakeGeneration(), framing=replace(STREAM, kind="lines")))
+        once(Piece("a", 0, b"", b"x", 1, None), FakeGeneration(framing=dataclasses.replace(STREAM, kind="lines")))
 
 
 def test_a_stream_that_has_lost_its_way_costs_little() -> None:

@@ -1,10 +1,10 @@
 """Dead letters side by side are parsed as one batch, which comes to the same as parsing each alone."""
 
 import itertools
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hostd.pipeline.framing import Declared
 from hostd.pipeline.ledger import Letter

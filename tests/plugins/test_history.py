@@ -1,9 +1,9 @@
 """Which generations are remembered: the last few, and the last one that was proven."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from hostd.past import Past
 from hostd.plugins.history import KEPT_GENERATIONS, History

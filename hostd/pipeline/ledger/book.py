@@ -3,7 +3,8 @@
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from hostd.past import Hold, Past
 from hostd.pipeline.ledger.rows import as_row

@@ -5,9 +5,10 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from hostd.errors import StateError
 from hostd.pipeline.faults import ledger_error
@@ -27,16 +28,14 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Some letters in the order of their numbers; more may follow number `next`, unless that is None."""
 
     letters: tuple[Letter, ...]
     next: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(Struct, frozen=True):
     """How many letters there are of one plugin, what they take, and what has become of others so far."""
 
     letters: int = 0

@@ -5,7 +5,8 @@ The last rows of each file are rows of a table, older ones are packed, and the o
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hostd.pipeline.ledger.packing import Place, joined, pack, samples, unpack
 from hostd.pipeline.ledger.rows import Replay, Result, SinkMark, stored
@@ -23,24 +24,21 @@ Packed = tuple[int, int, int, bytes]
 """Where a pack's rows begin and end in the file, when the last was written, and the rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(Struct, frozen=True):
     """How much is kept, in bytes of the ledger and in days."""
 
     most_bytes: int = 64 << 20
     days: int = 90
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """Which batches' records went into which file of a sink; a file of inode 0 stands for none."""
 
     mark: SinkMark
     rows: list[Place]
 
 
-@dataclass(frozen=True, slots=True)
-class SinkFile:
+class SinkFile(Struct, frozen=True):
     """A file that a sink has written; before `base` it held something else already."""
 
     id: int
@@ -51,8 +49,7 @@ class SinkFile:
     base: int
 
 
-@dataclass(slots=True)
-class _Tail:
+class _Tail(Struct):
     """The end of a file's account. It is cut when the file turns out to be shorter than it."""
 
     id: int

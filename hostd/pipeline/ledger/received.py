@@ -5,7 +5,8 @@ be there, the key is.
 """
 
 import sqlite3
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hostd import clock
 
@@ -15,8 +16,7 @@ KEEP_MS = 24 * 3600 * 1000
 PRUNE_EVERY = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """What came under a key: a body of this digest, of which the bytes from `done` on are the source's from `start` to
     `end`. Those before were committed by an earlier daemon, that did not come to the end of it.
     """

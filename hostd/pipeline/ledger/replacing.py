@@ -5,7 +5,8 @@ place in one transaction, with the sink's marks, the provenance and the dead let
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hostd import clock
 from hostd.pipeline.ledger.dead import DeadLetters
@@ -14,8 +15,7 @@ from hostd.pipeline.ledger.provenance import Provenance
 from hostd.pipeline.ledger.rows import Result, SinkMark, stored
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """A sink's file that is being replaced. Of inode 0: there was none before."""
 
     folder: str
@@ -26,8 +26,7 @@ class Intent:
     new_inode: int
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """The account `new` that takes the place of `old`, in which rows up to `last_seq` were replaced already.
 
     Those after it move by `shift` bytes. `mark` is the new file's, None where no file is concerned.

@@ -1,13 +1,13 @@
 """What the ledger says of sources, sinks and batches."""
 
-from dataclasses import dataclass
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from hostd.past import Hold, Past
 from hostd.workers.batch import DeadLetter
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """How far a source was read, and how to know it again.
 
     `fingerprint` is the hash of its first bytes, `marker` that of the bytes just before `offset`.
@@ -20,8 +20,7 @@ class Checkpoint:
     marker: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRow:
+class SourceRow(Struct, frozen=True):
     """A source as the ledger knows it."""
 
     id: int
@@ -32,8 +31,7 @@ class SourceRow:
     checkpoint: Checkpoint
 
 
-@dataclass(frozen=True, slots=True)
-class SinkMark:
+class SinkMark(Struct, frozen=True):
     """How long a sink's file is, and which file it is."""
 
     folder: str
@@ -43,8 +41,7 @@ class SinkMark:
     inode: int
 
 
-@dataclass(frozen=True, slots=True)
-class StreamState:
+class StreamState(Struct, frozen=True):
     """What a stream needs to go on from `offset`: the snapshot there, and the generation that made it.
 
     `ended` says that it has been told that its source ends there. From the origin on, an earlier offset and the
@@ -60,8 +57,7 @@ class StreamState:
     origin_state: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What became of one batch: bytes `start` to `source.checkpoint.offset` were parsed by one generation.
 
     `header` and `framing` are what its dead letters are parsed again with; they matter only where there are any.
@@ -87,8 +83,7 @@ class Result:
         return self.source.id, self.start, self.source.checkpoint.offset
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(Struct, frozen=True):
     """A dead letter as the ledger keeps it: `raw` may be only the start of its `length` bytes.
 
     `header` is None where it is not known, which is so for letters of an older hostd. `tried` is the last generation
@@ -124,8 +119,7 @@ class Letter:
         return len(self.raw) < self.length
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(Struct, frozen=True):
     """What became of dead letters that lie side by side when another generation took them, parsed as one batch.
 
     `dead` is what it rejected of them. With a `note` it could not take them at all, and nothing came of it.
@@ -149,7 +143,7 @@ class Replay:
 
 def as_row(record: Checkpoint | SinkMark | Past | Hold) -> tuple[object, ...]:
     """Return a record's values in the order of its columns."""
-    return tuple(stored(getattr(record, name)) for name in record.__slots__)
+    return tuple(map(stored, astuple(record)))
 
 
 def stored(value: object) -> object:

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hostd import clock
 from hostd.errors import HostdError
@@ -15,8 +17,7 @@ FILTERS = ("plugin", "source", "generation", "reason", "since", "id")
 """The names that `Selection.parse` takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """All dead letters for which everything that is given holds.
 
     `source` is a name or a glob, `reason` a part of the reason, `since` an RFC 3339 time in UTC. The last two are not

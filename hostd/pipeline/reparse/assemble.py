@@ -7,7 +7,8 @@ import os
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from hostd.pipeline.ledger import SinkMark
 from hostd.pipeline.ledger.ledger import identity
@@ -24,8 +25,7 @@ class StoppedError(Exception):
     """The daemon stops, or whoever asked for it does not want it any more."""
 
 
-@dataclass(slots=True)
-class Spool:
+class Spool(Struct):
     """The new records, in the order in which they were made, and which of them came of which bytes."""
 
     fd: int
@@ -46,8 +46,7 @@ class Spool:
         return pieces[first:last]
 
 
-@dataclass(slots=True)
-class Assembled:
+class Assembled(Struct):
     """A new file up to what was frozen, or none (`fd` < 0), and the accounts that go with it."""
 
     target: Target

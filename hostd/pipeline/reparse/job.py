@@ -10,8 +10,10 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from hostd import clock, events
 from hostd.errors import HostdError
@@ -48,8 +50,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(Struct):
     """What is said of a reparse while it runs, and after it. Sizes in bytes."""
 
     plugin: str

@@ -5,8 +5,9 @@ Nothing is changed. It blocks, and runs beside the commits on a connection of it
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from hostd.errors import HostdError
 from hostd.pipeline.ledger import SinkMark, SourceRow
@@ -19,8 +20,7 @@ from hostd.pipeline.sources.original import find_original
 from hostd.pipeline.spans import Span, both, minus, size, split, union
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """One account of a sink, as it was when it was frozen. With `mark.inode` 0 it is of records that are in no file."""
 
     number: int
@@ -29,8 +29,7 @@ class Account:
     cuts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A sink's present file of the processor, maybe none yet, and what the ledger knows of it up to now."""
 
     path: Path
@@ -38,8 +37,7 @@ class Held:
     nowhere: Account
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """Bytes of a source that are parsed again as if they were all of it."""
 
     source: SourceRow
@@ -47,8 +45,7 @@ class Segment:
     until: int
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """What stays as it is: bytes of a source, or records in a file, and why."""
 
     what: str
@@ -57,8 +54,7 @@ class Left:
     unit: str
 
 
-@dataclass(slots=True)
-class Target:
+class Target(Struct):
     """A sink's records that are replaced; `has_file` if any of them are in its present file."""
 
     held: Held
@@ -69,8 +65,7 @@ class Target:
     spans: dict[int, list[Span]] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """What is parsed again, what is replaced, and what is not."""
 
     plugin: str

@@ -6,9 +6,11 @@ Of copies, plain ones are decided on here, at once; `archives.py` does it for wh
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hostd import events
 from hostd.pipeline.ledger import Checkpoint, SourceRow
@@ -26,8 +28,7 @@ LOOKED_AT_BYTES = 64 << 10
 _NULS = {length: digest(bytes(length)) for length in range(1, FINGERPRINT_BYTES + 1)}
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """How far a file was read; `trail` are places where reading stopped before, with their markers."""
 
     row: SourceRow

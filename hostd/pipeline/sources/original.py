@@ -5,8 +5,9 @@ A log that was rotated and packed since is found in its archive. All calls block
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from hostd.pipeline.ledger import Checkpoint, SourceRow
 from hostd.pipeline.sources.content import Fingerprinted, Plain
@@ -20,8 +21,7 @@ PIECE_BYTES = 512 << 10
 ANY_SIZE = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
+class Original(Struct, frozen=True):
     """An open file that holds what was read of a source. The caller closes `fd`.
 
     `content` has those bytes as plugins have seen them: what a packed or UTF-16 file unpacks to.
