@@ -174,7 +174,7 @@ def test_an_open_that_takes_the_worker_down_is_a_refusal_too() -> None:
     generation = FakeGeneration(crew=Dies())
     with pytest.raises(RefusedError, match="exit status 3"):
         once(Piece("a", 5, b"", b"x", 1, b"1:"), generation)
-    assert generation.crew.calls == 3
+    assert generation.crew.calls == 4
 
 
 def test_a_piece_that_only_the_proven_generation_feeds_is_a_regression() -> None:
