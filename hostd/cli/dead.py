@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlencode
 
-from hostd import config
 from hostd.cli import letters as texts
+from hostd.cli.asking import state_folder
 from hostd.control import client
-from hostd.control.dead import page_as_json, read_page, to_drop
+from hostd.control.pages import page_as_json, read_page, to_drop
 from hostd.errors import HostdError, NoDaemonError
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.ledger.letters import PAGE_LETTERS, open_shelf
@@ -86,7 +86,6 @@ def _add_filters(action: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Do it and print."""
-    settings = config.load(config.find(options.config))
     given = {name: value for name in (*FILTERS, "limit", "after") if (value := getattr(options, name, None))}
     selection = Selection.parse(given)
     if selection.since is not None:
@@ -98,7 +97,7 @@ def main(options: argparse.Namespace) -> int:
         "export": _export,
         "drop": _drop,
     }
-    return actions[options.action](StateFolder(settings.state.folder), given, options)
+    return actions[options.action](state_folder(options), given, options)
 
 
 def _list(state: StateFolder, given: Given, options: argparse.Namespace) -> int:

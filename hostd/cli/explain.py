@@ -3,20 +3,17 @@
 import argparse
 import base64
 import json
-import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from contract.manifest import NAME_PATTERN
-from hostd import config
+from hostd.cli.asking import state_folder
 from hostd.errors import HostdError
 from hostd.pipeline.explain import Explanation, explain
 from hostd.pipeline.explain_row import explain_row
 from hostd.pipeline.ledger.reader import reading
 from hostd.plugins.kept import framing_of
-from hostd.state import StateFolder
 
 EPILOG = """examples:
   hostd explain out/access.ndjson:17            line 17, counted from 1
@@ -39,9 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Look it up and print."""
-    settings = config.load(config.find(options.config))
     output, table, number = _split(options.line)
-    with reading(StateFolder(settings.state.folder).ledger) as ledger:
+    with reading(state_folder(options).ledger) as ledger:
         if table is None:
             explanation = explain(output, number, ledger, framing_of)
         else:
@@ -60,7 +56,7 @@ def _split(text: str) -> tuple[Path, str | None, int]:
     if not colon or not name or not number.isdecimal() or int(number) < 1:
         raise HostdError(text, "names no line of a file", "write it as out/access.ndjson:17, counted from 1")
     path, colon, table = name.rpartition(":")
-    if colon and path and re.fullmatch(NAME_PATTERN, table) and not Path(name).exists():
+    if colon and path and table.isidentifier() and not Path(name).exists():
         return Path(path), table, int(number)
     return Path(name), None, int(number)
 

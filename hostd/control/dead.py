@@ -4,28 +4,24 @@ Every answer is a bounded page; the ledger is asked in the committer's thread.
 """
 
 import asyncio
-import base64
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hostd import clock, events
+from hostd.control.pages import page_as_json, read_page, to_drop
 from hostd.control.server import Arguments, Handler
 from hostd.errors import HostdError
 from hostd.pipeline.commit import Committer
-from hostd.pipeline.framing import declared_in
-from hostd.pipeline.ledger import Ledger, Letter
-from hostd.pipeline.ledger.letters import PAGE_LETTERS, Page, Shelf, Total, dead_totals
-from hostd.pipeline.ledger.selection import Selection, number_in
+from hostd.pipeline.ledger import Ledger
+from hostd.pipeline.ledger.letters import Total, dead_totals
+from hostd.pipeline.ledger.selection import Selection
 from hostd.pipeline.replay import Replayer
 
 KEEP_EVERY_S = 60.0
 REPLAY_WAIT_S = 60.0
 """How long an answer waits for a replay, which goes on after it."""
-FULL_PAGE_BYTES = 1 << 20
-PREVIEW_BYTES = 120
-DEFAULT_LETTERS = 50
 
 T = TypeVar("T")
 
@@ -104,53 +100,3 @@ class DeadLetterDesk:
             raise HostdError(
                 str(self._ledger.path), f"the ledger does not answer: {error}", "look at its disk"
             ) from error
-
-
-def to_drop(arguments: Arguments) -> Selection:
-    """Return what is to be dropped. Raises HostdError when nothing says what, so that all would be."""
-    selection = Selection.parse(arguments)
-    if selection.is_all and not arguments.get("all"):
-        raise HostdError("drop", "nothing says which dead letters", "name some with a filter, or give --all")
-    return selection
-
-
-def read_page(shelf: Shelf, arguments: Arguments) -> tuple[Page, bool]:
-    """Return the page that is asked for, and whether its letters are to be told in full. Raises HostdError."""
-    is_full = bool(arguments.get("full"))
-    most = min(number_in(arguments, "limit") or DEFAULT_LETTERS, PAGE_LETTERS)
-    after = number_in(arguments, "after") or 0
-    bytes_most = {"most_bytes": FULL_PAGE_BYTES} if is_full else {}
-    return shelf.page(Selection.parse(arguments), after, most, **bytes_most), is_full
-
-
-def page_as_json(page: Page, is_full: bool) -> dict[str, Any]:  # noqa: FBT001 - as `read_page` returns them
-    """Return a page as JSON values; the shape is part of the interface."""
-    return {"letters": [letter_as_json(letter, is_full) for letter in page.letters], "next": page.next}
-
-
-def letter_as_json(letter: Letter, is_full: bool) -> dict[str, Any]:  # noqa: FBT001
-    """Return a letter as JSON values, with its bytes as base64 if in full."""
-    brief = {
-        "id": letter.id,
-        "at": letter.at,
-        "plugin": letter.plugin,
-        "generation": letter.generation,
-        "source": letter.name,
-        "offset": letter.offset,
-        "length": letter.length,
-        "kept": len(letter.raw),
-        "reason": letter.reason,
-        "tried_by": letter.tried or None,
-        "note": letter.note or None,
-        "preview": letter.raw[:PREVIEW_BYTES].decode("utf-8", "backslashreplace"),
-    }
-    if not is_full:
-        return brief
-    header, framing = letter.header, declared_in(letter.framing)
-    return {
-        **brief,
-        "traceback": letter.traceback,
-        "framing": framing._asdict() if framing else None,
-        "header_base64": None if header is None else base64.b64encode(header).decode(),
-        "raw_base64": base64.b64encode(letter.raw).decode(),
-    }

@@ -3,13 +3,15 @@
 import json
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
 from contract.framing import Framing
-from contract.manifest import Manifest
 from hostd.pipeline.sources.file import FileSource
+
+if TYPE_CHECKING:
+    from contract.manifest import Manifest  # not for those who only look into a ledger: it takes long to load
 
 SCAN_BYTES = 1 << 20
 SCANS_A_TURN = 16
@@ -43,7 +45,7 @@ class Declared(NamedTuple):
         return json.dumps(self, ensure_ascii=False)
 
 
-def declared(manifest: Manifest) -> Declared:
+def declared(manifest: "Manifest") -> Declared:
     """Return what a manifest declares."""
     framing = manifest.framing
     return Declared(framing.kind, framing.start, framing.quote, manifest.header)

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from contract.framing import Framing
-from contract.manifest import ManifestError, read_script
 from hostd.errors import Refusal
 from hostd.past import Past
 
 
 def framing_of(past: Past) -> Framing | None:
     """Return how a generation's input was cut, None when its bytes are not kept any more."""
+    from contract.manifest import ManifestError, read_script  # which takes longer than all else that who asks loads
+
     kept = Path(past.kept)
     try:
         content = kept.read_bytes()
