@@ -137,6 +137,7 @@ def test_a_damaged_archive_says_so_and_is_read_when_another_takes_its_place(read
     assert home.lines() == lines
 
 
+@pytest.mark.slow
 def test_a_bomb_is_a_long_log(home: Home) -> None:
     """A thousandfold ratio: memory holds a window of it, and other files do not wait."""
     home.drop("lines.py", plugin(glob="*.log", manifest="limits = { record_mib = 1 }"))

@@ -379,7 +379,7 @@ def test_a_failure_before_it_serves_is_a_refusal(grid: Grid, name: str) -> None:
 FLOODS = {"rejects": 'ctx.reject(raw, "no " * 100); continue', "raises": 'raise ValueError("no " * 100)'}
 
 
-@pytest.mark.parametrize("name", FLOODS)
+@pytest.mark.parametrize("name", ["rejects", pytest.param("raises", marks=pytest.mark.slow)])
 def test_a_flood_of_dead_letters_is_taken_in_turns(grid: Grid, name: str) -> None:
     """Every line of two large batches is one, in frames that hold nobody up."""
     lines = [f"{number:09}" for number in range(30_000)]

@@ -5,6 +5,8 @@ import random
 import signal
 from collections.abc import Callable
 
+import pytest
+
 from .harness import Daemon, Home, Writer, plugin
 
 NAMES = ["a.log", "b.log", "sub/c.log"]
@@ -56,6 +58,7 @@ def kill_daemons(home: Home, times: int, seed: int) -> None:
     assert_output_is_input(home, writer)
 
 
+@pytest.mark.slow  # as the benchmark of faults does, with all kinds of kills in one
 def test_killing_the_daemon_anywhere_loses_and_doubles_nothing(home: Home) -> None:
     """Eight kills at moments drawn from a fixed seed, and the output is the input."""
     kill_daemons(home, 8, seed=1)
@@ -86,11 +89,13 @@ def living_zygote(daemon: Daemon) -> int | None:
     return daemon.zygote if daemon.zygote in daemon.home.pids() else None
 
 
+@pytest.mark.slow  # as the benchmark of faults does, with all kinds of kills in one
 def test_killing_workers_loses_and_doubles_nothing(home: Home) -> None:
     """A worker killed from outside is replaced, its batch parsed again, and the daemon goes on."""
     kill_again_and_again(home, 15, lambda daemon: next(iter(daemon.workers()), None), "worker.exited")
 
 
+@pytest.mark.slow  # as the benchmark of faults does, with all kinds of kills in one
 def test_killing_the_zygote_loses_and_doubles_nothing(home: Home) -> None:
     """When the process that workers are forked from is killed, its workers end with it, and another is started."""
     kill_again_and_again(home, 6, living_zygote, "zygote.exited")

@@ -13,6 +13,9 @@ NAMES = ["a.log", "sub/b.log"]
 LONGEST_LIFE_S = 0.7
 """A start takes about 0.3 s: half of the moments are before the first batch, half after."""
 
+PLAIN = [pytest.param(kind, marks=[pytest.mark.slow] if kind.name == "ndjson" else []) for kind in KINDS]
+"""What is killed most, by the benchmark of faults, is left to the long tests."""
+
 MOMENTS = {"started": "daemon.started", "routed": "source.routed", "opened": "sink.opened"}
 
 
@@ -45,7 +48,7 @@ def kill_daemons(home: Home, kind: Kind, times: int, seed: int) -> None:
     assert len(records) == count
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", PLAIN, ids=str)
 def test_killing_the_daemon_anywhere_loses_and_doubles_nothing(home: Home, kind: Kind) -> None:
     """Five kills at moments drawn from a fixed seed."""
     kill_daemons(home, kind, 5, seed=1)

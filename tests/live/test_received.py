@@ -9,9 +9,9 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from .harness import DEADLINE_S, Daemon, Home, eventually, plugin
-from .senders import KINDS, Http, Otlp, Sender, SyslogCounted, SyslogTls, SyslogUdp, SyslogUnix
+from .senders import KINDS, Exec, Http, Otlp, Sender, SyslogCounted, SyslogTls, SyslogUdp, SyslogUnix
 
-ALIKE = (Otlp, SyslogCounted, SyslogTls, SyslogUnix)
+ALIKE = (Exec, Otlp, SyslogCounted, SyslogTls, SyslogUnix)
 """What goes the way of another kind for most of it: all that it does is tried with the long tests."""
 
 

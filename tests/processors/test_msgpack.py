@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.processors.support import parse
@@ -26,6 +26,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.lists(st.dictionaries(st.text(), VALUES, max_size=20), max_size=4), st.lists(st.integers(1, 400), max_size=4))
 def test_what_was_written_is_read_wherever_it_is_cut(values: list[dict[str, Any]], cuts: list[int]) -> None:
     data = pack(*values)
