@@ -121,6 +121,15 @@ class HttpSink(_Sink):
     kind: Literal["http"] = Field("http", description='"http".')
     url: str = Field(pattern=r"^https?://[^/\s]+", description="Where batches are POSTed to, http or https.")
     headers: dict[str, str] = Field({}, description='More headers, such as `Authorization = "Bearer …"`.')
+    ca: Path | None = Field(
+        None,
+        description="A file with the certificate of whoever signs the server's, in PEM, for https; without it those"
+        " that the system trusts.",
+    )
+    certificate: Path | None = Field(
+        None, description="A file with a certificate to show to the server, in PEM, where it asks for one (mTLS)."
+    )
+    key: Path | None = Field(None, description="A file with the certificate's key, where that is not in the same file.")
     processors: tuple[str, ...] = Field(("*",), description=PROCESSORS)
     batch_kib: int = Field(1024, ge=1, le=65536, description="KiB of records in one request at most.")
     linger_s: float = Field(1.0, gt=0, description="Seconds that records may wait for more to go with them.")
@@ -132,6 +141,10 @@ class HttpSink(_Sink):
     @property
     def place(self) -> str:
         return self.url
+
+    def joined(self, join: Callable[[Path], Path]) -> Self:
+        given = {name: getattr(self, name) for name in ("ca", "certificate", "key")}
+        return self.model_copy(update={name: join(path) for name, path in given.items() if path is not None})
 
 
 class StdoutSink(_Sink):
