@@ -73,7 +73,7 @@ class NdjsonSink(_Sink):
 
 
 class SqliteSink(_Sink):
-    """One table for each processor in a SQLite database, readable while hostd writes."""
+    """One table for each processor in a SQLite database, readable while hostd writes. Faster with hostd[sqlite]."""
 
     on_disk = "path"
     kind: Literal["sqlite"] = Field("sqlite", description='"sqlite".')
