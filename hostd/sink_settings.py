@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, Union
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 PROCESSORS = "Globs on processor names whose records go here."
 
@@ -137,6 +137,15 @@ class HttpSink(_Sink):
     backlog_mib: int = Field(
         1024, ge=1, description="MiB of records that may be staged in the state folder; beyond, reading waits."
     )
+
+    @field_validator("ca", "certificate", "key")
+    @classmethod
+    def _check_file(cls, path: Path, info: ValidationInfo) -> Path:
+        if str(info.data.get("url")).startswith("http:"):
+            raise ValueError("is of no use without TLS; set an https url, or leave it out")
+        if info.field_name == "key" and info.data.get("certificate") is None:
+            raise ValueError("is of no use without a certificate; set certificate, too")
+        return path
 
     @property
     def place(self) -> str:
