@@ -1,7 +1,9 @@
 """HTTP: MiB/s of NDJSON in posts of 1 MiB by four clients, and how long single lines take at 500 posts a second.
 
 Each post is answered once its records are durably committed. The clients are threads of this process, on the cores that
-the daemon and its workers run on. A turn is one run of a daemon of its own; the first is thrown away.
+the daemon and its workers run on; their CPU is shown. A turn is one run of a daemon of its own; the first is thrown
+away. In the same turn another daemon reads the same lines from a file, with the same plugin: what that does is what
+parsing, encoding and committing leave, and the ratio is what the way in by HTTP costs on top.
 """
 
 import http.client
@@ -57,13 +59,15 @@ class Posted:
 
     def __init__(self, scratch: Path, bodies: int, seconds: float) -> None:
         self.mib_s: list[float] = []
-        self.cpu_s: list[float] = []
+        self.client_cpu_ms: list[float] = []
+        self.file_mib_s: list[float] = []
         self.answer_ms: list[float] = []
         self.wrong = 0
         self._scratch = scratch
         self._bodies = bodies
         self._seconds = seconds
         self._body, self._lines = ndjson(MIB)
+        self._mib = CLIENTS * bodies * len(self._body) / MIB
 
     def turn(self) -> None:
         """Post once all bodies, then the single lines; count what came out. Raises RuntimeError."""
@@ -73,14 +77,36 @@ class Posted:
             wait_ready(host)
             where = urlsplit(host.event("intake.started")["listening"][0]).netloc
             post(where, b'{"a": 1}\n')  # the plugin serves, and a worker is warm
-            began = time.monotonic()
+            began, used_s = time.monotonic(), time.process_time()
             at_once(CLIENTS, lambda _: self._post_bodies(where))
-            took_s = time.monotonic() - began
-            self.mib_s.append(CLIENTS * self._bodies * len(self._body) / MIB / took_s)
+            took_s, used_s = time.monotonic() - began, time.process_time() - used_s
+            self.mib_s.append(self._mib / took_s)
+            self.client_cpu_ms.append(used_s / self._mib * 1000)
             self.answer_ms += self._pace(where)
             host.stop()
             wanted = 1 + CLIENTS * self._bodies * self._lines + int(POSTS_A_SECOND * self._seconds)
             self.wrong += abs((host.out / "ndjson.ndjson").read_bytes().count(b"\n") - wanted)
+
+    def read_file(self) -> None:
+        """Have a daemon read the same lines from a file. Raises RuntimeError."""
+        with tempfile.TemporaryDirectory(dir=self._scratch) as name, Host(Path(name)) as host:
+            (host.plugins / "ndjson.py").write_text(PLUGIN)
+            with (host.logs / "bench.ndjson").open("wb") as log:
+                for _ in range(CLIENTS * self._bodies):
+                    log.write(self._body)
+            host.start(once=True)
+            if host.wait():
+                raise RuntimeError(f"the daemon failed:\n{host.log.read_text()}")
+            took_s = host.event("daemon.stopping")["at"] - host.event("daemon.ready")["at"]
+            self.file_mib_s.append(self._mib / took_s)
+            self.wrong += abs(
+                (host.out / "ndjson.ndjson").read_bytes().count(b"\n") - CLIENTS * self._bodies * self._lines
+            )
+
+    def forget(self) -> None:
+        """Throw away what was measured so far."""
+        for samples in (self.mib_s, self.client_cpu_ms, self.file_mib_s, self.answer_ms):
+            samples.clear()
 
     def _post_bodies(self, where: str) -> None:
         connection = http.client.HTTPConnection(where)
@@ -180,12 +206,16 @@ def run(*, quick: bool) -> Report:
     report = Report("http")
     with tempfile.TemporaryDirectory() as name:
         posted = Posted(Path(name), 8 if quick else 64, 1 if quick else 5)
-        posted.turn()
-        posted.mib_s.clear()
-        posted.answer_ms.clear()
-        for _ in range(1 if quick else 5):
-            posted.turn()
+        for number in range(2 if quick else 6):
+            for measure in (posted.turn, posted.read_file) if number % 2 else (posted.read_file, posted.turn):
+                measure()
+            if not number:
+                posted.forget()
     rates = report.add("1 MiB posts from 4 clients, acknowledged", "MiB/s", posted.mib_s)
+    report.add("the same lines from a file, with start and end", "MiB/s", posted.file_mib_s)
+    ratios = [ours / theirs for ours, theirs in zip(posted.mib_s, posted.file_mib_s, strict=True)]
+    report.add("ratio posts / file", "x", ratios)
+    report.add("CPU of the clients", "ms/MiB", posted.client_cpu_ms)
     report.add("single lines at 500/s, answered", "ms", posted.answer_ms)
     report.targets += [
         Target("1 MiB posts from 4 clients", rates.median, TARGET_MIB_S, "MiB/s", at_least=True),

@@ -1,8 +1,14 @@
 """Sinks: records a second of the access log into each kind of sink, beside the same run into files of JSON lines.
 
 A turn is one `hostd run --once` of each kind on the same log, in alternating order, every record durable and where its
-readers look. The ratio is of the times from `daemon.ready` to the end of the process, of the same turn. What hostd does
-itself, in one thread that shares its interpreter with the event loop, is what bounds the other kinds: its CPU is shown.
+readers look. The ratio is of the times from `daemon.ready` to the end of the process, of the same turn.
+
+What bounds the kinds: all of them share the cores with the workers, which parse and encode. JSON lines are written as
+they come. For `sqlite` one thread decodes each record once more, makes a row of its values, and has SQLite bind and
+insert it, which takes twice the bytes, since the record is kept whole beside its columns. (Generated columns would save
+that, but SQLite computes them at each insert all the same, and readers would parse JSON for each row.) For `parquet`
+one thread reads the staged lines by Arrow's reader of JSON, which is most of it, and encodes the columns. The CPU of
+these threads is shown.
 """
 
 import importlib.util

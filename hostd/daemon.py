@@ -24,6 +24,7 @@ from hostd.pipeline.pump import Pump
 from hostd.pipeline.reparse.reparser import Reparser
 from hostd.pipeline.replay import Replayer
 from hostd.pipeline.sinks import rewrite
+from hostd.pipeline.sinks.staged import StagedSink
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.pipeline.streams import Streams
@@ -410,6 +411,7 @@ class Daemon:
             dead_letters=totals,
             replaying=self._replayer.under_way,
             held_up=self._committer.troubles.held_up,
+            backlogs=[sink.backlog() for sink in self._committer.sinks if isinstance(sink, StagedSink)],
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, Union
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 PROCESSORS = "Globs on processor names whose records go here."
 
@@ -73,7 +73,7 @@ class NdjsonSink(_Sink):
 
 
 class SqliteSink(_Sink):
-    """One table for each processor in a SQLite database, readable while hostd writes."""
+    """One table for each processor in a SQLite database, readable while hostd writes. Faster with hostd[sqlite]."""
 
     on_disk = "path"
     kind: Literal["sqlite"] = Field("sqlite", description='"sqlite".')
@@ -121,6 +121,15 @@ class HttpSink(_Sink):
     kind: Literal["http"] = Field("http", description='"http".')
     url: str = Field(pattern=r"^https?://[^/\s]+", description="Where batches are POSTed to, http or https.")
     headers: dict[str, str] = Field({}, description='More headers, such as `Authorization = "Bearer …"`.')
+    ca: Path | None = Field(
+        None,
+        description="A file with the certificate of whoever signs the server's, in PEM, for https; without it those"
+        " that the system trusts.",
+    )
+    certificate: Path | None = Field(
+        None, description="A file with a certificate to show to the server, in PEM, where it asks for one (mTLS)."
+    )
+    key: Path | None = Field(None, description="A file with the certificate's key, where that is not in the same file.")
     processors: tuple[str, ...] = Field(("*",), description=PROCESSORS)
     batch_kib: int = Field(1024, ge=1, le=65536, description="KiB of records in one request at most.")
     linger_s: float = Field(1.0, gt=0, description="Seconds that records may wait for more to go with them.")
@@ -129,9 +138,22 @@ class HttpSink(_Sink):
         1024, ge=1, description="MiB of records that may be staged in the state folder; beyond, reading waits."
     )
 
+    @field_validator("ca", "certificate", "key")
+    @classmethod
+    def _check_file(cls, path: Path, info: ValidationInfo) -> Path:
+        if str(info.data.get("url")).startswith("http:"):
+            raise ValueError("is of no use without TLS; set an https url, or leave it out")
+        if info.field_name == "key" and info.data.get("certificate") is None:
+            raise ValueError("is of no use without a certificate; set certificate, too")
+        return path
+
     @property
     def place(self) -> str:
         return self.url
+
+    def joined(self, join: Callable[[Path], Path]) -> Self:
+        given = {name: getattr(self, name) for name in ("ca", "certificate", "key")}
+        return self.model_copy(update={name: join(path) for name, path in given.items() if path is not None})
 
 
 class StdoutSink(_Sink):

@@ -7,6 +7,7 @@ import pytest
 from hostd import config
 from hostd.config import Config, FileSource, NdjsonSink, StdoutSink
 from hostd.errors import ConfigError
+from hostd.sink_settings import HttpSink
 
 
 def load(tmp_path: Path, text: str) -> Config:
@@ -255,6 +256,29 @@ def test_a_received_source_that_cannot_be_says_where_and_why(
     assert caught.value.where == f"{tmp_path}/hostd.toml:{line}"
     assert caught.value.problem.startswith(problem)
     assert caught.value.remedy.startswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ("url = 'http://x/'\nca = 'ca.pem'", 4, "sinks.0.ca' = 'ca.pem': is of no use without TLS; set an https url"),
+        ("url = 'https://x/'\nkey = 'x.key'", 4, "sinks.0.key' = 'x.key': is of no use without a certificate; set"),
+    ],
+)
+def test_files_of_an_https_sink_that_are_of_no_use_are_refused(
+    tmp_path: Path, text: str, line: int, problem: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f"[[sinks]]\nkind = 'http'\n{text}\n")
+    assert caught.value.where == f"{tmp_path}/hostd.toml:{line}"
+    assert problem in caught.value.problem
+
+
+def test_files_of_an_https_sink_are_found_from_the_settings_file(tmp_path: Path) -> None:
+    text = "ca = 'ca.pem'\ncertificate = 'c.pem'\nkey = '/k.key'"
+    [sink] = load(tmp_path, f"[[sinks]]\nkind = 'http'\nurl = 'https://x/'\n{text}\n").sinks
+    assert isinstance(sink, HttpSink)
+    assert (sink.ca, sink.certificate, sink.key) == (tmp_path / "ca.pem", tmp_path / "c.pem", Path("/k.key"))
 
 
 def test_a_package_that_is_missing_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,13 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
         yield ""
         yield f"HELD UP since {held_up['since']}, and reading waits"
         yield f"  {held_up['sink']}: {held_up['reason']}"
+    undelivered = [each for each in status["undelivered"] if each["bytes"] or each["failing"]]
+    if undelivered:
+        yield ""
+        yield from table(("UNDELIVERED", "KIB"), [(each["sink"], -(-each["bytes"] // 1024)) for each in undelivered])
+        for each in undelivered:
+            for failing in each["failing"]:
+                yield f"  {failing['processor']}, tried again in {failing['retry_s']} s: {failing['reason']}"
     waiting = [source for source in status["sources"] if source["plugin"] is None]
     if waiting:
         yield ""

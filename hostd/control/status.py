@@ -9,6 +9,7 @@ from hostd import clock
 from hostd.past import Hold
 from hostd.pipeline.ledger.letters import Total
 from hostd.pipeline.pump import Pump
+from hostd.pipeline.sinks.staged import Backlog
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.trouble import HeldUp
 from hostd.plugins.catalog import Catalog
@@ -29,6 +30,7 @@ def snapshot(
     dead_letters: Mapping[str, Total],
     replaying: Container[str],
     held_up: HeldUp | None,
+    backlogs: Iterable[Backlog],
 ) -> dict[str, Any]:
     """Return the status as JSON values; the shape is part of the interface."""
     return {
@@ -63,6 +65,18 @@ def snapshot(
             plugin: {**asdict(total), "is_replaying": plugin in replaying} for plugin, total in dead_letters.items()
         },
         "held_up": asdict(held_up) if held_up is not None else None,
+        "undelivered": [
+            {
+                "kind": backlog.kind,
+                "sink": backlog.sink,
+                "bytes": backlog.bytes,
+                "failing": [
+                    {"processor": processor, "reason": reason, "retry_s": round(retry_s, 1)}
+                    for processor, (reason, retry_s) in backlog.failing.items()
+                ],
+            }
+            for backlog in backlogs
+        ],
     }
 
 

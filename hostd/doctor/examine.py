@@ -8,6 +8,7 @@ from hostd.config import Config
 from hostd.doctor.finding import Finding, Level, note, ok, problem
 from hostd.doctor.flow import check_sources
 from hostd.doctor.folders import check_state
+from hostd.doctor.kept import check_kept
 from hostd.doctor.ledger import SAVE, check_ledger
 from hostd.doctor.plugins import check_artifacts, check_environments, check_sandbox
 from hostd.doctor.sinks import check_sinks
@@ -34,7 +35,7 @@ def examine(settings: Config, path: Path | None, state: StateFolder) -> list[Fin
         except sqlite3.Error as error:
             said = ledger_error(error, state.ledger)
             found.append(problem("ledger", said.where, said.problem, SAVE if is_corrupt(error) else said.remedy))
-    return [*found, *check_environments(state), *check_sandbox(settings)]
+    return [*found, *check_kept(settings, state), *check_environments(state), *check_sandbox(settings)]
 
 
 def _check_settings(settings: Config, path: Path | None) -> Iterator[Finding]:

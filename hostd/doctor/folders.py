@@ -9,7 +9,7 @@ from pathlib import Path
 from hostd.doctor.finding import Finding, note, ok, problem
 
 LITTLE_MIB = 64
-"""Room under which a disk counts as nearly full: a group commit can take 32 MiB."""
+"""Room under which a disk counts as nearly full: a group commit takes 8 MiB and more."""
 
 
 def check_state(path: Path) -> Iterator[Finding]:

@@ -22,7 +22,9 @@ from hostd.pipeline.ledger.places import lay
 from hostd.pipeline.sinks import Sink
 from hostd.pipeline.trouble import Troubles
 
-GROUP_BYTES = 32 << 20
+GROUP_BYTES = 8 << 20
+"""From how much on a group takes no more: a third of what one plugin may have under way by default. Were it all in one
+group, the workers would wait for the commit, and then the commit for the workers."""
 BUSY_BYTES = 1 << 20
 GATHER_S = 0.02
 """How long to gather after a group of at least `BUSY_BYTES`: under load, fewer and larger commits cost less."""
@@ -157,7 +159,7 @@ class Committer:
         busy = False
         while True:
             await self._arrived.wait()
-            if busy and not any(isinstance(each, Entry) and each.is_awaited for each in self._waiting):
+            if busy and not self._is_pressing():
                 await asyncio.sleep(GATHER_S)
             if all(isinstance(each, _Write) for each in self._waiting):
                 self._arrived.clear()
@@ -195,6 +197,13 @@ class Committer:
             sink.interrupt()
         self._thread.submit(self._close).result()
         self._thread.shutdown()
+
+    def _is_pressing(self) -> bool:
+        """Tell whether to gather more is of no use: a whole group waits, or somebody for the commit."""
+        entries = [each for each in self._waiting if isinstance(each, Entry)]
+        return (
+            any(each.is_awaited for each in entries) or sum(len(each.result.lines) for each in entries) >= GROUP_BYTES
+        )
 
     def _take_group(self) -> tuple[list[Entry], list[_Write]]:
         size = 0

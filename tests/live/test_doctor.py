@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.pipeline.sinks.kinds import read_parquet, read_rotated
+from tests.pipeline.sinks.server import Server
+
 from .harness import Home, plugin
 from .test_ledger_faults import root_page, spoil, with_lines
 
@@ -135,6 +138,61 @@ def test_each_trouble_is_found_with_what_to_do(
     expected = spoils(home)
     found = doctor(home, code=1 if level == "problem" else 0)
     assert problems(found, level) == [expected]
+
+
+KEEPING = (
+    '[[sinks]]\nkind = "ndjson"\nfolder = "out"\nrotate_mib = 0.0001\ncompress = "zstd"\n'
+    '[[sinks]]\nkind = "parquet"\nfolder = "parquet"\nflush_s = 0.1\n'
+)
+
+
+def test_what_sinks_keep_beside_is_looked_at_too(home: Home) -> None:
+    """Rotated and compressed files, Parquet files, and what waits for a server; by the status, too, while it waits."""
+    with Server() as server:
+        server.behave = lambda _key, body: (422, {}, b"no") if b'"0"' in body else (503, {}, b"later")
+        to_server = f'[[sinks]]\nkind = "http"\nurl = "{server.url}"\nlinger_s = 0.01\n'
+        home.configure(sinks=KEEPING + to_server)
+        home.drop("lines.py", plugin())
+        daemon = home.start()
+        for number in range(4):
+            home.append("a.log", str(number), "x" * 100)
+            daemon.wait(
+                "it is written",
+                lambda number=number: str(number) in [each["line"] for each in read_rotated(home.path, "lines")],
+            )
+        daemon.wait_event("sink.undelivered")
+        read_parquet(home.path, "lines")
+        daemon.wait("all rotated files are packed", lambda: not list(home.out.glob("lines-*.ndjson")))
+        [_, undelivered] = daemon.status()["undelivered"]
+        assert (undelivered["kind"], undelivered["sink"]) == ("http", server.url)
+        assert undelivered["bytes"] > 300
+        [failing] = undelivered["failing"]
+        assert failing["processor"] == "lines"
+        assert failing["reason"].startswith(f"[Errno 71] {server.url} answered 503 Service Unavailable: later")
+        said = home.hostd("status").stdout
+        assert "UNDELIVERED" in said
+        assert f"{server.url} answered 503 Service Unavailable: later" in said
+        daemon.term()
+    packed, parquet = sorted(home.out.glob("*.zst")), sorted((home.path / "parquet").rglob("part-*.parquet"))
+    found = doctor(home, code=0)
+    whats = [each["what"] for each in found if each["check"] == "sinks"]
+    assert any(what.endswith(f"rotated, {len(packed)} of them compressed") for what in whats)
+    assert any(what.startswith(f"{len(parquet)} file") and what.endswith("of Parquet") for what in whats)
+    assert [what for _, what, _ in problems(found, "note") if f"to be delivered to {server.url}" in what]
+    assert [what for _, what, _ in problems(found, "note") if "records that the server refused" in what]
+    packed[0].write_bytes(b"")
+    parquet[0].write_bytes(parquet[0].read_bytes()[:-1])
+    (home.out / ".lines-20260101T000000.000000Z.ndjson.zst.hostd-packing").write_bytes(b"half")
+    home.configure(sinks=KEEPING)
+    found = doctor(home, code=1)
+    cut = "restore it if you need what was in it; hostd never writes to it again"
+    [orphan] = [each for each in problems(found) if "no sink of the settings" in each[1]]
+    assert "put that sink back, with the same folder or URL" in orphan[2]
+    assert [each for each in problems(found) if each != orphan] == [
+        (str(packed[0]), "it is no zstd archive: somebody cut or overwrote it", cut),
+        (str(parquet[0]), "it is no whole Parquet file: somebody cut or overwrote it", cut),
+    ]
+    assert [what for _, what, _ in problems(found, "note") if what == "half of an archive, left by a kill"]
 
 
 def test_settings_that_are_invalid_are_a_finding(home: Home) -> None:

@@ -18,7 +18,8 @@ NULL, BOOL, INT, FLOAT, TEXT = "null", "bool", "int", "float", "text"
 _ARROW = {NULL: pa.null(), BOOL: pa.bool_(), INT: pa.int64(), FLOAT: pa.float64(), TEXT: pa.string()}
 _INT64 = 1 << 63
 _EXACT = 1 << 53
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = (1 << 20, 64 << 20)
+"""What Arrow's reader takes at a time. Small blocks stay in the cache; a line longer than one needs the large ones."""
 FIRST_RECORDS = 1000
 
 _decode = msgspec.json.Decoder()
@@ -96,14 +97,15 @@ def count_lines(path: Path) -> int:
 
 def _read(path: Path, schema: Schema) -> pa.Table | None:
     """Return what Arrow's reader makes of a file; None where something does not fit."""
-    try:
-        return pj.read_json(
-            path,
-            read_options=pj.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
-            parse_options=pj.ParseOptions(explicit_schema=schema.arrow(), unexpected_field_behavior="error"),
-        )
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return None
+    options = pj.ParseOptions(explicit_schema=schema.arrow(), unexpected_field_behavior="error")
+    for size in BLOCK_BYTES:
+        try:
+            # In threads: when hostd ends, what is left is converted while nothing else runs.
+            return pj.read_json(path, read_options=pj.ReadOptions(block_size=size), parse_options=options)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            if "block" not in str(error):
+                return None
+    return None
 
 
 def _records(path: Path, most: int | None = None) -> list[dict[str, Any]]:

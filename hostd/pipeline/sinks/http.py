@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,11 +29,38 @@ OF_CONTENT = (400, 413, 415, 422)
 """Refusals of these very records: to send them again is of no use, and others may be taken."""
 
 
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose server is trusted, and what to show to it: files in PEM. Without `ca` the system's own decide."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Return what a client needs for TLS. Raises OSError."""
+        context = ssl.create_default_context(cafile=self.ca)
+        if self.certificate is not None:
+            context.load_cert_chain(self.certificate, self.key)
+        return context
+
+    def __str__(self) -> str:
+        given = {"ca": self.ca, "certificate": self.certificate, "key": self.key}
+        return ", ".join(f"{name} = {path}" for name, path in given.items() if path is not None)
+
+
 class HttpCarrier:
     """Posts to one URL over one connection, which is kept open."""
 
     def __init__(
-        self, url: str, headers: Mapping[str, str], *, batch_bytes: int, timeout_s: float, stage: Path
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        batch_bytes: int,
+        timeout_s: float,
+        stage: Path,
+        trust: Trust | None = None,
     ) -> None:
         parts = urlsplit(url)
         self.tag = str(batch_bytes)
@@ -42,6 +70,7 @@ class HttpCarrier:
         self._is_secure = parts.scheme == "https"
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._headers = {"Content-Type": "application/x-ndjson", "User-Agent": f"hostd/{__version__}", **headers}
+        self._trust = trust or Trust()
         self._timeout_s = timeout_s
         self._refused = stage / REFUSED
         self._connection: http.client.HTTPConnection | None = None
@@ -115,11 +144,19 @@ class HttpCarrier:
             if self._connection is None:
                 if self._is_secure:
                     self._connection = http.client.HTTPSConnection(
-                        self._host, self._port, timeout=self._timeout_s, context=ssl.create_default_context()
+                        self._host, self._port, timeout=self._timeout_s, context=self._context()
                     )
                 else:
                     self._connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
             return self._connection
+
+    def _context(self) -> ssl.SSLContext:
+        """Return whom to trust; read anew for each connection, so that a certificate may be renewed meanwhile."""
+        try:
+            return self._trust.context()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OSError(errno.EINVAL, f"{self._url}: {self._trust} cannot be used: {reason}") from error
 
     def _set_aside(self, key: str, batch: bytes, reason: str, processor: str) -> None:
         """Keep a batch that the server does not want, durable on return."""

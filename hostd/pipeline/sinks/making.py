@@ -6,13 +6,14 @@ from pathlib import Path
 from hostd import sink_settings as settings
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.sinks import Sink
-from hostd.pipeline.sinks.http import HttpCarrier
+from hostd.pipeline.sinks.http import HttpCarrier, Trust
 from hostd.pipeline.sinks.ndjson import NdjsonSink
 from hostd.pipeline.sinks.rotation import Rotation
 from hostd.pipeline.sinks.sqlite import SqliteSink
 from hostd.pipeline.sinks.staged import Stage, StagedSink
 from hostd.pipeline.sinks.stdout import StdoutSink
 
+STAGES = "sinks"
 MOST_STAGED_BYTES = 256 << 20
 """From how many bytes on staged records become a Parquet file, however few they are: it is made in memory."""
 
@@ -36,19 +37,22 @@ def make_sink(sink: settings.Sink, ledger: Ledger) -> Sink:
 def _parquet(sink: settings.ParquetSink, ledger: Ledger) -> Sink:
     from hostd.pipeline.sinks.parquet import ParquetCarrier  # its library is an extra, and heavy
 
-    folder = _stage("parquet", sink.place, ledger)
+    folder = stage_folder("parquet", sink.place, ledger.path.parent)
     stage = Stage(folder, sink.flush_records, MOST_STAGED_BYTES, sink.flush_s, sink.backlog_mib << 20)
     return StagedSink("parquet", sink.place, sink.processors, ledger, stage, ParquetCarrier(sink.folder, folder))
 
 
 def _http(sink: settings.HttpSink, ledger: Ledger) -> Sink:
-    folder, batch_bytes = _stage("http", sink.place, ledger), sink.batch_kib << 10
+    folder, batch_bytes = stage_folder("http", sink.place, ledger.path.parent), sink.batch_kib << 10
     stage = Stage(folder, 1 << 62, batch_bytes, sink.linger_s, sink.backlog_mib << 20)
-    carrier = HttpCarrier(sink.url, sink.headers, batch_bytes=batch_bytes, timeout_s=sink.timeout_s, stage=folder)
+    trust = Trust(sink.ca, sink.certificate, sink.key)
+    carrier = HttpCarrier(
+        sink.url, sink.headers, batch_bytes=batch_bytes, timeout_s=sink.timeout_s, stage=folder, trust=trust
+    )
     return StagedSink("http", sink.place, sink.processors, ledger, stage, carrier)
 
 
-def _stage(kind: str, place: str, ledger: Ledger) -> Path:
+def stage_folder(kind: str, place: str, state: Path) -> Path:
     """Return where records for a place are staged: in the state folder, under a name that is the place's alone."""
     digest = hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return ledger.path.parent / "sinks" / f"{kind}-{digest}"
+    return state / STAGES / f"{kind}-{digest}"

@@ -19,12 +19,13 @@ from hostd.pipeline.ledger import Ledger, SinkMark
 from hostd.pipeline.ledger.ledger import identity
 from hostd.pipeline.sinks import Unit
 from hostd.pipeline.sinks.columns import Changed, chunked
+from hostd.pipeline.sinks.database import Database, DatabaseError, connect
 from hostd.pipeline.sinks.tables import Table
 from hostd.pipeline.sources.memory import find_in
 
 LOCK_WAIT_S = 2.0
 LOCK_LOOK_S = 0.02
-CHUNK_BYTES = 256 << 10
+CHUNK_BYTES = 64 << 10
 PRAGMAS = (
     "page_size = 32768",  # of a new database: records are long, and each page costs its checksum and two writes
     "journal_mode = WAL",
@@ -54,7 +55,7 @@ class SqliteSink:
         self._path = path
         self._processors = processors
         self._ledger = ledger
-        self._db: sqlite3.Connection | None = None
+        self._db: Database | None = None
         self._identity = (0, 0)
         self._tables: dict[str, Table] = {}
         self._written: dict[str, int] = {}
@@ -130,14 +131,14 @@ class SqliteSink:
         self._tables.clear()
         self._written.clear()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Database:
         """Return the database at the path, another one than before when that was moved away."""
         if self._db is not None:
             if identity(self._path) == self._identity:
                 return self._db
             self._leave(self._db)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=0)
+        db = connect(self._path)
         try:
             for pragma in PRAGMAS:
                 self._wait_for(db, f"PRAGMA {pragma}")
@@ -151,7 +152,7 @@ class SqliteSink:
         events.emit(events.SINK_OPENED, sink="sqlite", path=self.name, length=self._path.stat().st_size)
         return db
 
-    def _leave(self, db: sqlite3.Connection) -> None:
+    def _leave(self, db: Database) -> None:
         """Let go of a database that was moved away; what was not accepted goes to the new one alone."""
         if db.in_transaction:
             db.execute("ROLLBACK")
@@ -162,11 +163,11 @@ class SqliteSink:
         self.close()
         if where is None or not beyond:
             return
-        with closing(sqlite3.connect(where, isolation_level=None)) as moved:
+        with closing(connect(where)) as moved:
             for processor, last in beyond.items():
                 Table(moved, str(where), processor).cut(last)
 
-    def _table(self, db: sqlite3.Connection, processor: str) -> Table:
+    def _table(self, db: Database, processor: str) -> Table:
         table = self._tables.get(processor)
         if table is None:
             table = Table(db, self.name, processor)
@@ -181,11 +182,11 @@ class SqliteSink:
             self._tables[processor] = table
         return table
 
-    def _begin(self, db: sqlite3.Connection) -> None:
+    def _begin(self, db: Database) -> None:
         if not db.in_transaction:
             self._wait_for(db, "BEGIN IMMEDIATE")
 
-    def _take_back(self, db: sqlite3.Connection) -> None:
+    def _take_back(self, db: Database) -> None:
         """Undo a commit that was not accepted, whether it was made durable or not."""
         if db.in_transaction:
             db.execute("ROLLBACK")
@@ -198,14 +199,14 @@ class SqliteSink:
             table.cut(last)
         self._written.clear()
 
-    def _wait_for(self, db: sqlite3.Connection, statement: str) -> None:
+    def _wait_for(self, db: Database, statement: str) -> None:
         """Execute what may find the database locked by somebody else; raise when that takes too long."""
         until = clock.monotonic() + LOCK_WAIT_S
         while True:
             try:
                 db.execute(statement)
-            except sqlite3.OperationalError as error:
-                is_locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            except DatabaseError as error:
+                is_locked = error.code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
                 if not is_locked or clock.monotonic() > until or self._stopped.wait(LOCK_LOOK_S):
                     raise
             else:
@@ -213,9 +214,8 @@ class SqliteSink:
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
-        """Have an error of SQLite be one of the system that names the database: the ledger's own are not meant."""
+        """Have an error of SQLite be one of the system that names the database."""
         try:
             yield
-        except sqlite3.Error as error:
-            number = _ERRNO.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, errno.EIO)
-            raise OSError(number, str(error), self.name) from error
+        except DatabaseError as error:
+            raise OSError(_ERRNO.get(error.code, errno.EIO), str(error), self.name) from error

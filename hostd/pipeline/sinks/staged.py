@@ -117,6 +117,18 @@ class _Trouble:
     tries: int = 0
     until: float = 0.0
     progress: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is committed to a sink and not delivered yet, in bytes, and whose delivery failed: why, and until when."""
+
+    kind: str
+    sink: str
+    bytes: int
+    failing: dict[str, tuple[str, float]]
+    """By processor: the reason, and after how many seconds it is tried again."""
 
 
 class StagedSink:
@@ -182,6 +194,17 @@ class StagedSink:
             self._start()
             self._wake.set()
 
+    def backlog(self) -> Backlog:
+        """Return what waits to be delivered. From any thread; never blocks, and may be a moment old."""
+        now = clock.monotonic()
+        filling, troubles = list(self._filling.values()), dict(self._troubles)
+        failing = {
+            processor: (trouble.reason, max(0.0, trouble.until - now))
+            for processor, trouble in sorted(troubles.items())
+            if trouble.reason
+        }
+        return Backlog(self._kind, self.name, self._waiting + sum(each.bytes for each in filling), failing)
+
     def interrupt(self) -> None:
         self._stopping = True
         self._carrier.interrupt()
@@ -242,7 +265,8 @@ class StagedSink:
             self._last_ms = max([self._last_ms, *(each.sealed_ms for each in sealed)])
             for path in self._stage.folder.glob("*.ndjson"):
                 if path.stem not in self._written:
-                    self._filling[path.stem] = _Filling(clock.monotonic() - self._stage.most_s)
+                    since = clock.monotonic() - self._stage.most_s
+                    self._filling[path.stem] = _Filling(since, bytes=path.stat().st_size)
 
     def _seal(self, *, everything: bool) -> None:
         """Seal what is large or old enough, but nothing that a commit is just writing to."""
@@ -300,6 +324,7 @@ class StagedSink:
             pause_s = max(pause_s, error.after_s)
         trouble.tries += 1
         trouble.until = clock.monotonic() + pause_s
+        trouble.reason = explain(error)
         self._say_failed(sealed.processor, error, pause_s)
 
     def _say_failed(self, processor: str, error: OSError, pause_s: float) -> None:

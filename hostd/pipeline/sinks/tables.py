@@ -1,10 +1,10 @@
 """One processor's table: made with its first record, and changed as records bring other keys and other types."""
 
 import errno
-import sqlite3
 from collections.abc import Sequence
 
 from hostd.pipeline.sinks.columns import ANY, ID, INTEGER, REAL, RECORD, TEXT, Changed, Columns, Row, is_ordinary
+from hostd.pipeline.sinks.database import Database
 
 
 def quoted(name: str) -> str:
@@ -19,9 +19,9 @@ def table_name(processor: str) -> str:
 
 
 class Table:
-    """A table as it is now. `last` is the number of its last committed row. Raises sqlite3.Error."""
+    """A table as it is now. `last` is the number of its last committed row. Raises DatabaseError."""
 
-    def __init__(self, db: sqlite3.Connection, path: str, processor: str) -> None:
+    def __init__(self, db: Database, path: str, processor: str) -> None:
         self.columns = Columns()
         self.last = 0
         self._db = db
@@ -37,13 +37,14 @@ class Table:
         """Delete the rows after `last`; return how many."""
         if not self._exists:
             return 0
-        return self._db.execute(f"DELETE FROM {self._quoted} WHERE {ID} > ?", (last,)).rowcount  # noqa: S608
+        self._db.execute(f"DELETE FROM {self._quoted} WHERE {ID} > ?", (last,))  # noqa: S608
+        return int(self._db.execute("SELECT changes()")[0][0])
 
     def highest(self) -> int:
         """Return the number of the last row that is there."""
         if not self._exists:
             return 0
-        return int(self._db.execute(f"SELECT ifnull(max({ID}), 0) FROM {self._quoted}").fetchone()[0])  # noqa: S608
+        return int(self._db.execute(f"SELECT ifnull(max({ID}), 0) FROM {self._quoted}")[0][0])  # noqa: S608
 
     def insert(self, rows: Sequence[Row]) -> None:
         """Add rows that the columns have made."""
@@ -55,7 +56,7 @@ class Table:
                 f"INSERT INTO {self._quoted} ({', '.join(map(quoted, names))})"  # noqa: S608
                 f" VALUES ({', '.join('?' * len(names))})"
             )
-        self._db.executemany(self._insert, rows)
+        self._db.insert(self._insert, rows)
 
     def change(self, change: Changed) -> None:
         """Change the columns as a chunk of records needs it; the first time, make the table."""
@@ -79,12 +80,12 @@ class Table:
         SQLite has no statement for it, and documents this way: no row changes, only what is converted from now on.
         Every connection reads the schema anew, since its version is another.
         """
-        (sql,) = self._db.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (self._name,)).fetchone()
+        [(sql,)] = self._db.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (self._name,))
         for name in names:
             before = _declaration(name, self.columns.types[name])
             if sql.count(before) == 1:  # else somebody has altered the table, and their type stays
                 sql = sql.replace(before, _declaration(name, ANY))
-        (version,) = self._db.execute("PRAGMA schema_version").fetchone()
+        [(version,)] = self._db.execute("PRAGMA schema_version")
         self._db.execute("PRAGMA writable_schema = ON")
         try:
             self._db.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (sql, self._name))
@@ -94,11 +95,11 @@ class Table:
 
     def look(self) -> None:
         """See what the table is like, unless nobody has changed the schema since."""
-        (version,) = self._db.execute("PRAGMA schema_version").fetchone()
+        [(version,)] = self._db.execute("PRAGMA schema_version")
         if version == self._version:
             return
         self._version = version
-        found = self._db.execute("SELECT name, type, hidden FROM pragma_table_xinfo(?)", (self._name,)).fetchall()
+        found = self._db.execute("SELECT name, type, hidden FROM pragma_table_xinfo(?)", (self._name,))
         self._insert = ""
         self._exists = bool(found)
         names = {name for name, _, _ in found}

@@ -1,7 +1,6 @@
 """Every kind of sink as the shared tests take it: how it is set, and how what it wrote is read by its own reader."""
 
 import json
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from hostd import sink_settings
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.sinks import Sink
+from hostd.pipeline.sinks.database import connect
 from hostd.pipeline.sinks.making import make_sink
 from hostd.pipeline.sinks.rotation import packed_path, rotated_files, zstd
 from tests.live.harness import eventually
@@ -66,18 +66,15 @@ def read_sqlite(folder: Path, processor: str) -> list[Record]:
     path = folder / "records.db"
     if not path.exists():
         return []
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        db.row_factory = sqlite3.Row
-        try:
-            rows = db.execute(f'SELECT * FROM "{processor}" ORDER BY _id').fetchall()
-        except sqlite3.OperationalError as error:
-            if not str(error).startswith("no such table"):
-                raise
-            return []
-    records = [json.loads(row["_record"]) for row in rows]
-    for row, record in zip(rows, records, strict=True):
-        columns = {key: row[key] for key in row.keys() if key not in ("_id", "_record")}  # noqa: SIM118 - it is no mapping
-        assert {key: value for key, value in columns.items() if value is not None} == record
+    with closing(connect(path)) as db:
+        names = [name for (name,) in db.execute("SELECT name FROM pragma_table_xinfo(?)", (processor,))]
+        rows = db.execute(f'SELECT * FROM "{processor}" ORDER BY _id') if names else []
+    records = []
+    for row in rows:
+        columns = dict(zip(names, row, strict=True))
+        records.append(json.loads(columns["_record"]))
+        del columns["_id"], columns["_record"]
+        assert {key: value for key, value in columns.items() if value is not None} == records[-1]
     return records
 
 

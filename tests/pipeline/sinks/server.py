@@ -1,6 +1,7 @@
 """A real HTTP server in the test: it takes batches by their keys, and fails, hangs and closes when it is told to."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,8 @@ Answer = tuple[int, dict[str, str], bytes]
 class Server:
     """Takes POSTs. `behave` says what is answered to a key and a body; None is 200, an exception closes half way."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        """Over TLS when given a context."""
         self.taken: dict[str, bytes] = {}
         self.asked: list[tuple[str, bytes]] = []
         self.headers: list[dict[str, str]] = []
@@ -46,12 +48,18 @@ class Server:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._scheme = "https" if context else "http"
+        if context is not None:
+            # The handshake is in the thread of its connection: a client that is refused holds up nobody.
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign] - whoever asked may have gone
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/logs?from=hostd"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/logs?from=hostd"
 
     def _take(self, key: str, body: bytes, headers: dict[str, str]) -> Answer | None:
         with self._lock:

@@ -1,6 +1,7 @@
 """Batches to a server that fails in every way: each is taken once by its key, in order, and nobody is waited for."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -11,9 +12,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from hostd import sink_settings
+from hostd.pipeline.intake.secrets import server_context
 from hostd.pipeline.sinks import http, staged
 from hostd.pipeline.sinks.http import batches, retry_after_s
+from hostd.pipeline.sinks.staged import StagedSink
 from tests.live.harness import eventually
+from tests.live.senders import certificates
 from tests.pipeline.sinks.kinds import Kind, Record, World
 from tests.pipeline.sinks.server import Answer, Server
 
@@ -202,6 +206,63 @@ def test_a_server_that_does_not_answer_in_time_is_asked_again(world: World, serv
         released.set()
         eventually("it is there", lambda: world.read())
     assert "timed out" in next(each["reason"] for each in logged if each["event"] == "sink.undelivered")
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[Server]:
+    """A server whose certificate an authority of its own has signed, and that asks for one of the same authority."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    certificates(folder)
+    with Server(server_context(folder / "server.pem", folder / "server.key", folder / "ca.pem")) as server:
+        yield server
+
+
+def test_a_server_of_an_authority_of_its_own_is_trusted_when_the_settings_name_it(
+    world: World, tls: Server, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tls"
+    keys = {"ca": folder / "ca.pem", "certificate": folder / "client.pem", "key": folder / "client.key"}
+    world.kind = kind(tls, **keys)
+    world.commit(world.start(), "demo", *numbered(1, 2))
+    eventually("it is there", lambda: world.read())
+    assert world.read() == numbered(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({}, "certificate verify failed"),
+        ({"ca": "ca.pem"}, "TLSV13_ALERT_CERTIFICATE_REQUIRED|CERTIFICATE_REQUIRED|Connection|EOF|EPIPE|Broken pipe"),
+        ({"ca": "none.pem"}, r"ca = .*none\.pem cannot be used: No such file or directory"),
+        ({"ca": "server.key"}, r"ca = .*server\.key cannot be used: .*NO_CERTIFICATE_OR_CRL_FOUND"),
+        ({"ca": "ca.pem", "certificate": "client.pem", "key": "server.key"}, "cannot be used: .*KEY_VALUES_MISMATCH"),
+    ],
+    ids=["unknown authority", "no certificate", "no file", "no certificate in it", "another's key"],
+)
+def test_without_trust_nothing_is_sent_and_it_is_said_until_it_is_mended(
+    world: World, tls: Server, tmp_path: Path, keys: dict[str, str], reason: str
+) -> None:
+    """The records stay staged, and are delivered by the right settings."""
+    folder = tmp_path / "tls"
+    world.kind = kind(tls, **{name: folder / file for name, file in keys.items()})
+    with capture_logs() as logged:
+        sink = world.start()
+        world.commit(sink, "demo", *numbered(1))
+        eventually("it is said", lambda: [each for each in logged if each["event"] == "sink.undelivered"])
+    assert re.search(reason, next(each["reason"] for each in logged if each["event"] == "sink.undelivered"))
+    assert tls.asked == []
+    assert isinstance(sink, StagedSink)
+    backlog = sink.backlog()
+    assert (backlog.kind, backlog.sink, backlog.bytes) == ("http", tls.url, len(b'{"n": 1}\n'))
+    assert re.search(reason, backlog.failing["demo"][0])
+    right = {"ca": folder / "ca.pem", "certificate": folder / "client.pem", "key": folder / "client.key"}
+    world.kind = kind(tls, **right)
+    fixed = world.start()
+    eventually("it is there", lambda: world.read())
+    assert isinstance(fixed, StagedSink)
+    eventually("nothing waits", lambda: fixed.backlog().bytes == 0)
+    assert world.read() == numbered(1)
 
 
 @pytest.mark.parametrize(

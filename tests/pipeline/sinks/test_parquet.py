@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from hostd.pipeline.sinks import staged
+from hostd.pipeline.sinks import arrow, parquet, staged
 from hostd.pipeline.sinks.arrow import Schema, read_table
 from hostd.pipeline.sinks.parquet import ParquetCarrier
 from hostd.pipeline.sinks.staged import StagedSink
@@ -106,6 +107,32 @@ def test_ordinary_files_are_read_by_arrow_alone(tmp_path: Path, monkeypatch: pyt
     table(tmp_path, schema, *records)
     monkeypatch.setattr(Schema, "observe", lambda *_: pytest.fail("looked at all records"))
     assert table(tmp_path, schema, *records) == [{"a": 1, "b": "x"}, {"a": 2, "b": None}]
+
+
+def test_a_long_line_is_ordinary_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is longer than a block of Arrow's reader is read in larger ones."""
+    monkeypatch.setattr(arrow, "build", lambda *_: pytest.fail("looked at all records"))
+    records: list[Record] = [{"v": "x"}, {"v": "x" * (3 << 20)}]
+    assert table(tmp_path, Schema({"v": "text"}), *records) == records
+
+
+DAYS = ["2026-03-01T10", "2026-03-02T10", "2026-03-02T11", "2026-13-01", "soon", "", None]
+
+
+@pytest.mark.parametrize("most_runs", [0, 1000])
+@settings(max_examples=50, deadline=None)
+@given(days=st.lists(st.sampled_from(DAYS), min_size=1, max_size=12))
+def test_each_row_is_in_the_part_of_its_date_once_and_in_order(most_runs: int, days: list[str | None]) -> None:
+    """However often the dates change from one to the next."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(parquet, "MOST_RUNS", most_runs)
+        half = len(days) // 2
+        column = pa.chunked_array([days[:half], days[half:]], pa.string())
+        found = list(parquet.by_date(pa.table({"timestamp": column, "n": range(len(days))}), 0))
+    dates = [day[:10] if day is not None and day.startswith("2026-03") else "1970-01-01" for day in days]
+    assert [date for date, _ in found] == sorted(set(dates))
+    for date, part in found:
+        assert part["n"].to_pylist() == [number for number, each in enumerate(dates) if each == date]
 
 
 NUMBERS = st.integers(-(1 << 65), 1 << 65) | st.floats(allow_nan=False, allow_infinity=False)

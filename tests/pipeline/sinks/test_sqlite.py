@@ -2,7 +2,6 @@
 
 import errno
 import json
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,16 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from hostd.pipeline.sinks import columns
+from hostd.pipeline.sinks import columns, database
 from hostd.pipeline.sinks.columns import Changed, Columns, chunked
+from hostd.pipeline.sinks.database import connect
 from hostd.pipeline.sinks.tables import Table
 from tests.pipeline.sinks.kinds import KINDS, Record, World, chunks
 
 SQLITE = next(kind for kind in KINDS if kind.name == "sqlite")
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(params=["apsw", "sqlite3"])
+def world(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """By both libraries: one is an extra."""
+    if request.param == "apsw" and not database.has_apsw():
+        pytest.skip("apsw is not installed")
+    monkeypatch.setattr(database, "has_apsw", lambda: request.param == "apsw")
     world = World(SQLITE, tmp_path)
     yield world
     world.stop()
@@ -31,8 +35,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def select(world: World, sql: str) -> list[tuple[Any, ...]]:
     """Return rows as any other program reads them, while the sink has the database open."""
-    with closing(sqlite3.connect(f"file:{world.folder / 'records.db'}?mode=ro", uri=True)) as db:
-        return db.execute(sql).fetchall()
+    with closing(connect(world.folder / "records.db")) as db:
+        return [tuple(row) for row in db.execute(sql)]
 
 
 def types(world: World, table: str = "demo") -> dict[str, str]:
@@ -106,11 +110,11 @@ def test_a_reader_that_was_there_before_sees_the_columns_that_came(world: World)
     """Its connection reads the schema anew, also where a column has lost its type."""
     sink = world.start()
     world.commit(sink, "demo", {"v": 1})
-    with closing(sqlite3.connect(world.folder / "records.db")) as db:
-        assert db.execute("SELECT * FROM demo").fetchall() == [(1, 1, '{"v": 1}')]
+    with closing(connect(world.folder / "records.db")) as db:
+        assert db.execute("SELECT * FROM demo") == [(1, 1, '{"v": 1}')]
         world.commit(sink, "demo", {"v": "01", "w": 2})
-        assert db.execute("SELECT v, w FROM demo").fetchall() == [(1, None), ("01", 2)]
-        assert db.execute("SELECT count(*) FROM demo WHERE v = '1'").fetchone() == (0,)
+        assert db.execute("SELECT v, w FROM demo") == [(1, None), ("01", 2)]
+        assert db.execute("SELECT count(*) FROM demo WHERE v = '1'") == [(0,)]
 
 
 @pytest.mark.parametrize("key", ["_id", "_record", "_ID", "V", "", 'a"b', "a\\b", "a\nb", "\x00", "x" * 200], ids=repr)
@@ -158,7 +162,7 @@ def test_a_column_or_an_index_of_somebody_else_stays(world: World) -> None:
     """A generated column is theirs too: a key of that name is in the record alone."""
     sink = world.start()
     world.commit(sink, "demo", {"v": 1, "m": {"a": 7}})
-    with closing(sqlite3.connect(world.folder / "records.db")) as db, db:
+    with closing(connect(world.folder / "records.db")) as db:
         db.execute("ALTER TABLE demo ADD COLUMN a AS (json_extract(_record, '$.m.a'))")
         db.execute("CREATE INDEX by_v ON demo (v)")
         db.execute("ALTER TABLE demo ADD COLUMN theirs VARCHAR(5) DEFAULT 'x'")
@@ -168,7 +172,7 @@ def test_a_column_or_an_index_of_somebody_else_stays(world: World) -> None:
 
 
 def test_a_table_that_hostd_has_not_made_is_left_alone(world: World) -> None:
-    with closing(sqlite3.connect(world.folder / "records.db")) as db, db:
+    with closing(connect(world.folder / "records.db")) as db:
         db.execute("CREATE TABLE demo (x)")
     sink = world.start()
     with pytest.raises(OSError, match="has a table 'demo' that hostd has not made, without _id and _record; rename"):
@@ -180,7 +184,7 @@ def test_a_table_that_hostd_has_not_made_is_left_alone(world: World) -> None:
 def test_a_table_that_was_dropped_is_made_again(world: World) -> None:
     sink = world.start()
     world.commit(sink, "demo", {"v": 1})
-    with closing(sqlite3.connect(world.folder / "records.db")) as db, db:
+    with closing(connect(world.folder / "records.db")) as db:
         db.execute("DROP TABLE demo")
     world.commit(sink, "demo", {"v": 2})
     assert select(world, "SELECT v FROM demo") == [(2,)]
@@ -190,7 +194,7 @@ def test_rows_that_somebody_deletes_stay_deleted_and_numbers_are_not_used_again(
     """Old records are theirs to delete, the last ones too."""
     sink = world.start()
     world.commit(sink, "demo", *({"v": number} for number in range(4)))
-    with closing(sqlite3.connect(world.folder / "records.db")) as db, db:
+    with closing(connect(world.folder / "records.db")) as db:
         db.execute("DELETE FROM demo WHERE v <> 1")
     world.commit(sink, "demo", {"v": 9})
     world.commit(world.start(), "demo", {"v": 10})
@@ -207,7 +211,7 @@ def test_somebody_elses_lock_is_waited_for_and_then_said(world: World, monkeypat
     sink = world.start()
     world.commit(sink, "demo", {"v": 1})
     monkeypatch.setattr("hostd.pipeline.sinks.sqlite.LOCK_WAIT_S", 0.05)
-    with closing(sqlite3.connect(world.folder / "records.db", isolation_level=None)) as db:
+    with closing(connect(world.folder / "records.db")) as db:
         db.execute("BEGIN IMMEDIATE")
         with pytest.raises(OSError, match="database is locked") as raised:
             sink.write("demo", chunks({"v": 2}))
@@ -239,8 +243,8 @@ def test_a_database_that_was_moved_away_is_left_and_a_new_one_begun(world: World
     (world.folder / "records.db").rename(world.folder / "old.db")
     world.commit(sink, "demo", {"v": 2})
     assert select(world, "SELECT _id, v FROM demo") == [(1, 2)]
-    with closing(sqlite3.connect(world.folder / "old.db")) as db:
-        assert db.execute("SELECT v FROM demo").fetchall() == [(1,)]
+    with closing(connect(world.folder / "old.db")) as db:
+        assert db.execute("SELECT v FROM demo") == [(1,)]
 
 
 def test_what_is_beyond_the_account_is_said_when_it_is_deleted(world: World) -> None:
@@ -275,7 +279,7 @@ RECORDS = st.lists(st.dictionaries(st.sampled_from(["a", "b", "A", "_id", 'q"', 
 @given(batches=st.lists(RECORDS, min_size=1, max_size=4))
 def test_any_records_are_rows_that_say_the_same(batches: list[list[Record]]) -> None:
     """Each value is in its column as it is, as JSON where it is nested, as text where it is beyond 64 bits."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+    with closing(connect(":memory:")) as db:
         table = Table(db, ":memory:", "demo")
         written: list[Record] = []
         for batch in batches:
@@ -287,8 +291,8 @@ def test_any_records_are_rows_that_say_the_same(batches: list[list[Record]]) -> 
                 except Changed as change:
                     table.change(change)
             written += batch
-        db.row_factory = sqlite3.Row
-        rows = db.execute("SELECT * FROM demo ORDER BY _id").fetchall()
+        names = [name for (name,) in db.execute("SELECT name FROM pragma_table_info('demo')")]
+        rows = [dict(zip(names, row, strict=True)) for row in db.execute("SELECT * FROM demo ORDER BY _id")]
         assert [json.loads(row["_record"]) for row in rows] == written
         for row, record in zip(rows, written, strict=True):
             for name in table.columns.types:
