@@ -24,21 +24,21 @@
 # {"level":30,"time":1715940303143,"pid":7,"hostname":"h","msg":"said"}
 # {"name":"a","hostname":"h","pid":7,"level":50,"msg":"no","time":"2024-05-17T10:05:03.143Z","v":0}
 # {"time":"2024-05-17T12:05:03.143+02:00","level":"INFO+2","msg":"said","user":{"id":1}}
-# {"t":{"$date":"2024-05-17T10:05:03.143+00:00"},"s":"D2","c":"NETWORK","id":1,"ctx":"conn7","msg":"said","attr":{"a":1}}
+# {"t":{"$date":"2024-05-17T10:05:03.143+00:00"},"s":"D2","c":"NETWORK","id":1,"ctx":"a","msg":"said","attr":{"a":1}}
 # {"level":"info","time":"teatime","message":"when"}
 # {"level":"in
 # '''
 # records = [
 #   '''{"timestamp": "2024-05-17T10:05:03.143000Z", "severity_text": "warn", "severity_number": 13, "body": "slow",
 #    "caller": "a/b.go:7", "took_ms": 5}''',
-#   '''{"timestamp": "2024-05-17T10:05:03.143Z", "severity_text": "info", "severity_number": 9, "body": "said", "pid": 7,
-#    "hostname": "h"}''',
+#   '''{"timestamp": "2024-05-17T10:05:03.143Z", "severity_text": "info", "severity_number": 9, "body": "said", "pid":
+#    7, "hostname": "h"}''',
 #   '''{"timestamp": "2024-05-17T10:05:03.143Z", "severity_text": "error", "severity_number": 17, "body": "no", "name":
 #    "a", "hostname": "h", "pid": 7, "v": 0}''',
 #   '''{"timestamp": "2024-05-17T10:05:03.143Z", "severity_text": "INFO+2", "severity_number": 11, "body": "said",
 #    "user": {"id": 1}}''',
-#   '''{"timestamp": "2024-05-17T10:05:03.143Z", "severity_text": "D2", "severity_number": 6, "body": "said", "component":
-#    "NETWORK", "id": 1, "context": "conn7", "attr": {"a": 1}}''',
+#   '''{"timestamp": "2024-05-17T10:05:03.143Z", "severity_text": "D2", "severity_number": 6, "body": "said",
+#    "component": "NETWORK", "id": 1, "context": "a", "attr": {"a": 1}}''',
 #   '''{"severity_text": "info", "severity_number": 9, "body": "when", "time": "teatime"}''',
 # ]
 # rejected = 1
@@ -46,8 +46,8 @@
 """JSON lines as loggers write them: what they say of time, level and message takes its normal form.
 
 Keys: `timestamp` (of `time`, `ts` or `t`, as a text or counted in seconds or milliseconds; another one stays as it is),
-`severity_text` and `severity_number` (of `level` or `s`; pino's and bunyan's numbers become their names), `body` (of `msg`
-or `message`), MongoDB's `c` and `ctx` as `component` and `context`, and every other key of the object.
+`severity_text` and `severity_number` (of `level` or `s`; pino's and bunyan's numbers become their names), `body` (of
+`msg` or `message`), MongoDB's `c` and `ctx` as `component` and `context`, and every other key of the object.
 """
 
 from typing import Any, Final

@@ -20,7 +20,7 @@
 # name = "vsftpd.log"
 # input = '''
 # Fri May 17 10:05:03 2024 [pid 2] CONNECT: Client "192.0.2.7"
-# Fri May 17 10:05:04 2024 [pid 3] [dana] OK UPLOAD: Client "192.0.2.7", "/home/d/a, "b".png", 1884648 bytes, 41.5Kbyte/sec
+# Fri May 17 10:05:04 2024 [pid 3] [dana] OK UPLOAD: Client "192.0.2.7", "/d/a, "b".png", 1884648 bytes, 41.5Kbyte/sec
 # Fri May 17 10:05:05 2024 [pid 3] [dana] FAIL DELETE: Client "192.0.2.7", "/x"
 # Fri May 17 nothing
 # '''
@@ -28,8 +28,8 @@
 #   '''{"timestamp": "2024-05-17T10:05:03Z", "pid": "2", "action": "CONNECT", "client_ip": "192.0.2.7", "body":
 #    "CONNECT: Client \"192.0.2.7\""}''',
 #   '''{"timestamp": "2024-05-17T10:05:04Z", "pid": "3", "user": "dana", "result": "OK", "action": "UPLOAD",
-#    "client_ip": "192.0.2.7", "path": "/home/d/a, \"b\".png", "bytes": 1884648, "kbytes_per_s": 41.5, "body":
-#    "OK UPLOAD: Client \"192.0.2.7\", \"/home/d/a, \"b\".png\", 1884648 bytes, 41.5Kbyte/sec"}''',
+#    "client_ip": "192.0.2.7", "path": "/d/a, \"b\".png", "bytes": 1884648, "kbytes_per_s": 41.5, "body":
+#    "OK UPLOAD: Client \"192.0.2.7\", \"/d/a, \"b\".png\", 1884648 bytes, 41.5Kbyte/sec"}''',
 #   '''{"timestamp": "2024-05-17T10:05:05Z", "pid": "3", "user": "dana", "result": "FAIL", "action": "DELETE",
 #    "client_ip": "192.0.2.7", "path": "/x", "body": "FAIL DELETE: Client \"192.0.2.7\", \"/x\""}''',
 # ]
@@ -60,16 +60,19 @@ from contract.options import LocalTime
 _TIME = r"(?P<time>[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})"
 _VSFTPD = re.compile(
     rf"{_TIME} \[pid (?P<pid>\d+)\] (?:\[(?P<user>[^\]]*)\] )?"
-    r'(?P<body>(?:(?P<result>OK|FAIL) )?(?P<action>[A-Za-z][A-Za-z ]*): (?:Client "(?P<client_ip>[^"]*)"(?:, (?P<rest>.*))?|.*))',
+    r"(?P<body>(?:(?P<result>OK|FAIL) )?(?P<action>[A-Za-z][A-Za-z ]*): "
+    r'(?:Client "(?P<client_ip>[^"]*)"(?:, (?P<rest>.*))?|.*))',
     re.ASCII,
 )
 _REST = re.compile(
-    r'(?:"(?P<path>.*?)"(?=\Z|, \d))?(?:(?:, )?(?P<bytes>\d{1,18}) bytes)?(?:(?:, )?(?P<rate>\d{1,15}\.\d+)Kbyte/sec)?',
+    r'(?:"(?P<path>.*?)"(?=\Z|, \d))?(?:(?:, )?(?P<bytes>\d{1,18}) bytes)?'
+    r"(?:(?:, )?(?P<rate>\d{1,15}\.\d+)Kbyte/sec)?",
     re.ASCII,
 )
 _TRANSFER = re.compile(
-    rf"{_TIME} (?P<body>(?P<seconds>\d{{1,18}}) (?P<client_ip>\S+) (?P<bytes>\d{{1,18}}) (?P<path>\S.*) (?P<transfer>[ab])"
-    r" [CUT_]+ (?P<direction>[iod]) (?P<access>[agr]) (?P<user>\S+) (?P<service>\S+) [01] \S+ (?P<status>[ci])) ?",
+    rf"{_TIME} (?P<body>(?P<seconds>\d{{1,18}}) (?P<client_ip>\S+) (?P<bytes>\d{{1,18}}) (?P<path>\S.*)"
+    r" (?P<transfer>[ab]) [CUT_]+ (?P<direction>[iod]) (?P<access>[agr])"
+    r" (?P<user>\S+) (?P<service>\S+) [01] \S+ (?P<status>[ci])) ?",
     re.ASCII,
 )
 _ACTIONS = {"i": "UPLOAD", "o": "DOWNLOAD", "d": "DELETE"}
@@ -85,7 +88,11 @@ def parse(line: str, ctx: Context) -> Record:
     if found is None:
         raise ValueError("a line of neither vsftpd's log nor a transfer log")
     time = timestamps("%a %b %d %H:%M:%S %Y", ctx.options.time_zone)[found["time"]]
-    return {"timestamp": time, **(_of_vsftpd(found) if found.re is _VSFTPD else _of_transfer(found)), "body": found["body"]}
+    return {
+        "timestamp": time,
+        **(_of_vsftpd(found) if found.re is _VSFTPD else _of_transfer(found)),
+        "body": found["body"],
+    }
 
 
 def _of_vsftpd(found: re.Match[str]) -> dict[str, JsonValue]:

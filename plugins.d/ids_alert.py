@@ -8,19 +8,22 @@
 # contract = ">=1.0,<2"
 # summary = "Alerts of Snort and Suricata, one a line (fast.log, alert_fast)."
 # framing = "lines"
-# accepts = { head = '^\d\d/\d\d(/\d\d(\d\d)?)?-\d\d:\d\d:\d\d\.\d+ +(\[\w+\] )?\[\*\*\] \[\d+:\d+:\d+\] ', priority = -20 }
+#
+# [tool.hostd.accepts]
+# head = '^\d\d/\d\d(/\d\d(\d\d)?)?-\d\d:\d\d:\d\d\.\d+ +(\[\w+\] )?\[\*\*\] \[\d+:\d+:\d+\] '
+# priority = -20
 #
 # [[tool.hostd.samples]]
 # name = "fast.log"
 # input = '''
-# 05/17/2024-10:05:03.667372  [**] [1:2009187:4] ET WEB [x] [**] [Classification: Attack] [Priority: 3] {TCP} 192.0.2.7:80 -> 10.0.0.1:56068
+# 05/17/2024-10:05:03.66  [**] [1:2009:4] ET [x] [**] [Classification: A] [Priority: 3] {TCP} 192.0.2.7:8 -> 10.0.0.1:5
 # 05/17-10:05:04.5 [**] [1:366:11] "PING" [**] [Priority: 3] {ICMP} 2001:db8::1 -> 2001:db8::2
 # 05/17/2024-10:05:05 nothing
 # '''
 # records = [
-#   '''{"timestamp": "2024-05-17T10:05:03.667372Z", "rule": "1:2009187:4", "classification": "Attack", "priority": 3,
-#    "protocol": "TCP", "source_ip": "192.0.2.7", "source_port": 80, "destination_ip": "10.0.0.1",
-#    "destination_port": 56068, "body": "ET WEB [x]"}''',
+#   '''{"timestamp": "2024-05-17T10:05:03.66Z", "rule": "1:2009:4", "classification": "A", "priority": 3,
+#    "protocol": "TCP", "source_ip": "192.0.2.7", "source_port": 8, "destination_ip": "10.0.0.1",
+#    "destination_port": 5, "body": "ET [x]"}''',
 #   '''{"time": "05/17-10:05:04.5", "rule": "1:366:11", "priority": 3, "protocol": "ICMP", "source_ip":
 #    "2001:db8::1", "destination_ip": "2001:db8::2", "body": "PING"}''',
 # ]

@@ -72,8 +72,9 @@ _COMPRESSIONS: Final = {1: "xz", 2: "lz4", 4: "zstd"}
 class JournalStream(ByteStream):
     """`kept`: how the file is laid out, the `data` objects that later entries may name, and how far to `skip`.
 
-    A data object says how many entries name it; after the last it is forgotten, so what is kept stays small: of more than
-    6 MiB the oldest are forgotten too. Each is `[times left, compression, payload in base64]`, and `held` their bytes.
+    A data object says how many entries name it; after the last it is forgotten, so what is kept stays small, and of
+    more than 6 MiB the oldest are forgotten too. Each is `[times left, compression, payload in base64]`, `held` their
+    bytes.
     """
 
     def take(self, data: bytes, final: bool) -> Iterator[Record]:
@@ -96,20 +97,23 @@ class JournalStream(ByteStream):
                 continue
             if size > _MOST_BYTES:
                 raise ValueError(f"an object of {size} bytes, over {_MOST_BYTES}: the journal is damaged here")
-            start, end = self.used, self.used + size
-            if end > len(data):
+            if self.used + size > len(data):
                 break
-            offset = self.kept["at"]
-            self.used, self.kept["at"] = end, offset + size
-            self.kept["skip"] = -size % 8
-            if kind == _DATA:
-                self._keep(offset, flags, data[start + _OBJECT.size : end])
-            else:
-                record = self._entry(data[start:end])
-                if record is not None:
-                    yield record
+            record = self._object(kind, flags, data[self.used : self.used + size])
+            if record is not None:
+                yield record
         if final and not any(data[self.used : self.used + _OBJECT.size]) and len(data) - self.used < _OBJECT.size:
             self.used = len(data)  # less room than an object needs
+
+    def _object(self, kind: int, flags: int, raw: bytes) -> Record | None:
+        offset = self.kept["at"]
+        self.used += len(raw)
+        self.kept["at"] += len(raw)
+        self.kept["skip"] = -len(raw) % 8
+        if kind == _ENTRY:
+            return self._entry(raw)
+        self._keep(offset, flags, raw[_OBJECT.size :])
+        return None
 
     def _header(self, data: bytes) -> bool:
         if len(data) < 96:
@@ -218,7 +222,7 @@ def _unpacked(compression: int, payload: bytes) -> bytes:
             return _whole(_zstd().ZstdDecompressor(), payload)
     except ImportError:
         raise ValueError(f"a field of {len(payload)} bytes in zstd; install hostd[zstd] to read it") from None
-    except Exception as error:  # noqa: BLE001 - each library has errors of its own
+    except Exception as error:  # each library has errors of its own
         raise ValueError(f"a field of {len(payload)} bytes in {name} that is damaged: {error}") from error
     raise ValueError(f"a field of {len(payload)} bytes in {name}, which is not known")
 

@@ -47,7 +47,7 @@
 # input = '''
 # OpenJDK 64-Bit Server VM (25.402-b06) for linux-amd64 JRE (1.8.0_402-b06)
 # 2024-05-17T12:05:03.143+0200: 0.143: [GC (Allocation Failure) [PSYoungGen: 64K->10K(74K)] 64K->11K(245K), 0.0123 secs]
-# 1.5: Total time for which application threads were stopped: 0.0002510 seconds, Stopping threads took: 0.00001 seconds
+# 1.5: Total time for which application threads were stopped: 0.0002510 seconds, Stopping threads: 0.1 s
 # '''
 # records = [
 #   '''{"body": "OpenJDK 64-Bit Server VM (25.402-b06) for linux-amd64 JRE (1.8.0_402-b06)"}''',
@@ -55,7 +55,7 @@
 #    "heap_before_bytes": 65536, "heap_after_bytes": 11264, "heap_total_bytes": 250880, "duration_s": 0.0123, "body":
 #    "[GC (Allocation Failure) [PSYoungGen: 64K->10K(74K)] 64K->11K(245K), 0.0123 secs]"}''',
 #   '''{"uptime_s": 1.5, "event": "stopped", "duration_s": 0.000251, "body":
-#    "Total time for which application threads were stopped: 0.0002510 seconds, Stopping threads took: 0.00001 seconds"}''',
+#    "Total time for which application threads were stopped: 0.0002510 seconds, Stopping threads: 0.1 s"}''',
 # ]
 # ///
 """Garbage collection logs of the JVM: unified logging (`-Xlog:gc*`), and what `-XX:+PrintGCDetails` wrote before it.

@@ -15,14 +15,15 @@
 # [tool.hostd.accepts]
 # head = """\
 #   ^(\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}(Z|[+-]\\d{4}) ([FEWI]|D[1-5]?) [A-Z-]+ +\\[[^\\]\\n]+\\] \
-#   |(\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}(Z|[+-]\\d{4})|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{3}) \
+#   |(\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}(Z|[+-]\\d{4})\
+#   |[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{3}) \
 #   \\[(initandlisten|conn\\d+|rs[A-Z]\\w*|clientcursormon|TTLMonitor|signalProcessingThread|mongosMain|websvr)\\] )"""
 # priority = -20
 #
 # [[tool.hostd.samples]]
 # name = "mongod.log"
 # input = '''
-# 2018-05-17T12:05:03.143+0200 I NETWORK  [conn7] end connection 192.0.2.7:5022 (1 connection now open)
+# 2018-05-17T12:05:03.143+0200 I NETWORK  [conn7] end connection 192.0.2.7:5022 (1 now open)
 # 2018-05-17T10:05:04.001Z D2 COMMAND  [conn8] command shop.$cmd command: find { find: "a" } keysExamined:0 102ms
 # 2018-05-17T10:05:04.002Z E -        [thread1] assertion
 #  at a
@@ -31,7 +32,7 @@
 # '''
 # records = [
 #   '''{"timestamp": "2018-05-17T10:05:03.143Z", "severity_text": "I", "severity_number": 9, "component": "NETWORK",
-#    "context": "conn7", "client": "192.0.2.7:5022", "body": "end connection 192.0.2.7:5022 (1 connection now open)"}''',
+#    "context": "conn7", "client": "192.0.2.7:5022", "body": "end connection 192.0.2.7:5022 (1 now open)"}''',
 #   '''{"timestamp": "2018-05-17T10:05:04.001Z", "severity_text": "D2", "severity_number": 6, "component": "COMMAND",
 #    "context": "conn8", "namespace": "shop.$cmd", "duration_ms": 102, "body":
 #    "command shop.$cmd command: find { find: \"a\" } keysExamined:0 102ms"}''',

@@ -22,7 +22,7 @@
 # <log>
 # <!-- <record> -->
 # <record seq="7">
-#   <date>2024-05-17T12:05:03.143+02:00</date> <level>SEVERE</level> <logger>a.B</logger> <message>no &lt;disk&gt;</message>
+#   <date>2024-05-17T12:05:03.143+02:00</date> <level>SEVERE</level> <id>7</id> <message>no &lt;disk&gt;</message>
 #   <param>a</param><param n="2">b</param><![CDATA[</record>]]>
 # </record>
 # <record><message>&boom;</message></record>
@@ -31,7 +31,7 @@
 # '''
 # records = [
 #   '''{"element": "record", "timestamp": "2024-05-17T10:05:03.143Z", "severity_text": "SEVERE", "severity_number": 17,
-#    "body": "no <disk>", "seq": "7", "logger": "a.B", "param": ["a", {"n": "2", "text": "b"}], "text": "</record>"}''',
+#    "body": "no <disk>", "seq": "7", "id": "7", "param": ["a", {"n": "2", "text": "b"}], "text": "</record>"}''',
 #   '''{"element": "empty"}''',
 # ]
 # rejected = 1
@@ -102,7 +102,7 @@ class Options(BaseModel):
     record: str | None = Field(
         default=None,
         min_length=1,
-        description="The name of the elements that are records, with its prefix if it has one; else those below the root.",
+        description="The name of the elements that are records, with its prefix if any; else those below the root.",
     )
 
 
@@ -216,9 +216,8 @@ class XmlStream(ByteStream):
             if depth >= _MOST_DEPTH:
                 raise ValueError(f"nested over {_MOST_DEPTH} deep")
             self.kept["open"].append(_text(found["opened"]))
-            raw = raw[:-1] + b"/>"
         if self._record is None and found["attributes"].strip():
-            return self._parsed(raw)
+            return self._parsed(raw, raw if found["empty"] else raw[:-1] + b"/>")
         return None
 
     def _inside(self, data: bytes, found: re.Match[bytes]) -> Record | None:
@@ -240,11 +239,11 @@ class XmlStream(ByteStream):
 
     def _whole(self, data: bytes, end: int) -> Record | None:
         raw, self.used = data[self.used : end], end
-        return self._parsed(raw)
+        return self._parsed(raw, raw)
 
-    def _parsed(self, raw: bytes) -> Record | None:
+    def _parsed(self, raw: bytes, document: bytes) -> Record | None:
         try:
-            element = _tree(_decoded(raw, self.kept["encoding"]))
+            element = _tree(_decoded(document, self.kept["encoding"]))
             return _normal(element.tag, _fields(element) | ({"text": text} if (text := _own_text(element)) else {}))
         except (expat.ExpatError, ValueError) as error:
             self.ctx.reject(raw, f"not XML that is safe to read: {error}")

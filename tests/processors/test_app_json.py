@@ -10,13 +10,19 @@ from tests.processors.support import parse, record
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"level": 10, "time": 1715940303}, {"severity_text": "trace", "severity_number": 1, "timestamp": "2024-05-17T10:05:03Z"}),
+        (
+            {"level": 10, "time": 1715940303},
+            {"severity_text": "trace", "severity_number": 1, "timestamp": "2024-05-17T10:05:03Z"},
+        ),
         ({"level": "ERROR-2", "time": "2024-05-17T10:05:03Z"}, {"severity_text": "ERROR-2", "severity_number": 15}),
         ({"level": "dpanic", "ts": 1.5}, {"severity_number": 18, "timestamp": "1970-01-01T00:00:01.500000Z"}),
         ({"level": 35, "time": True}, {"level": 35, "time": True, "severity_text": None, "timestamp": None}),
         ({"level": None, "msg": 5, "message": "m"}, {"level": None, "msg": 5, "body": "m"}),
         ({"msg": "m", "body": "b", "timestamp": "t"}, {"body": "m", "body_": "b", "timestamp": "t"}),
-        ({"s": "F", "c": "-", "ctx": "main", "t": {"$date": 7}}, {"severity_number": 21, "component": "-", "context": "main"}),
+        (
+            {"s": "F", "c": "-", "ctx": "main", "t": {"$date": 7}},
+            {"severity_number": 21, "component": "-", "context": "main"},
+        ),
         ({"level": ["info"], "time": {}}, {"level": ["info"], "time": {}}),
     ],
 )

@@ -12,7 +12,10 @@ TIME = "Fri May 17 10:05:03 2024"
     [
         ('[pid 1] [dana] OK LOGIN: Client "192.0.2.7"', {"result": "OK", "action": "LOGIN", "user": "dana"}),
         ('[pid 1] [dana] FAIL LOGIN: Client "::1"', {"result": "FAIL", "client_ip": "::1"}),
-        ('[pid 1] [d] FAIL DOWNLOAD: Client "::1", "/a", 0.00Kbyte/sec', {"path": "/a", "kbytes_per_s": 0.0, "bytes": None}),
+        (
+            '[pid 1] [d] FAIL DOWNLOAD: Client "::1", "/a", 0.00Kbyte/sec',
+            {"path": "/a", "kbytes_per_s": 0.0, "bytes": None},
+        ),
         ('[pid 1] [d] OK RENAME: Client "::1", "/a /b"', {"path": "/a /b"}),
         ('[pid 1] FTP command: Client "::1", "USER dana"', {"action": "FTP command", "path": "USER dana"}),
         ("[pid 1] DEBUG: nothing", {"action": "DEBUG", "body": "DEBUG: nothing", "client_ip": None}),

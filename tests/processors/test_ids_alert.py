@@ -4,7 +4,7 @@ import pytest
 
 from tests.processors.support import parse, record
 
-ALERT = '[**] [1:7:2] said [**] [Classification: Misc] [Priority: 2] {{{}}} {} -> {}'
+ALERT = "[**] [1:7:2] said [**] [Classification: Misc] [Priority: 2] {{{}}} {} -> {}"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,9 @@ class Journal:
 
     def data(self, payload: bytes, *, entries: int = 1, flags: int = 0) -> int:
         place = len(self.raw)
-        self.raw += thing(1, struct.pack("<6Q", 0, 0, 0, 0, 0, entries) + bytes(8 if self.compact else 0) + payload, flags)
+        self.raw += thing(
+            1, struct.pack("<6Q", 0, 0, 0, 0, 0, entries) + bytes(8 if self.compact else 0) + payload, flags
+        )
         return place
 
     def entry(self, *places: int, number: int = 1, time_us: int = TIME_US) -> None:
@@ -85,9 +87,21 @@ def test_zstd_is_unpacked() -> None:
     [
         (b"no xz", 1, "a field of 5 bytes in xz that is damaged: Input format not supported by decoder"),
         (bytes(8) + b"\xf0", 2, "a field of 9 bytes in lz4 that is damaged: index out of range"),
-        (b"\x09" + bytes(7) + b"\x00\x05\x00", 2, "a field of 11 bytes in lz4 that is damaged: a match of 4 bytes, 5 back, after 0"),
-        (b"\xff" * 8, 2, "a field of 8 bytes in lz4 that is damaged: 18446744073709551615 bytes when unpacked, over 16777216"),
-        (lzma.compress(bytes(17 << 20)), 1, "in xz that is damaged: it does not end, or is over 16777216 bytes when unpacked"),
+        (
+            b"\x09" + bytes(7) + b"\x00\x05\x00",
+            2,
+            "a field of 11 bytes in lz4 that is damaged: a match of 4 bytes, 5 back, after 0",
+        ),
+        (
+            b"\xff" * 8,
+            2,
+            "a field of 8 bytes in lz4 that is damaged: 18446744073709551615 bytes when unpacked, over 16777216",
+        ),
+        (
+            lzma.compress(bytes(17 << 20)),
+            1,
+            "in xz that is damaged: it does not end, or is over 16777216 bytes when unpacked",
+        ),
         (b"x", 3, "a field of 1 bytes in compression 3, which is not known"),
         (b"nothing", 0, "is not NAME=VALUE"),
     ],

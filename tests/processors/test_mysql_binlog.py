@@ -109,9 +109,9 @@ def test_what_cannot_be_gone_on_from_says_why(log: bytes, reason: str) -> None:
 def test_an_event_that_is_damaged_inside_is_rejected_alone() -> None:
     bad = event(16, b"\x01")
     outcome = parse("mysql_binlog", MAGIC + description() + bad + query(b"BEGIN"))
-    assert outcome.rejected == [
-        (bad, "an event XID that is damaged: unpack_from requires a buffer of at least 8 bytes for unpacking 8 bytes at offset 0 (actual buffer size is 1)")
-    ]
+    ((raw, reason),) = outcome.rejected
+    assert raw == bad
+    assert reason.startswith("an event XID that is damaged: unpack_from requires a buffer of at least 8 bytes")
     assert outcome.records[1]["body"] == "BEGIN"
 
 

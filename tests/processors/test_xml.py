@@ -38,14 +38,18 @@ def test_the_option_record_names_the_elements_that_are_records() -> None:
 
 
 def test_documents_that_follow_each_other_are_read_on() -> None:
-    assert [one["n"] for one in found('<?xml version="1.0"?><a><e n="1"/></a><?xml version="1.0"?><a><e n="2"/></a>')] == [
+    assert [
+        one["n"] for one in found('<?xml version="1.0"?><a><e n="1"/></a><?xml version="1.0"?><a><e n="2"/></a>')
+    ] == [
         "1",
         "2",
     ]
 
 
 def test_normal_forms_take_the_place_of_what_they_are_made_of() -> None:
-    one, two = found('<e time="2024-05-17 12:05:03+02:00" severity="warn"><msg>said</msg><body>b</body></e><e time="1"/>')
+    one, two = found(
+        '<e time="2024-05-17 12:05:03+02:00" severity="warn"><msg>said</msg><body>b</body></e><e time="1"/>'
+    )
     assert one == {
         "element": "e",
         "timestamp": "2024-05-17T10:05:03Z",
@@ -60,7 +64,9 @@ def test_the_encoding_is_that_of_the_declaration() -> None:
     document = '<?xml version="1.0" encoding="ISO-8859-1"?><a><e>caf\xe9</e></a>'.encode("latin-1")
     assert parse("xml", document).records == [{"element": "e", "text": "caf\xe9"}]
     unknown = b'<?xml version="1.0" encoding="idna"?><a><e/></a>'
-    assert parse("xml", unknown).rejected == [(b"<e/>", "not XML that is safe to read: its encoding idna is not one that is read")]
+    assert parse("xml", unknown).rejected == [
+        (b"<e/>", "not XML that is safe to read: its encoding idna is not one that is read")
+    ]
 
 
 BOMB = '<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY x SYSTEM "file:///etc/passwd">]>'
@@ -85,7 +91,10 @@ def test_entities_are_never_declared(entity: str) -> None:
         ("<a/><b/><![CDATA[x]]>", [("<![CDATA[x]]>", "text outside of a record")]),
         ("<a/><b/><c><d>", [("<c><d>", "the source ends inside this record, after 6 bytes of it")]),
         ("<a/><b/><!-- c", [("<!-- c", "the source ends inside this record, after 6 bytes of it")]),
-        ("<a/><b/><c d d='1'/>", [("<c d d='1'/>", "not XML that is safe to read: not well-formed (invalid token): line 1, column 5")]),
+        (
+            "<a/><b/><c d d='1'/>",
+            [("<c d d='1'/>", "not XML that is safe to read: not well-formed (invalid token): line 1, column 5")],
+        ),
         ("<a/><b/><c><d></c>", [("<c><d></c>", "not XML that is safe to read: mismatched tag: line 1, column 8")]),
         ("<a/><b/><c <d/>", [("<", "a < that begins no markup"), ("c ", "text outside of a record")]),
     ],
@@ -114,7 +123,9 @@ def test_what_is_nested_too_deeply_is_rejected_or_ends_the_stream() -> None:
 
 def test_an_element_that_is_too_large_says_what_to_do() -> None:
     large = b"<a><b>" + b"x" * (9 << 20)
-    with pytest.raises(ValueError, match="an element of over 8 MiB: set the option record to the name of a smaller one"):
+    with pytest.raises(
+        ValueError, match="an element of over 8 MiB: set the option record to the name of a smaller one"
+    ):
         parse("xml", large + b"</b></a>", cuts=(len(large),))
 
 
