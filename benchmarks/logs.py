@@ -1,4 +1,4 @@
-"""Lines of each text format to parse, the same on every machine: times that advance, values that vary as real ones do."""
+"""Lines of each text format to parse, the same on every machine: times advance, values vary like real ones."""
 
 import json
 import random
@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 BLOCK_LINES = 4_000
 BEGAN = datetime(2024, 5, 17, 10, 5, 3, tzinfo=UTC)
-_WORDS = "cache miss for key user session opened reading block of request handled by worker in pool after retry".split()
+_WORDS = (
+    *("cache", "miss", "for", "key", "user", "session", "opened", "reading", "block", "of", "request", "handled"),
+    *("by", "worker", "in", "pool", "after", "retry"),
+)
 _LOGGERS = ("com.example.shop.Till", "org.example.net.Pool", "kafka.server.ReplicaManager", "a.b.C")
 _LEVELS = ("INFO",) * 12 + ("WARN", "ERROR", "DEBUG", "DEBUG")
 _PATHS = (
@@ -23,13 +26,14 @@ _AGENT = (
 
 ZEEK_HEADER = (
     "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n"
-    "#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tservice\tduration\torig_bytes\tconn_state\tlocal_orig"
-    "\ttunnel_parents\n"
+    "#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tservice\tduration\torig_bytes\tconn_state"
+    "\tlocal_orig\ttunnel_parents\n"
     "#types\ttime\tstring\taddr\tport\taddr\tport\tenum\tstring\tinterval\tcount\tstring\tbool\tset[string]\n"
 )
 W3C_HEADER = (
     "#Software: Microsoft Internet Information Services 10.0\n"
-    "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) sc-status time-taken\n"
+    "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip"
+    " cs(User-Agent) sc-status time-taken\n"
 )
 CSV_HEADER = "id,time,customer,product,amount,price,note\n"
 
@@ -80,7 +84,8 @@ def _csv(chosen: random.Random) -> Iterator[str]:
     for number, time in enumerate(_times()):
         note = f'"{_text(chosen)}, ""{chosen.choice(_WORDS)}"""' if number % 4 == 0 else _text(chosen)
         yield (
-            f"{number},{time:%Y-%m-%d %H:%M:%S},{chosen.choice(_WORDS)},{chosen.choice(_WORDS)},{chosen.randint(1, 99)},"
+            f"{number},{time:%Y-%m-%d %H:%M:%S},{chosen.choice(_WORDS)},{chosen.choice(_WORDS)},"
+            f"{chosen.randint(1, 99)},"
             f"{chosen.randint(100, 99999) / 100},{note}"
         )
 
@@ -128,8 +133,8 @@ def _postgres_csv(chosen: random.Random) -> Iterator[str]:
     for number, time in enumerate(_times()):
         stamp = f"{time:%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03} UTC"
         yield (
-            f'{stamp},"shop","shop",{chosen.randint(1000, 9999)},"{_ip(chosen)}:{chosen.randint(1024, 65535)}",6009c305.5ce,'
-            f'{number},"SELECT",2024-05-17 10:00:00 UTC,14/{number},0,LOG,00000,"duration: {chosen.random():.3f} ms  '
+            f'{stamp},"shop","shop",{chosen.randint(1000, 9999)},"{_ip(chosen)}:{chosen.randint(1024, 65535)}",'
+            f'6009c305.5ce,{number},"SELECT",2024-05-17 10:00:00 UTC,14/{number},0,LOG,00000,"duration: {chosen.random():.3f} ms  '
             f'execute S_1: SELECT ""{chosen.choice(_WORDS)}"" FROM till WHERE id = $1","parameters: $1 = \'{number}\'"'
             ',,,,,,,,"JDBC","client backend",,0'
         )
@@ -152,16 +157,16 @@ def _haproxy(chosen: random.Random) -> Iterator[str]:
         yield (
             f"{time:%b %d %H:%M:%S} lb1 haproxy[7]: {_ip(chosen)}:{chosen.randint(1024, 65535)}"
             f" [{time:%d/%b/%Y:%H:%M:%S}.{millisecond}] http_in~ shop/till{chosen.randint(1, 9)}"
-            f" 0/0/{chosen.randint(0, 9)}/{chosen.randint(1, 999)}/{chosen.randint(1000, 1999)} 200 {chosen.randint(99, 99999)}"
-            f' - - ---- 2/1/0/0/0 0/0 {{example.com}} {{}} "GET {chosen.choice(_PATHS)} HTTP/1.1"'
+            f" 0/0/{chosen.randint(0, 9)}/{chosen.randint(1, 999)}/{chosen.randint(1000, 1999)} 200"
+            f' {chosen.randint(99, 99999)} - - ---- 2/1/0/0/0 0/0 {{example.com}} {{}} "GET {chosen.choice(_PATHS)} HTTP/1.1"'
         )
 
 
 def _log4j(chosen: random.Random) -> Iterator[str]:
     for number, time in enumerate(_times()):
         yield (
-            f"{time:%Y-%m-%d %H:%M:%S},{time.microsecond // 1000:03} [pool-{chosen.randint(1, 9)}] {chosen.choice(_LEVELS):5}"
-            f" {chosen.choice(_LOGGERS)} - {_text(chosen)}"
+            f"{time:%Y-%m-%d %H:%M:%S},{time.microsecond // 1000:03} [pool-{chosen.randint(1, 9)}]"
+            f" {chosen.choice(_LEVELS):5} {chosen.choice(_LOGGERS)} - {_text(chosen)}"
         )
         if number % 50 == 0:
             yield "java.io.IOException: no\n\tat a.b.C.d(C.java:5)\n\tat a.b.C.e(C.java:7)"

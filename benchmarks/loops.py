@@ -1,7 +1,7 @@
 """The best loop by hand for each text format: what one would write for these lines alone, with the same records out.
 
-It knows its lines: nothing is looked for that does not occur, nothing is rejected, no stream is cut. Times are looked up
-by their text in the contract's own table, which is the fastest way here to make them.
+It knows its lines: nothing is looked for that does not occur, nothing is rejected, no stream is cut. Times are looked
+up by their text in the contract's own table, which is the fastest way here to make them.
 """
 
 import csv
@@ -24,7 +24,7 @@ def access() -> Loop:
     """Return a loop of one expression over a whole chunk."""
     times = timestamps("%d/%b/%Y:%H:%M:%S %z")
     line = re.compile(
-        r'^(\S++) (\S++) (\S++) \[([^]]++)\] "([A-Z]++) (\S++) (\S++)" (\d++) (\d++|-) "([^"]*+)" "([^"]*+)"$',
+        r'^(\S++) (\S++) (\S++) \[([^]]++)\] "([A-Z]++) (\S++) ([^\s"]++)" (\d++) (\d++|-) "([^"]*+)" "([^"]*+)"$',
         re.MULTILINE | re.ASCII,
     )
     return lambda data: [
@@ -194,8 +194,10 @@ def haproxy() -> Loop:
     """Return a loop of one expression over a whole chunk."""
     times = timestamps("%d/%b/%Y:%H:%M:%S")
     lines = re.compile(
-        r"^(\w{3} [ \d]\d \d\d:\d\d:\d\d) (\S++) haproxy\[(\d++)\]: ([^\s:]++):(\d++) \[([^]]++)\] (\S++) ([^\s/]++)/(\S++)"
-        r" (\d++)/(\d++)/(\d++)/(\d++)/(\d++) (\d++) (\d++) (\S++) (\S++) (\S{4}) (\d++)/(\d++)/(\d++)/(\d++)/(\d++) (\d++)/(\d++)"
+        r"^(\w{3} [ \d]\d \d\d:\d\d:\d\d) (\S++) haproxy\[(\d++)\]: ([^\s:]++):(\d++) \[([^]]++)\] (\S++)"
+        r" ([^\s/]++)/(\S++)"
+        r" (\d++)/(\d++)/(\d++)/(\d++)/(\d++) (\d++) (\d++) (\S++) (\S++) (\S{4})"
+        r" (\d++)/(\d++)/(\d++)/(\d++)/(\d++) (\d++)/(\d++)"
         r' \{([^}]*+)\} \{([^}]*+)\} "(([A-Z]++) (\S++) (HTTP/[\d.]++))"$',
         re.MULTILINE | re.ASCII,
     ).findall
@@ -244,7 +246,8 @@ def app_log() -> Loop:
     """Return a loop of one expression over a whole chunk, that takes the lines that follow along."""
     times = timestamps("%Y-%m-%d %H:%M:%S")
     lines = re.compile(
-        r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \[([^]]*+)\] ([A-Z]++) +(\S++) - (.*+(?:\n(?!\d{4}-\d\d-\d\d ).++)*+)",
+        r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \[([^]]*+)\] ([A-Z]++) +(\S++) -"
+        r" (.*+(?:\n(?!\d{4}-\d\d-\d\d ).++)*+)",
         re.MULTILINE | re.ASCII,
     ).findall
     return lambda data: [

@@ -1,4 +1,4 @@
-"""Processors: CPU time of each text processor beside the best bare loop for its format, records and JSON lines the same.
+"""Processors: CPU time of each text processor beside the best bare loop for its format, with the same records out.
 
 Each has a process of its own, in which processor and loop take the same chunks in turn, to JSON lines in memory; the
 ratio is of the loop's time to the processor's, of neighbouring turns. Both are called as a worker calls a processor:

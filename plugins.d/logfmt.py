@@ -36,15 +36,23 @@ rejects its line.
 """
 
 import re
+from functools import lru_cache
+from typing import NamedTuple
 
 from contract import JsonValue, Processor, Record, each_line, from_epoch, severity_number, timestamps
 
 _PAIR = re.compile(r'\s*([^\s="]+)(?:=(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"|([^\s"]\S*+)?))?(?=\s|$)')
+_ROWS = re.compile(r'([^\s="]++)=("[^"]*+"|[^\s"]*+)(?: |$)')
+_TIMES = frozenset(("time", "ts", "t", "at", "timestamp"))
+_LEVELS = frozenset(("level", "lvl", "severity"))
+_BODIES = frozenset(("msg", "message"))
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 
 
 def parse(line: str) -> Record | None:
+    if (record := _ordinary(line)) is not None:
+        return record
     fields: dict[str, JsonValue] = {}
     line = line.rstrip()
     position = 0
@@ -62,6 +70,52 @@ def parse(line: str) -> Record | None:
     return _normal(fields) if fields else None
 
 
+class _Plan(NamedTuple):
+    """What lines with certain keys, in this order, are: how long all but their values is, and the record's keys."""
+
+    length: int
+    names: tuple[str, ...]
+    has_time: bool
+    has_level: bool
+
+
+@lru_cache(maxsize=1024)
+def _plan(keys: tuple[str, ...]) -> _Plan | None:
+    """Return the plan for a line's keys, None when two of them would have the same place."""
+    places = {
+        **dict.fromkeys(_TIMES, "timestamp"),
+        **dict.fromkeys(_LEVELS, "severity_text"),
+        **dict.fromkeys(_BODIES, "body"),
+    }
+    names = tuple(places.get(key, key) for key in keys)
+    if len(set(names)) != len(names) or "severity_number" in names:
+        return None
+    return _Plan(sum(map(len, keys)) + 2 * len(keys) - 1, names, "timestamp" in names, "severity_text" in names)
+
+
+def _ordinary(line: str) -> dict[str, JsonValue] | None:
+    """Return the record of a line of `key=value` with single spaces between, without an escape; None for another."""
+    rows = _ROWS.findall(line)
+    if not rows or "\\" in line:
+        return None
+    keys, values = zip(*rows, strict=True)
+    plan = _plan(keys)
+    # Each match ends at a space or the line's end, and no character is left over.
+    if plan is None or plan.length + sum(map(len, values)) != len(line):
+        return None
+    record: dict[str, JsonValue] = dict(
+        zip(plan.names, [value[1:-1] if '"' in value else value for value in values], strict=True)
+    )
+    if plan.has_time:
+        try:
+            record["timestamp"] = _utc(str(record["timestamp"]))
+        except ValueError:
+            return None
+    if plan.has_level:
+        record["severity_number"] = severity_number(str(record["severity_text"]))
+    return record
+
+
 def _add(fields: dict[str, JsonValue], key: str, value: JsonValue) -> None:
     known = fields.get(key)
     if key not in fields:
@@ -75,15 +129,15 @@ def _add(fields: dict[str, JsonValue], key: str, value: JsonValue) -> None:
 def _normal(fields: dict[str, JsonValue]) -> Record:
     record: dict[str, JsonValue] = {}
     for key, value in fields.items():
-        if key in {"time", "ts", "t", "at", "timestamp"} and "timestamp" not in record:
+        if key in _TIMES and "timestamp" not in record:
             try:
                 record["timestamp"] = _utc(str(value))
             except ValueError:  # a time of another form: it stays what it is
                 record[key] = value
-        elif key in {"level", "lvl", "severity"} and "severity_text" not in record:
+        elif key in _LEVELS and "severity_text" not in record:
             record["severity_text"] = value
             record["severity_number"] = severity_number(str(value))
-        elif key in {"msg", "message"} and "body" not in record:
+        elif key in _BODIES and "body" not in record:
             record["body"] = value
         else:
             record[key] = value

@@ -69,7 +69,7 @@ be a guess. `severity_number` is OpenTelemetry's.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from contract import SYSLOG_SEVERITIES, Context, JsonValue, Record, timestamps
 from contract.options import LocalYear
@@ -79,6 +79,7 @@ _DATE_TIME = (
     r"(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
 )
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+_LINES_IN_A_PIECE = 32
 _LEVELS = "EMERG|ALERT|CRIT|ERR|WARNING|NOTICE|INFO|DEBUG"
 
 _PRIORITY = re.compile(r"<(\d{1,3})>", re.ASCII)
@@ -97,10 +98,15 @@ _RFC_3164 = re.compile(
     r"(?:(?P<appname>[^\s:\[]+)(?:\[(?P<procid>[^\]\s]*)\])?:(?: |$))?(?P<body>.*)",
     re.ASCII | re.DOTALL,
 )
+_MONTH_NAMES = frozenset(_MONTHS.split("|"))
+_REST = r" ([^\s:\[]++) ([^\s:\[]++)(?:\[([^\]\s]++)\])?: (.*+)$"
+_ORDINARY_3164 = re.compile(rf"^([A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d){_REST}", re.ASCII | re.MULTILINE)
+_ORDINARY_ISO = re.compile(rf"^({_DATE_TIME}){_REST}", re.ASCII | re.MULTILINE)
 _ELEMENT = re.compile(r'\[([^\s\]"]++)((?: [^\s=\]"]++="[^"\\\]]*+(?:\\.[^"\\\]]*+)*")*)\]')
 _PARAMETER = re.compile(r' ([^\s=\]"]++)="([^"\\\]]*+(?:\\.[^"\\\]]*+)*)"')
 _ESCAPE = re.compile(r'\\(["\\\]])')
 
+_LEVEL_NAMES = frozenset(_LEVELS.split("|"))
 _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
     *("ntp", "audit", "alert", "clock", *(f"local{number}" for number in range(8))),
@@ -124,8 +130,20 @@ class Options(LocalYear):
 
 
 class SyslogProcessor:
+    """Parses a batch in one pass where all lines are as syslogd writes them; else piece by piece, or line by line."""
+
     def parse(self, data: bytes, ctx: Context) -> Iterable[Record]:
-        for raw in data.split(b"\n"):
+        records = _at_once(data, ctx.options)
+        return records if records is not None else self._pieces(data.split(b"\n"), ctx)
+
+    def _pieces(self, lines: list[bytes], ctx: Context) -> Iterator[Record]:
+        for start in range(0, len(lines), _LINES_IN_A_PIECE):
+            piece = lines[start : start + _LINES_IN_A_PIECE]
+            records = _at_once(b"\n".join(piece), ctx.options)
+            yield from records if records is not None else self._line_by_line(piece, ctx)
+
+    def _line_by_line(self, lines: list[bytes], ctx: Context) -> Iterator[Record]:
+        for raw in lines:
             line = raw.decode("utf-8", "backslashreplace").removesuffix("\r").removeprefix("\ufeff")
             if not line.strip():
                 continue
@@ -133,6 +151,45 @@ class SyslogProcessor:
                 yield _record(line, ctx.options)
             except ValueError as error:
                 ctx.reject(raw, str(error))
+
+
+def _at_once(data: bytes, options: Options) -> list[Record] | None:
+    """Return a record for each line when all are without a priority and of the ordinary form, None otherwise."""
+    text = data.decode("utf-8", "backslashreplace")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+        if "\r" in text:
+            return None
+    rows = (_ORDINARY_ISO if text[:1].isdecimal() else _ORDINARY_3164).findall(text)
+    if not rows or len(rows) != text.count("\n") + (not text.endswith("\n")):
+        return None
+    if _LEVEL_NAMES & {row[1] for row in rows}:  # in the place of the host's name
+        return None
+    if text[0].isdecimal():
+        times: Mapping[str, str] | None = timestamps("%Y-%m-%dT%H:%M:%S%z")
+    elif {row[0][:3] for row in rows} - _MONTH_NAMES:
+        return None
+    else:
+        year = options.year
+        times = timestamps("%b %d %H:%M:%S", options.time_zone, year) if year is not None else None
+    name = "time" if times is None else "timestamp"
+    records: list[Record] = []
+    try:
+        for time, host, program, procid, body in rows:
+            record: dict[str, JsonValue] = {
+                name: times[time] if times is not None else time,
+                "hostname": host,
+                "appname": program,
+            }
+            if procid:
+                record["procid"] = procid
+            record["body"] = body
+            if ("=" in body or program[:4] == "sshd") and (details := _details(program, body)):
+                record["details"] = details
+            records.append(record)
+    except ValueError:  # an impossible time, which costs its own line only
+        return None
+    return records
 
 
 def _record(line: str, options: Options) -> dict[str, JsonValue]:

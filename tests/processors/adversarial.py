@@ -8,7 +8,23 @@ from tests.processors.support import MODULES, parse
 
 FILLERS = (
     *(b"a", b" ", b"0", b'"', b"\\", b"[", b"]", b"(", b"=", b",", b":", b"/", b"-", b".", b"<", b"\t", b"|", b"{"),
-    *(b"a ", b"a=", b'a="', b"a,", b"a:", b"1.", b"ab-", b"[a] ", b'\\"', b", a", b": ", b"a\n", b"\n\n", b" \n", b"</a>"),
+    *(
+        b"a ",
+        b"a=",
+        b'a="',
+        b"a,",
+        b"a:",
+        b"1.",
+        b"ab-",
+        b"[a] ",
+        b'\\"',
+        b", a",
+        b": ",
+        b"a\n",
+        b"\n\n",
+        b" \n",
+        b"</a>",
+    ),
     *(b"<a>", b"<!--", b"-->", b'"a" ', b"'", b"\x00", b"\xff", b" at ", b"K->", b"1/", b"://", b"; ", b"\r", b" - "),
 )
 MOST_PLACES = 24
