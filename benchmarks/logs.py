@@ -134,8 +134,9 @@ def _postgres_csv(chosen: random.Random) -> Iterator[str]:
         stamp = f"{time:%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03} UTC"
         yield (
             f'{stamp},"shop","shop",{chosen.randint(1000, 9999)},"{_ip(chosen)}:{chosen.randint(1024, 65535)}",'
-            f'6009c305.5ce,{number},"SELECT",2024-05-17 10:00:00 UTC,14/{number},0,LOG,00000,"duration: {chosen.random():.3f} ms  '
-            f'execute S_1: SELECT ""{chosen.choice(_WORDS)}"" FROM till WHERE id = $1","parameters: $1 = \'{number}\'"'
+            f'6009c305.5ce,{number},"SELECT",2024-05-17 10:00:00 UTC,14/{number},0,LOG,00000,'
+            f'"duration: {chosen.random():.3f} ms  execute S_1: SELECT ""{chosen.choice(_WORDS)}"" FROM till",'
+            f"\"parameters: $1 = '{number}'\""
             ',,,,,,,,"JDBC","client backend",,0'
         )
 
@@ -158,7 +159,8 @@ def _haproxy(chosen: random.Random) -> Iterator[str]:
             f"{time:%b %d %H:%M:%S} lb1 haproxy[7]: {_ip(chosen)}:{chosen.randint(1024, 65535)}"
             f" [{time:%d/%b/%Y:%H:%M:%S}.{millisecond}] http_in~ shop/till{chosen.randint(1, 9)}"
             f" 0/0/{chosen.randint(0, 9)}/{chosen.randint(1, 999)}/{chosen.randint(1000, 1999)} 200"
-            f' {chosen.randint(99, 99999)} - - ---- 2/1/0/0/0 0/0 {{example.com}} {{}} "GET {chosen.choice(_PATHS)} HTTP/1.1"'
+            f" {chosen.randint(99, 99999)} - - ---- 2/1/0/0/0 0/0"
+            f' {{example.com}} {{}} "GET {chosen.choice(_PATHS)} HTTP/1.1"'
         )
 
 
