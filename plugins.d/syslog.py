@@ -115,9 +115,11 @@ _FACILITIES = (
 
 _PAIR = re.compile(r"(?<![^\s,;(])([A-Za-z][\w-]*)=(<[^>\s]*>|[^\s,;]*)")
 _OF_PAIRS = re.compile(
-    r"pam_\w+\(|[^=]*\bIN=\S* OUT=|[\dA-Za-z]{6,20}: (?:to|from|client|message-id)=|\s*\S+ : (?:.* ; )?TTY="
+    r"pam_\w+\(|[^=]*\bIN=\S* OUT=|[\dA-Za-z]{6,20}: (?:to|from|client|message-id|uid|orig_to)="
+    r"|NOQUEUE: |\s*\S+ : (?:.* ; )?TTY="
 )
 """The messages of PAM, the kernel's firewall, Postfix and sudo that are of `name=value`."""
+_QUEUE_ID = re.compile(r"([\dA-F]{6,15}|[\dB-Zb-z]{10,20}): ", re.ASCII)
 _SSH_RESULT = re.compile(r"(Accepted|Failed) (\S+) for ")
 _SSH_USER = re.compile(r"\b[Uu]ser (\S+) (?:from )?(?=[\da-f])|\bfor (?:invalid user )?(\S+) from ")
 _SSH_CLIENT = re.compile(
@@ -237,6 +239,8 @@ def _severity(severity: int) -> dict[str, JsonValue]:
 def _details(program: str, body: str) -> dict[str, JsonValue]:
     if "=" in body and _OF_PAIRS.match(body):
         pairs: dict[str, JsonValue] = {name: value.strip("<>") for name, value in _PAIR.findall(body)}
+        if queue_id := _QUEUE_ID.match(body):
+            pairs["queue_id"] = queue_id[1]
         return pairs | ({"COMMAND": body.partition("COMMAND=")[2]} if "COMMAND" in pairs else {})
     details: dict[str, JsonValue] = {}
     if program.startswith("sshd"):

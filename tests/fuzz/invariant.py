@@ -9,7 +9,9 @@ from itertools import pairwise
 from contract.testing import Outcome
 from tests.processors.support import MODULES, parse, plainly
 
-MAY_BE_DAMAGED = frozenset({"journal", "journal_export", "msgpack", "mysql_binlog", "pcap", "xml"})
+MAY_BE_DAMAGED = frozenset(
+    ("btsnoop", "evt", "journal", "journal_export", "msgpack", "mysql_binlog", "pcap", "xml"),
+)
 """Binary streams and such, of which what follows a damaged part cannot be told apart any more."""
 
 
