@@ -46,7 +46,7 @@ def run(name: str, seconds: int) -> bool:
     """Fuzz one processor in a process of its own; tell whether nothing was found."""
     command = [sys.executable, "-m", "tests.fuzz", name, "--seconds", str(seconds), "--here"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    last = [line for line in done.stderr.splitlines() if line.startswith("#")][-1:]
+    last = [line for line in done.stderr.splitlines() if line[:1] == "#" and line[1:2].isdecimal()][-1:]
     print(f"{name}: {'nothing' if not done.returncode else 'FOUND'}  {' '.join(last)}", flush=True)
     if done.returncode:
         print("\n".join([*done.stdout.splitlines()[-12:], *done.stderr.splitlines()[-4:]]), flush=True)

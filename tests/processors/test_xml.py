@@ -105,6 +105,14 @@ def test_what_is_no_record_is_rejected_alone(document: str, rejected: list[tuple
     assert [one["element"] for one in outcome.records if one["element"] in "ab"] == ["a", "b"]
 
 
+def test_a_root_that_is_no_xml_is_rejected_as_it_is_written() -> None:
+    outcome = parse("xml", b'<?xml version="1.0"?><a b c="1"><e/></a>')
+    assert outcome.records == [{"element": "e"}]
+    assert outcome.rejected == [
+        (b'<a b c="1">', "not XML that is safe to read: not well-formed (invalid token): line 1, column 5")
+    ]
+
+
 def test_an_element_without_an_end_costs_no_more_than_what_its_root_holds() -> None:
     document = '<?xml version="1.0"?><a><e><m>torn<e/></a><?xml version="1.0"?><a><e n="2"/></a>'
     outcome = parse("xml", document.encode())
