@@ -107,14 +107,14 @@ class Options(BaseModel):
 
 
 def _beginning() -> dict[str, Any]:
-    return {"open": [], "in": [], "seen": 0, "document": False, "encoding": "utf-8", "bom": True}
+    return {"open": [], "in": [], "seen": 0, "document": False, "encoding": "utf-8", "bom": True, "deepest": 0}
 
 
 class XmlStream(ByteStream):
     """`kept`: the names of the elements that are `open` around records, and of those that we are `in` within one.
 
     `seen` says how far into what is not used yet the tokens were read, `document` whether there is a root, `encoding`
-    what the declaration says, and `bom` whether a byte order mark may come.
+    what the declaration says, `bom` whether a byte order mark may come, and `deepest` how deep a record was nested.
     """
 
     def __init__(self, ctx: Context, state: bytes | None) -> None:
@@ -224,6 +224,7 @@ class XmlStream(ByteStream):
         names = self.kept["in"]
         if found["opened"] is not None and not found["empty"]:
             names.append(_text(found["opened"]))
+            self.kept["deepest"] = max(self.kept["deepest"], len(names))
             if len(names) > _MOST_OPEN:
                 raise ValueError(f"nested over {_MOST_OPEN} deep: the document is damaged here")
         elif found["closed"] is not None:
@@ -232,13 +233,17 @@ class XmlStream(ByteStream):
                 del names[len(names) - 1 - names[::-1].index(name) :]
                 return None if names else self._whole(data, found.end())
             if name in self.kept["open"]:
-                self.kept["in"] = []
+                self.kept["in"], self.kept["deepest"] = [], 0
                 self._reject(data, found.start(), f"an element without an end before </{name}>")
                 return self._token(data, found)
         return None
 
     def _whole(self, data: bytes, end: int) -> Record | None:
         raw, self.used = data[self.used : end], end
+        deepest, self.kept["deepest"] = self.kept["deepest"], 0
+        if deepest > _MOST_DEPTH:
+            self.ctx.reject(raw, f"not XML that is safe to read: nested over {_MOST_DEPTH} deep")
+            return None
         return self._parsed(raw, raw)
 
     def _parsed(self, raw: bytes, document: bytes) -> Record | None:
@@ -272,25 +277,12 @@ def _decoded(raw: bytes, encoding: str) -> str:
 
 
 def _tree(document: str) -> Element:
-    # xml.etree's own parser hides expat, and with it the handlers that matter here.
+    # xml.etree's own parser would want each prefix declared, which the root may have done.
     builder = TreeBuilder()
-    depth = 0
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > _MOST_DEPTH:
-            raise ValueError(f"nested over {_MOST_DEPTH} deep")
-        builder.start(name, attributes)
-
-    def end(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(name)
-
     parser = expat.ParserCreate()
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
+    parser.buffer_text = True
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
     parser.Parse(document.encode(), True)  # noqa: FBT003 - expat takes it by position only
     root: Element = builder.close()
