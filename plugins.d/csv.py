@@ -115,10 +115,13 @@ def _rows(data: bytes, dialect: dict[str, Any], width: int) -> list[list[str]] |
     if text.count("\r") != text.count("\r\n"):  # the reader would take one alone for the end of a line
         return None
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), **dialect) if row]
+        rows = list(csv.reader(io.StringIO(text, newline=""), **dialect))
     except csv.Error:
         return None
-    return rows if all(len(row) == width for row in rows) else None
+    widths = set(map(len, rows))
+    if 0 in widths:  # blank lines
+        rows = [row for row in rows if row]
+    return rows if widths <= {0, width} else None
 
 
 def _decoded(lines: list[bytes], start: int) -> Iterator[str]:

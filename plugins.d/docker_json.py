@@ -70,16 +70,17 @@ class DockerStream(LineStream):
             self.kept[stream] = record
 
     def at_once(self, text: str, ctx: Context) -> list[Record] | None:
-        # Values with white space between them are decoded too: no comma is between these, so each is a line.
-        others = text.count("}\n{")
-        if self.kept or others != text.count("\n"):
+        # Values with white space between them are decoded too, but these have no commas there.
+        others = text.count("\n")
+        if self.kept or text.count('"}\n{"log":"') != others:
             return None
         try:
             lines = _decode_lines(text)
-        except msgspec.DecodeError:
-            return None
-        tails = {line.log[-2:] for line in lines}
-        if len(lines) != others + 1 or "\r\n" in tails or not all(tail.endswith("\n") for tail in tails):
+            if len(lines) != others + 1 or {line.log[-1] for line in lines} != {"\n"}:
+                return None
+            if "\r" in {line.log[-2:-1] for line in lines}:
+                return None
+        except (msgspec.DecodeError, IndexError):  # IndexError: nothing was written, and no line end either
             return None
         times = timestamps("%Y-%m-%dT%H:%M:%S%z")
         return [{"timestamp": times[line.time], "stream": line.stream, "body": line.log[:-1]} for line in lines]

@@ -36,7 +36,7 @@ rejects its line.
 """
 
 import re
-from functools import lru_cache
+from collections.abc import Callable
 from typing import NamedTuple
 
 from contract import JsonValue, Processor, Record, each_line, from_epoch, severity_number, timestamps
@@ -46,13 +46,75 @@ _ROWS = re.compile(r'([^\s="]++)=("[^"]*+"|[^\s"]*+)(?: |$)')
 _TIMES = frozenset(("time", "ts", "t", "at", "timestamp"))
 _LEVELS = frozenset(("level", "lvl", "severity"))
 _BODIES = frozenset(("msg", "message"))
+_PLACES = {
+    **dict.fromkeys(_TIMES, "timestamp"),
+    **dict.fromkeys(_LEVELS, "severity_text"),
+    **dict.fromkeys(_BODIES, "body"),
+}
+_OFTEN, _MOST_SEEN, _MOST_SHAPES, _MOST_KEYS = 8, 256, 4, 64
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 
 
+class _Shape(NamedTuple):
+    """What lines with certain keys, in this order, look like, and the keys of their records."""
+
+    match: Callable[[str], re.Match[str] | None]
+    names: tuple[str, ...]
+    has_time: bool
+    has_level: bool
+
+
+class LogfmtProcessor:
+    """Knows the shapes of the lines seen lately, for which one expression does; another line is parsed pair by pair."""
+
+    def __init__(self) -> None:
+        self._shapes: list[_Shape] = []
+        self._seen: dict[tuple[tuple[str, bool], ...], int] = {}
+
+    def parse_line(self, line: str) -> Record | None:
+        for position, shape in enumerate(self._shapes):
+            if (found := shape.match(line)) is None:
+                continue
+            if position:
+                self._shapes.insert(0, self._shapes.pop(position))
+            record: dict[str, JsonValue] = dict(zip(shape.names, found.groups(), strict=True))
+            try:
+                if shape.has_time:
+                    record["timestamp"] = _utc(str(record["timestamp"]))
+            except ValueError:  # a time of another form, which keeps its key
+                break
+            if shape.has_level:
+                record["severity_number"] = severity_number(str(record["severity_text"]))
+            return record
+        else:
+            self._learn(line)
+        return parse(line)
+
+    def _learn(self, line: str) -> None:
+        """Make an expression for lines like this one when they come often: it takes as long as many lines do."""
+        rows = _ROWS.findall(line)
+        keys = tuple((key, value[:1] == '"') for key, value in rows)
+        if len(keys) > _MOST_KEYS:
+            return
+        if len(self._seen) >= _MOST_SEEN:
+            self._seen.clear()
+        self._seen[keys] = self._seen.get(keys, 0) + 1
+        if self._seen[keys] == _OFTEN and (shape := _shape(keys)) is not None:
+            self._shapes = [shape, *self._shapes[: _MOST_SHAPES - 1]]
+            del self._seen[keys]
+
+
+def _shape(keys: tuple[tuple[str, bool], ...]) -> _Shape | None:
+    """Return the shape of lines with these keys, quoted or not; None when two of them would have the same place."""
+    names = tuple(_PLACES.get(key, key) for key, _ in keys)
+    if len(set(names)) != len(names) or "severity_number" in names:
+        return None
+    pairs = (re.escape(key) + (r'="([^"\\]*+)"' if quoted else r'=([^\s"\\]*+)') for key, quoted in keys)
+    return _Shape(re.compile(" ".join(pairs)).fullmatch, names, "timestamp" in names, "severity_text" in names)
+
+
 def parse(line: str) -> Record | None:
-    if (record := _ordinary(line)) is not None:
-        return record
     fields: dict[str, JsonValue] = {}
     line = line.rstrip()
     position = 0
@@ -68,52 +130,6 @@ def parse(line: str) -> Record | None:
             value = bare or ("" if pair[0].endswith("=") else True)
         _add(fields, key, value)
     return _normal(fields) if fields else None
-
-
-class _Plan(NamedTuple):
-    """What lines with certain keys, in this order, are: how long all but their values is, and the record's keys."""
-
-    length: int
-    names: tuple[str, ...]
-    has_time: bool
-    has_level: bool
-
-
-@lru_cache(maxsize=1024)
-def _plan(keys: tuple[str, ...]) -> _Plan | None:
-    """Return the plan for a line's keys, None when two of them would have the same place."""
-    places = {
-        **dict.fromkeys(_TIMES, "timestamp"),
-        **dict.fromkeys(_LEVELS, "severity_text"),
-        **dict.fromkeys(_BODIES, "body"),
-    }
-    names = tuple(places.get(key, key) for key in keys)
-    if len(set(names)) != len(names) or "severity_number" in names:
-        return None
-    return _Plan(sum(map(len, keys)) + 2 * len(keys) - 1, names, "timestamp" in names, "severity_text" in names)
-
-
-def _ordinary(line: str) -> dict[str, JsonValue] | None:
-    """Return the record of a line of `key=value` with single spaces between, without an escape; None for another."""
-    rows = _ROWS.findall(line)
-    if not rows or "\\" in line:
-        return None
-    keys, values = zip(*rows, strict=True)
-    plan = _plan(keys)
-    # Each match ends at a space or the line's end, and no character is left over.
-    if plan is None or plan.length + sum(map(len, values)) != len(line):
-        return None
-    record: dict[str, JsonValue] = dict(
-        zip(plan.names, [value[1:-1] if '"' in value else value for value in values], strict=True)
-    )
-    if plan.has_time:
-        try:
-            record["timestamp"] = _utc(str(record["timestamp"]))
-        except ValueError:
-            return None
-    if plan.has_level:
-        record["severity_number"] = severity_number(str(record["severity_text"]))
-    return record
 
 
 def _add(fields: dict[str, JsonValue], key: str, value: JsonValue) -> None:
@@ -149,4 +165,4 @@ def _utc(text: str) -> str:
 
 
 def new_processor() -> Processor:
-    return each_line(parse)
+    return each_line(LogfmtProcessor().parse_line)

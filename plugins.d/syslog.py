@@ -69,7 +69,7 @@ be a guess. `severity_number` is OpenTelemetry's.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 
 from contract import SYSLOG_SEVERITIES, Context, JsonValue, Record, timestamps
 from contract.options import LocalYear
@@ -155,7 +155,7 @@ class SyslogProcessor:
                 ctx.reject(raw, str(error))
 
 
-def _at_once(data: bytes, options: Options) -> list[Record] | None:
+def _at_once(data: bytes, options: Options) -> Sequence[Record] | None:
     """Return a record for each line when all are without a priority and of the ordinary form, None otherwise."""
     text = data.decode("utf-8", "backslashreplace")
     if "\r" in text:
@@ -165,32 +165,32 @@ def _at_once(data: bytes, options: Options) -> list[Record] | None:
     rows = (_ORDINARY_ISO if text[:1].isdecimal() else _ORDINARY_3164).findall(text)
     if not rows or len(rows) != text.count("\n") + (not text.endswith("\n")):
         return None
-    if _LEVEL_NAMES & {row[1] for row in rows}:  # in the place of the host's name
+    stamps, hosts, programs, procids, bodies = zip(*rows, strict=True)
+    if not _LEVEL_NAMES.isdisjoint(hosts):  # in the place of the host's name
         return None
+    name, times = "timestamp", None
     if text[0].isdecimal():
-        times: Mapping[str, str] | None = timestamps("%Y-%m-%dT%H:%M:%S%z")
-    elif {row[0][:3] for row in rows} - _MONTH_NAMES:
+        times = timestamps("%Y-%m-%dT%H:%M:%S%z")
+    elif {stamp[:3] for stamp in set(stamps)} - _MONTH_NAMES:
         return None
+    elif options.year is not None:
+        times = timestamps("%b %d %H:%M:%S", options.time_zone, options.year)
     else:
-        year = options.year
-        times = timestamps("%b %d %H:%M:%S", options.time_zone, year) if year is not None else None
-    name = "time" if times is None else "timestamp"
-    records: list[Record] = []
+        name = "time"
     try:
-        for time, host, program, procid, body in rows:
-            record: dict[str, JsonValue] = {
-                name: times[time] if times is not None else time,
-                "hostname": host,
-                "appname": program,
-            }
-            if procid:
-                record["procid"] = procid
-            record["body"] = body
-            if ("=" in body or program[:4] == "sshd") and (details := _details(program, body)):
-                record["details"] = details
-            records.append(record)
+        whens = stamps if times is None else [times[stamp] for stamp in stamps]
     except ValueError:  # an impossible time, which costs its own line only
         return None
+    records: list[dict[str, JsonValue]] = [
+        {name: when, "hostname": host, "appname": program, "procid": procid, "body": body}
+        if procid
+        else {name: when, "hostname": host, "appname": program, "body": body}
+        for when, host, program, procid, body in zip(whens, hosts, programs, procids, bodies, strict=True)
+    ]
+    if "=" in text or any(program.startswith("sshd") for program in set(programs)):
+        for record, program, body in zip(records, programs, bodies, strict=True):
+            if details := _details(program, body):
+                record["details"] = details
     return records
 
 

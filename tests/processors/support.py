@@ -46,7 +46,7 @@ def plainly(name: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("contract.processor.together", _never)
         patch.setattr("contract.streams.together", _never)
-        for fast in ("_at_once", "_rows", "_ordinary"):
+        for fast in ("_at_once", "_rows", "_shape"):
             if hasattr(module, fast):
                 patch.setattr(module, fast, _never)
         for kind in classes:
