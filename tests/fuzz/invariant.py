@@ -10,7 +10,7 @@ from contract.testing import Outcome
 from tests.processors.support import MODULES, parse, plainly
 
 MAY_BE_DAMAGED = frozenset(
-    ("asl", "btsnoop", "evt", "journal", "journal_export", "msgpack", "mysql_binlog", "pcap", "xml"),
+    ("asl", "bsm", "btsnoop", "evt", "journal", "journal_export", "msgpack", "mysql_binlog", "pcap", "xml"),
 )
 """Binary streams and such, of which what follows a damaged part cannot be told apart any more."""
 

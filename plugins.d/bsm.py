@@ -14,18 +14,25 @@
 # name = "trail"
 # encoding = "base64"
 # input = """\
-# SAMPLE"""
+#   EQAAAAEAAAACAAJhABQAAABTCwAXAABmRyvPAAAAjyQAAAH1AAAAAAAAAAAAAAH1AAAAFAAAAE0AAABkAAAABcAAAgcjAAwvZXRjL3Bhc3N3ZA\
+#   AnAQAAAA0TsQUAAABTFQAAADELABcAAAAAAATAAAIIZkcrzwAAAI8tAgAAAAcABmZsYWdzAO4BE7EFAAAAMRQAAAAZCwAXAABmRyvPAAAAjxOx\
+#   BQAAAD8="""
 # records = [
-# RECORDS
+#   '''{"timestamp": "2024-05-17T10:05:03.143Z", "event": 23, "modifier": 0, "tokens": [{"token": "subject",
+#    "audit_user": 501, "effective_user": 0, "effective_group": 0, "user": 501, "group": 20, "pid": 77, "session":
+#    100, "terminal_port": 5, "terminal_address": "192.0.2.7"}, {"token": "path", "path": "/etc/passwd"}, {"token":
+#    "return", "errno": 1, "value": 13}]}''',
+#   '''{"timestamp": "2024-05-17T10:05:03.143Z", "event": 23, "modifier": 0, "host": "192.0.2.8", "tokens":
+#    [{"token": "argument", "number": 2, "value": 7, "text": "flags"}], "rest": "7gE="}''',
 # ]
 # rejected = 1
 # ///
 """Audit trails in the BSM format: each record is a header, tokens, and a trailer.
 
-Keys: `timestamp`, `event` and `modifier` (numbers; audit_event(5) names them), `host` of the header if there is one, and
-in `tokens` a list of what follows, each with its `token` by name: `subject` (`audit_user`, `user`, `pid`, …), `return`
-(`errno`, `value`), `text`, `path`, `argument`, `exec_args`, `exit`, `attributes` and others. What comes after a token that
-is not known is `rest`, in base64. The name of a trail that another one follows is no record.
+Keys: `timestamp`, `event` and `modifier` (numbers; audit_event(5) names them), `host` of the header if there is one,
+and in `tokens` a list of what follows, each with its `token` by name: `subject` (`audit_user`, `user`, `pid`, …),
+`return` (`errno`, `value`), `text`, `path`, `argument`, `exec_args`, `exit`, `attributes` and others. What comes after
+a token that is not known is `rest`, in base64. The name of a trail that another one follows is no record.
 """
 
 import struct
@@ -92,7 +99,7 @@ class BsmStream(ByteStream):
 
 
 def _size(data: bytes, start: int) -> int | None:
-    """Return how long the record, or the name of a trail, that begins at `start` is; None when that is not there yet."""
+    """Return how long the record, or the name of a trail, that begins at `start` is; None when it is not there yet."""
     if data[start] in _HEADERS:
         if len(data) < start + 5:
             return None
@@ -119,7 +126,12 @@ def _record(raw: bytes) -> Record:
     while at < end:
         token, following = _token(raw, at)
         if token is None or following > end:
-            return {**_head(seconds, milliseconds, event, modifier), **record, "tokens": tokens, "rest": _data(raw[at:end])}
+            return {
+                **_head(seconds, milliseconds, event, modifier),
+                **record,
+                "tokens": tokens,
+                "rest": _data(raw[at:end]),
+            }
         tokens.append(token)
         at = following
     return {**_head(seconds, milliseconds, event, modifier), **record, "tokens": tokens}
@@ -161,7 +173,7 @@ def _token(raw: bytes, at: int) -> tuple[dict[str, JsonValue] | None, int]:
     return None, at
 
 
-def _subject(raw: bytes, at: int, name: str, port_bytes: int, extended: bool) -> tuple[dict[str, JsonValue], int]:  # noqa: FBT001
+def _subject(raw: bytes, at: int, name: str, port_bytes: int, extended: bool) -> tuple[dict[str, JsonValue], int]:
     numbers: dict[str, JsonValue] = dict(zip(_SUBJECT, struct.unpack_from(">7I", raw, at), strict=True))
     at += 28
     port = int.from_bytes(raw[at : at + port_bytes], "big")
