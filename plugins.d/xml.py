@@ -11,7 +11,7 @@
 # limits = { snapshot_kib = 16384 }
 #
 # [tool.hostd.accepts]
-# head = '\A(\xef\xbb\xbf)?\s*(<\?xml[ \t]|<!--|<!DOCTYPE )'
+# head = '\A(\xef\xbb\xbf)?\s*(<\?xml[ \t]|<!--|<!DOCTYPE\s+[^\sHh])'
 # priority = -60
 #
 # [[tool.hostd.samples]]
