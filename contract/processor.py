@@ -161,7 +161,9 @@ def together(at_once: AtOnce, data: bytes, ctx: Context) -> list[Record] | None:
         return None
     try:
         return at_once(text, ctx)
-    except ValueError:  # an impossible time, or number: of one record, which then is rejected alone
+    except MemoryError:
+        raise  # as in each_line
+    except Exception:  # noqa: BLE001 - of one record mostly, such as an impossible time: it is rejected alone then
         return None
 
 
@@ -173,7 +175,7 @@ def each_record(function: Callable[[str, Context], Record | None], *, at_once: A
     record, None is no record, and an exception rejects that record alone.
 
     `at_once` makes it faster where most records are of one kind. It gets the text of a batch, or of 32 records, and
-    returns the records of all of it; None, or ValueError, when there is one that it does not know: the function then
+    returns the records of all of it; None, or an exception, when there is one that it does not know: the function then
     gets each. The text has its line ends as ``\\n``, and lacks the last one; it may have blank lines.
     """
     return _EachRecord(function, at_once)

@@ -74,7 +74,7 @@ class LineStream(ByteStream):
         raise NotImplementedError
 
     def at_once(self, text: str, ctx: Context) -> list[Record] | None:  # noqa: ARG002
-        """Return the records of many lines, without changing `kept`; None, or ValueError, when one of them needs more.
+        """Return the records of many lines, without changing `kept`; None, or an exception, when one needs more.
 
         It is for speed alone: what it returns is what `parse_line` would. See `each_record`.
         """

@@ -42,7 +42,7 @@ from typing import NamedTuple
 from contract import JsonValue, Processor, Record, each_line, from_epoch, severity_number, timestamps
 
 _PAIR = re.compile(r'\s*([^\s="]+)(?:=(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"|([^\s"]\S*+)?))?(?=\s|$)')
-_ROWS = re.compile(r'([^\s="]++)=("[^"]*+"|[^\s"]*+)(?: |$)')
+_ROWS = re.compile(r'(?<![^ ])([^\s="]++)=("[^"]*+"|[^\s"]*+)(?: |$)')
 _TIMES = frozenset(("time", "ts", "t", "at", "timestamp"))
 _LEVELS = frozenset(("level", "lvl", "severity"))
 _BODIES = frozenset(("msg", "message"))
@@ -83,13 +83,13 @@ class LogfmtProcessor:
                 if shape.has_time:
                     record["timestamp"] = _utc(str(record["timestamp"]))
             except ValueError:  # a time of another form, which keeps its key
-                break
+                return parse(line)
             if shape.has_level:
                 record["severity_number"] = severity_number(str(record["severity_text"]))
             return record
-        else:
-            self._learn(line)
-        return parse(line)
+        parsed = parse(line)
+        self._learn(line)
+        return parsed
 
     def _learn(self, line: str) -> None:
         """Make an expression for lines like this one when they come often: it takes as long as many lines do."""

@@ -82,6 +82,8 @@ def _record(row: list[str], ctx: Context) -> Record:
     if len(row) > len(names):
         names = [*_COLUMNS, *(f"column_{number}" for number in range(len(_COLUMNS) + 1, len(row) + 1))]
     fields: dict[str, JsonValue] = {name: value for name, value in zip(names, row, strict=False) if value}
+    if "log_time" not in fields:
+        raise ValueError("the row has no log_time")
     level = str(fields.pop("error_severity", ""))
     return {
         "timestamp": timestamps("%Y-%m-%d %H:%M:%S%Z", ctx.options.time_zone)[str(fields.pop("log_time"))],
