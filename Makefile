@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 AT_ONCE := -n 3 --dist loadfile
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: run test test-slow test-all check lint format bench bench-quick docs constraints clean
+.PHONY: run test test-slow test-all check lint format bench bench-quick fuzz docs constraints clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/hostd run --config hostd.toml
@@ -40,6 +40,12 @@ bench: $(VENV)/dev.stamp
 bench-quick: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks --quick $(ONLY)
 
+# Coverage-guided fuzzing of the processors that ship: all of them, or ONLY="syslog csv", for SECONDS each.
+SECONDS ?= 60
+fuzz: $(VENV)/dev.stamp
+	$(BIN)/python -c 'import atheris' 2> /dev/null || $(PIP) install -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz $(ONLY) --seconds $(SECONDS)
+
 docs: $(VENV)/dev.stamp
 	$(BIN)/python tools/reference.py
 
@@ -61,4 +67,4 @@ constraints:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group lock --extra dev pyproject.toml -o constraints-dev.txt
 
 clean:
-	rm -rf $(VENV) out state bench-results
+	rm -rf $(VENV) out state bench-results fuzz-corpus fuzz-found

@@ -92,6 +92,7 @@ option `time_zone`; one without a day stays as it is written, as `time`.
 """
 
 import re
+from functools import lru_cache
 
 from contract import Context, JsonValue, Processor, Record, each_record, severity_number, timestamps
 from contract.options import LocalTime
@@ -125,6 +126,29 @@ _LAYOUTS = [
 ]
 
 
+_LEVEL_NAMES = frozenset(
+    ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL", "SEVERE")
+)
+_START = (
+    r"\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d|\d\d/\d\d/\d\d \d\d:\d\d:\d\d |\d\d:\d\d:\d\d[.,]\d{3} "
+    r"|(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)[: ]"
+)
+"""That of the manifest."""
+_NAME = re.compile(r"[\w.$/-]+", re.ASCII)
+_TIME_OF_ALL = re.compile(
+    r"\d{4}([-/])\d\d\1\d\d([T ])\d\d:\d\d:\d\d([.,]\d{1,9})?(Z|[+-]\d\d:?\d\d)?( - | \[)", re.ASCII
+)
+
+
+@lru_cache(maxsize=64)
+def _layout(slash: str, letter: str, point: str, zone: str, after: str) -> re.Pattern[str]:
+    """Return the expression for batches of logback's layout (`after` is ` [`) or Python's, with one form of time."""
+    day = rf"\d{{4}}{slash}\d\d{slash}\d\d{letter}\d\d:\d\d:\d\d"
+    time = day + (rf"{re.escape(point)}\d{{1,9}}+" if point else "") + (r"(?:Z|[+-]\d\d:?\d\d)" if zone else "")
+    names = r" - (\S++) - ([A-Z]++) -" if after == " - " else r" \[([^\]\n]*+)\] +([A-Z]++) +(\S++) -"
+    return re.compile(rf"^({time}){names} (.*+(?:\n(?!{day}|{_START}).*+)*)", re.ASCII | re.MULTILINE)
+
+
 class Options(LocalTime):
     """The operator's `[plugins.options.app_log]`."""
 
@@ -147,6 +171,52 @@ def parse(text: str, ctx: Context) -> Record:
     return {**record, **fields, "body": body}
 
 
+def at_once(text: str, ctx: Context) -> list[Record] | None:
+    """Take records that are all of logback's layout, or of Python's, which no other one is mistaken for."""
+    first = _TIME_OF_ALL.match(text)
+    if first is None:
+        return None
+    slash, letter, fraction, zone, after = first.groups("")
+    rows = _layout(slash, letter, fraction[:1], zone[:1], after).findall(text)
+    if not rows:
+        return None
+    columns = list(zip(*rows, strict=True))
+    continued = text.count("\n") + 1 - len(rows)
+    # A blank line at the end of a record is none of its body.
+    if continued and ("\n\n" in text or text[-1] == "\n" or "".join(columns[-1]).count("\n") != continued):
+        return None
+    loggers, levels = set(columns[1 if after == " - " else 3]), set(columns[2])
+    if not levels <= _LEVEL_NAMES or not all(map(_NAME.fullmatch, loggers)):
+        return None
+    numbers = {level: severity_number(level) for level in levels}
+    times = timestamps(f"%Y{slash}%m{slash}%d{letter}%H:%M:%S%z", ctx.options.time_zone)
+    if after == " - ":
+        return [
+            {
+                "timestamp": times[time],
+                "severity_text": level,
+                "severity_number": numbers[level],
+                "logger": logger,
+                "body": body,
+            }
+            for time, logger, level, body in rows
+        ]
+    threads = {thread: thread.strip() for thread in set(columns[1])}
+    if _LEVEL_NAMES & set(threads.values()):  # a thread of that name, or a level and a thread
+        return None
+    return [
+        {
+            "timestamp": times[time],
+            "severity_text": level,
+            "severity_number": numbers[level],
+            "thread": threads[thread],
+            "logger": logger,
+            "body": body,
+        }
+        for time, thread, level, logger, body in rows
+    ]
+
+
 def _time(text: str, options: Options) -> dict[str, JsonValue]:
     if len(text) < 17:
         return {"time": text} if text else {}
@@ -157,4 +227,4 @@ def _time(text: str, options: Options) -> dict[str, JsonValue]:
 
 
 def new_processor() -> Processor:
-    return each_record(parse)
+    return each_record(parse, at_once=at_once)

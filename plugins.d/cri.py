@@ -39,9 +39,10 @@ last with `partial` true.
 import re
 from collections.abc import Iterable, Iterator
 
-from contract import LineStream, Record, StreamProcessor, each_stream, timestamps
+from contract import Context, LineStream, Record, StreamProcessor, each_stream, timestamps
 
 _LINE = re.compile(r"(\S+) (stdout|stderr) ([FP])(?::\S*)?(?: (.*))?", re.ASCII | re.DOTALL)
+_STREAMS = ("stdout", "stderr")
 _MOST_CHARACTERS = 256 << 10
 
 
@@ -60,6 +61,18 @@ class CriStream(LineStream):
             yield {**record, "partial": True}
         else:
             self.kept[stream] = record
+
+    def at_once(self, text: str, ctx: Context) -> list[Record] | None:
+        if self.kept:
+            return None
+        times = timestamps("%Y-%m-%dT%H:%M:%S%z")
+        records: list[Record] = []
+        for line in text.split("\n"):
+            parts = line.split(" ", 3)
+            if len(parts) != 4 or parts[2] != "F" or parts[1] not in _STREAMS:
+                return None
+            records.append({"timestamp": times[parts[0]], "stream": parts[1], "body": parts[3]})
+        return records
 
     def finish(self) -> Iterable[Record]:
         unfinished, self.kept = list(self.kept.values()), {}

@@ -44,7 +44,7 @@ and so is a line whose quotes do not close. Blank lines are no rows.
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,9 +79,15 @@ class Options(BaseModel):
 
 
 class CsvProcessor:
-    def parse(self, data: bytes, ctx: Context) -> Iterator[Record]:
+    def parse(self, data: bytes, ctx: Context) -> Iterable[Record]:
         dialect = (ctx.options or Options()).dialect(ctx.header)
         names = _unique(_header_row(ctx.header, dialect))
+        rows = _rows(data, dialect, len(names))
+        if rows is not None:
+            return [dict(zip(names, row, strict=False)) for row in rows]
+        return self._row_by_row(data, ctx, dialect, names)
+
+    def _row_by_row(self, data: bytes, ctx: Context, dialect: dict[str, Any], names: list[str]) -> Iterator[Record]:
         lines = io.BytesIO(data).readlines()
         start = 0
         while start < len(lines):
@@ -101,6 +107,21 @@ class CsvProcessor:
                 # A quote that does not close costs its own line; the reader has gone too far to go on from.
                 ctx.reject(lines[row_start], f"not CSV: {error}")
                 start = row_start + 1
+
+
+def _rows(data: bytes, dialect: dict[str, Any], width: int) -> list[list[str]] | None:
+    """Return all rows when all are of this width, None otherwise."""
+    text = data.decode("utf-8", "backslashreplace")
+    if text.count("\r") != text.count("\r\n"):  # the reader would take one alone for the end of a line
+        return None
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), **dialect))
+    except csv.Error:
+        return None
+    widths = set(map(len, rows))
+    if 0 in widths:  # blank lines
+        rows = [row for row in rows if row]
+    return rows if widths <= {0, width} else None
 
 
 def _decoded(lines: list[bytes], start: int) -> Iterator[str]:

@@ -52,6 +52,9 @@ from contract.options import LocalYear
 _LINE = re.compile(
     r"([IWEF])(\d\d)(\d\d) (\d\d:\d\d:\d\d\.\d{1,6}) +(\d+) ([^\s:\]]+):(\d+)\](?: (.*))?", re.ASCII | re.DOTALL
 )
+_LINES = re.compile(
+    r"^([IWEF])(\d{4} \d\d:\d\d:\d\d\.\d{1,6}) +(\d++) ([^\s:\]]++):(\d{1,18}+)\] (.*+)$", re.ASCII | re.MULTILINE
+)
 _CREATED = re.compile(rb"Log file created at: (\d{4})/")
 _LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "FATAL"}
 
@@ -81,5 +84,27 @@ def parse(text: str, ctx: Context) -> Record:
     }
 
 
+def at_once(text: str, ctx: Context) -> list[Record] | None:
+    created = _CREATED.match(ctx.header)
+    year = int(created[1]) if created else ctx.options.year
+    if year is not None:
+        return None
+    rows = _LINES.findall(text)
+    if len(rows) != text.count("\n") + 1:
+        return None
+    return [
+        {
+            "time": time,
+            "severity_text": _LEVELS[level],
+            "severity_number": severity_number(level),
+            "thread": thread,
+            "file": file,
+            "line": int(line),
+            "body": body,
+        }
+        for level, time, thread, file, line, body in rows
+    ]
+
+
 def new_processor() -> Processor:
-    return each_record(parse)
+    return each_record(parse, at_once=at_once)

@@ -88,6 +88,22 @@ _TIMERS = {
 _COUNT_NAMES = ("actconn", "feconn", "beconn", "srv_conn", "retries")
 
 
+_REQUESTS = re.compile(
+    r"^(\w{3} [ \d]\d \d\d:\d\d:\d\d) (\S++) haproxy\[(\d++)\]: "
+    r"([^\s:]++):(\d{1,9}+) \[([^\]\n]++)\] (\S++) ([^\s/]++)/(\S++)"
+    r" (-?\d{1,18}+)/(-?\d{1,18}+)/(-?\d{1,18}+)/(-?\d{1,18}+)/(\d{1,18}+) (-?\d{1,9}+) (\d{1,18}+)"
+    r" (\S++) (\S++) (\S{4}) (\d{1,9}+)/(\d{1,9}+)/(\d{1,9}+)/(\d{1,9}+)/(\d{1,9}+) (\d{1,9}+)/(\d{1,9}+)"
+    r' \{([^}\n]*+)\} \{([^}\n]*+)\} "(([A-Z]++) (\S++) (HTTP/[\d.]++))"$',
+    re.ASCII | re.MULTILINE,
+)
+_ROW = (
+    *("time", "host", "pid", "client_ip", "client_port", "timestamp", "frontend", "backend", "server", *_TIMERS[5]),
+    *("status", "bytes_read", "request_cookie", "response_cookie", "termination_state", *_COUNT_NAMES),
+    *("srv_queue", "backend_queue", "request_headers", "response_headers", "request", "method", "path", "protocol"),
+)
+_ROW_NUMBERS = ("client_port", *_TIMERS[5], "status", "bytes_read", *_COUNT_NAMES, "srv_queue", "backend_queue")
+
+
 class Options(LocalTime):
     """The operator's `[plugins.options.haproxy]`."""
 
@@ -122,5 +138,21 @@ def _spread(fields: dict[str, JsonValue]) -> None:
     fields |= {name: int(str(fields[name])) for name in ("status", "bytes_read", "client_port") if name in fields}
 
 
+def at_once(text: str, ctx: Context) -> list[Record] | None:
+    """Take lines that are all of requests, as syslog has them, without a number that says `more than`."""
+    times = timestamps("%d/%b/%Y:%H:%M:%S", ctx.options.time_zone)
+    rows = _REQUESTS.findall(text)
+    if len(rows) != text.count("\n") + 1:
+        return None
+    records: list[Record] = []
+    for row in rows:
+        record: dict[str, JsonValue] = dict(zip(_ROW, row, strict=True))
+        record["timestamp"] = times[row[5]]
+        for name in _ROW_NUMBERS:
+            record[name] = int(record[name])  # type: ignore[arg-type] # as the expression has it
+        records.append(record)
+    return records
+
+
 def new_processor() -> Processor:
-    return each_record(parse)
+    return each_record(parse, at_once=at_once)

@@ -129,12 +129,18 @@ def _record(value: Any) -> Record:
             return {"timestamp": time.isoformat().replace("+00:00", "Z"), **_named(value[1])}
         if isinstance(time, str) or (isinstance(time, int | float) and not isinstance(time, bool)):
             return {"timestamp": time if isinstance(time, str) else from_epoch(time), **_named(value[1])}
-    return {"value": value}
+    return {"value": _plain(value)}
 
 
 def _named(value: dict[Any, Any]) -> dict[str, JsonValue]:
-    """A key that is not text, which JSON has not, as its text."""
-    return {name if isinstance(name, str) else str(name): item for name, item in value.items()}
+    """A key that is not text, which JSON has not, as its text; in the maps below too."""
+    return {name if isinstance(name, str) else str(name): _plain(item) for name, item in value.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _named(value)
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def new_processor() -> StreamProcessor:

@@ -38,6 +38,7 @@ version does not know is `column_27` and so on.
 
 import csv
 import io
+from collections.abc import Sequence
 
 from contract import Context, JsonValue, Processor, Record, each_record, severity_number, timestamps
 from contract.options import LocalTime
@@ -60,9 +61,29 @@ def parse(text: str, ctx: Context) -> Record:
     rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     if len(rows) != 1 or len(rows[0]) < _LEAST_COLUMNS:
         raise ValueError(f"expected one row of at least {_LEAST_COLUMNS} columns, found {[len(row) for row in rows]}")
-    row = rows[0]
-    names = [*_COLUMNS, *(f"column_{number}" for number in range(len(_COLUMNS) + 1, len(row) + 1))]
+    return _record(rows[0], ctx)
+
+
+def at_once(text: str, ctx: Context) -> list[Record] | None:
+    lines = text.split("\n")
+    if any(line.count('"') & 1 for line in lines):  # a row of several lines
+        return None
+    try:
+        rows = list(csv.reader(lines, strict=True))
+    except csv.Error:
+        return None
+    if len(rows) != len(lines) or min(map(len, rows)) < _LEAST_COLUMNS:
+        return None
+    return [_record(row, ctx) for row in rows]
+
+
+def _record(row: list[str], ctx: Context) -> Record:
+    names: Sequence[str] = _COLUMNS
+    if len(row) > len(names):
+        names = [*_COLUMNS, *(f"column_{number}" for number in range(len(_COLUMNS) + 1, len(row) + 1))]
     fields: dict[str, JsonValue] = {name: value for name, value in zip(names, row, strict=False) if value}
+    if "log_time" not in fields:
+        raise ValueError("the row has no log_time")
     level = str(fields.pop("error_severity", ""))
     return {
         "timestamp": timestamps("%Y-%m-%d %H:%M:%S%Z", ctx.options.time_zone)[str(fields.pop("log_time"))],
@@ -74,4 +95,4 @@ def parse(text: str, ctx: Context) -> Record:
 
 
 def new_processor() -> Processor:
-    return each_record(parse)
+    return each_record(parse, at_once=at_once)

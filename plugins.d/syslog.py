@@ -69,7 +69,7 @@ be a guess. `severity_number` is OpenTelemetry's.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from contract import SYSLOG_SEVERITIES, Context, JsonValue, Record, timestamps
 from contract.options import LocalYear
@@ -79,6 +79,7 @@ _DATE_TIME = (
     r"(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
 )
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+_LINES_IN_A_PIECE = 32
 _LEVELS = "EMERG|ALERT|CRIT|ERR|WARNING|NOTICE|INFO|DEBUG"
 
 _PRIORITY = re.compile(r"<(\d{1,3})>", re.ASCII)
@@ -97,10 +98,15 @@ _RFC_3164 = re.compile(
     r"(?:(?P<appname>[^\s:\[]+)(?:\[(?P<procid>[^\]\s]*)\])?:(?: |$))?(?P<body>.*)",
     re.ASCII | re.DOTALL,
 )
+_MONTH_NAMES = frozenset(_MONTHS.split("|"))
+_REST = r" ([^\s:\[]++) ([^\s:\[]++)(?:\[([^\]\s]++)\])?: (.*+)$"
+_ORDINARY_3164 = re.compile(rf"^([A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d){_REST}", re.ASCII | re.MULTILINE)
+_ORDINARY_ISO = re.compile(rf"^({_DATE_TIME}){_REST}", re.ASCII | re.MULTILINE)
 _ELEMENT = re.compile(r'\[([^\s\]"]++)((?: [^\s=\]"]++="[^"\\\]]*+(?:\\.[^"\\\]]*+)*")*)\]')
 _PARAMETER = re.compile(r' ([^\s=\]"]++)="([^"\\\]]*+(?:\\.[^"\\\]]*+)*)"')
 _ESCAPE = re.compile(r'\\(["\\\]])')
 
+_LEVEL_NAMES = frozenset(_LEVELS.split("|"))
 _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
     *("ntp", "audit", "alert", "clock", *(f"local{number}" for number in range(8))),
@@ -109,9 +115,11 @@ _FACILITIES = (
 
 _PAIR = re.compile(r"(?<![^\s,;(])([A-Za-z][\w-]*)=(<[^>\s]*>|[^\s,;]*)")
 _OF_PAIRS = re.compile(
-    r"pam_\w+\(|[^=]*\bIN=\S* OUT=|[\dA-Za-z]{6,20}: (?:to|from|client|message-id)=|\s*\S+ : (?:.* ; )?TTY="
+    r"pam_\w+\(|[^=]*\bIN=\S* OUT=|[\dA-Za-z]{6,20}: (?:to|from|client|message-id|uid|orig_to)="
+    r"|NOQUEUE: |\s*\S+ : (?:.* ; )?TTY="
 )
 """The messages of PAM, the kernel's firewall, Postfix and sudo that are of `name=value`."""
+_QUEUE_ID = re.compile(r"([\dA-F]{6,15}|[\dB-Zb-z]{10,20}): ", re.ASCII)
 _SSH_RESULT = re.compile(r"(Accepted|Failed) (\S+) for ")
 _SSH_USER = re.compile(r"\b[Uu]ser (\S+) (?:from )?(?=[\da-f])|\bfor (?:invalid user )?(\S+) from ")
 _SSH_CLIENT = re.compile(
@@ -124,8 +132,20 @@ class Options(LocalYear):
 
 
 class SyslogProcessor:
+    """Parses a batch in one pass where all lines are as syslogd writes them; else piece by piece, or line by line."""
+
     def parse(self, data: bytes, ctx: Context) -> Iterable[Record]:
-        for raw in data.split(b"\n"):
+        records = _at_once(data, ctx.options)
+        return records if records is not None else self._pieces(data.split(b"\n"), ctx)
+
+    def _pieces(self, lines: list[bytes], ctx: Context) -> Iterator[Record]:
+        for start in range(0, len(lines), _LINES_IN_A_PIECE):
+            piece = lines[start : start + _LINES_IN_A_PIECE]
+            records = _at_once(b"\n".join(piece), ctx.options)
+            yield from records if records is not None else self._line_by_line(piece, ctx)
+
+    def _line_by_line(self, lines: list[bytes], ctx: Context) -> Iterator[Record]:
+        for raw in lines:
             line = raw.decode("utf-8", "backslashreplace").removesuffix("\r").removeprefix("\ufeff")
             if not line.strip():
                 continue
@@ -133,6 +153,45 @@ class SyslogProcessor:
                 yield _record(line, ctx.options)
             except ValueError as error:
                 ctx.reject(raw, str(error))
+
+
+def _at_once(data: bytes, options: Options) -> Sequence[Record] | None:
+    """Return a record for each line when all are without a priority and of the ordinary form, None otherwise."""
+    text = data.decode("utf-8", "backslashreplace")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+        if "\r" in text:
+            return None
+    rows = (_ORDINARY_ISO if text[:1].isdecimal() else _ORDINARY_3164).findall(text)
+    if not rows or len(rows) != text.count("\n") + (not text.endswith("\n")):
+        return None
+    stamps, hosts, programs, procids, bodies = zip(*rows, strict=True)
+    if not _LEVEL_NAMES.isdisjoint(hosts):  # in the place of the host's name
+        return None
+    name, times = "timestamp", None
+    if text[0].isdecimal():
+        times = timestamps("%Y-%m-%dT%H:%M:%S%z")
+    elif {stamp[:3] for stamp in set(stamps)} - _MONTH_NAMES:
+        return None
+    elif options.year is not None:
+        times = timestamps("%b %d %H:%M:%S", options.time_zone, options.year)
+    else:
+        name = "time"
+    try:
+        whens = stamps if times is None else [times[stamp] for stamp in stamps]
+    except ValueError:  # an impossible time, which costs its own line only
+        return None
+    records: list[dict[str, JsonValue]] = [
+        {name: when, "hostname": host, "appname": program, "procid": procid, "body": body}
+        if procid
+        else {name: when, "hostname": host, "appname": program, "body": body}
+        for when, host, program, procid, body in zip(whens, hosts, programs, procids, bodies, strict=True)
+    ]
+    if "=" in text or any(program.startswith("sshd") for program in set(programs)):
+        for record, program, body in zip(records, programs, bodies, strict=True):
+            if details := _details(program, body):
+                record["details"] = details
+    return records
 
 
 def _record(line: str, options: Options) -> dict[str, JsonValue]:
@@ -180,6 +239,8 @@ def _severity(severity: int) -> dict[str, JsonValue]:
 def _details(program: str, body: str) -> dict[str, JsonValue]:
     if "=" in body and _OF_PAIRS.match(body):
         pairs: dict[str, JsonValue] = {name: value.strip("<>") for name, value in _PAIR.findall(body)}
+        if queue_id := _QUEUE_ID.match(body):
+            pairs["queue_id"] = queue_id[1]
         return pairs | ({"COMMAND": body.partition("COMMAND=")[2]} if "COMMAND" in pairs else {})
     details: dict[str, JsonValue] = {}
     if program.startswith("sshd"):

@@ -38,7 +38,7 @@ otherwise, as for the Windows firewall, which writes local time. A row of anothe
 import re
 from collections.abc import Iterator
 
-from contract import JsonValue, LineStream, Record, StreamProcessor, each_stream, timestamps
+from contract import Context, JsonValue, LineStream, Record, StreamProcessor, each_stream, timestamps
 from contract.options import LocalTime
 
 _COLUMN = re.compile(r'"([^"]*(?:""[^"]*)*)"(?=\s|$)|(\S+)')
@@ -76,6 +76,29 @@ class W3cStream(LineStream):
             yield {"timestamp": timestamps("%Y-%m-%d %H:%M:%S", zone)[f"{date} {time}"], **row}
         else:
             yield row
+
+    def at_once(self, text: str, ctx: Context) -> list[Record] | None:
+        names = self.kept.get("fields")
+        if names is None or text[0] == "#" or "\n#" in text or '"' in text or len(set(names)) != len(names):
+            return None
+        if "date" not in names or "time" not in names:
+            return None
+        date_at, time_at = names.index("date"), names.index("time")
+        times = timestamps("%Y-%m-%d %H:%M:%S", ctx.options.time_zone)
+        width = len(names)
+        records: list[Record] = []
+        for line in text.split("\n"):
+            values = line.split()
+            if len(values) != width:
+                return None
+            record: dict[str, JsonValue] = {"timestamp": times[f"{values[date_at]} {values[time_at]}"]}
+            record.update(zip(names, values, strict=False))
+            if "-" in values:
+                for name, value in zip(names, values, strict=False):
+                    if value == "-":
+                        record[name] = None
+            records.append(record)
+        return records
 
 
 def new_processor() -> StreamProcessor:

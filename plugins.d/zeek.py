@@ -41,9 +41,9 @@ stand for.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from contract import JsonValue, LineStream, Record, StreamProcessor, each_stream, from_epoch
+from contract import Context, JsonValue, LineStream, Record, StreamProcessor, each_stream, from_epoch
 
 _ESCAPE = re.compile(r"(?:\\x[0-9a-fA-F]{2})+")
 _NUMBERS: dict[str, type[int] | type[float]] = {
@@ -85,6 +85,55 @@ class ZeekStream(LineStream):
         if "path" in self.kept:
             begun["log"] = self.kept["path"]
         yield {**begun, **row}
+
+    def at_once(self, text: str, ctx: Context) -> list[Record] | None:
+        names, types = self.kept.get("fields"), self.kept.get("types")
+        if (
+            text[0] == "#"
+            or "\n#" in text
+            or "\\x" in text
+            or names is None
+            or types is None
+            or len(names) != len(types)
+        ):
+            return None
+        unset, separator = self.kept.get("unset", "-"), self.kept.get("separator", "\t")
+        empty = self.kept.get("empty", "(empty)")
+        columns = [
+            (name, self._maker(kind, empty if empty in text else None)) for name, kind in zip(names, types, strict=True)
+        ]
+        time_at = names.index("ts") if "ts" in names and types[names.index("ts")] == "time" else None
+        begun: dict[str, JsonValue] = {"log": self.kept["path"]} if "path" in self.kept else {}
+        width = len(names)
+        records: list[Record] = []
+        for line in text.split("\n"):
+            values = line.split(separator)
+            if len(values) != width or not line:
+                return None
+            row = {
+                name: None if value == unset else value if make is None else make(value)
+                for (name, make), value in zip(columns, values, strict=False)
+            }
+            if time_at is not None and values[time_at] != unset:
+                records.append({"timestamp": from_epoch(values[time_at]), **begun, **row})
+            else:
+                records.append({**begun, **row})
+        return records
+
+    def _maker(self, kind: str, empty: str | None) -> Callable[[str], JsonValue] | None:
+        """Return what makes a column's values of their text; None for text that stays as it is.
+
+        `empty` is the word for an empty value, None when it does not occur. One that is a number's has no maker here.
+        """
+        if kind in _NUMBERS and empty in {None, "(empty)"}:
+            return _NUMBERS[kind]
+        if kind == "bool" and empty is None:
+            return "T".__eq__
+        if "[" in kind:
+            return lambda text: [] if text == empty else self._value(text, kind)
+        if kind in _NUMBERS or kind == "bool":
+            return lambda text: self._value(text, kind)
+        return None if empty is None else lambda text: "" if text == empty else text
 
     def _value(self, text: str, kind: str) -> JsonValue:
         if text == self.kept.get("unset", "-"):

@@ -1,9 +1,14 @@
 """The processors that ship, loaded as a worker loads them, and ways to run them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
+
+from contract import LineStream
 from contract.manifest import Manifest
 from contract.testing import Outcome, load, make_processor, make_stream_processor, run, run_stream
 from hostd.pipeline.routing import route
@@ -31,6 +36,28 @@ def parse(name: str, data: bytes, *, cuts: tuple[int, ...] = (), reopen: bool = 
         return run_stream(processor, data, cuts=cuts, reopen=reopen, most_bytes=most_bytes, **circumstances)
     circumstances.setdefault("framing", manifest.compiled_framing())
     return run(make_processor(manifest, module.new_processor), data, **circumstances)
+
+
+@contextmanager
+def plainly(name: str) -> Iterator[None]:
+    """Have a processor parse every record by itself, without what makes it faster where all are ordinary."""
+    module = MODULES[name][1]
+    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, LineStream)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("contract.processor.together", _never)
+        patch.setattr("contract.streams.together", _never)
+        for fast in ("_at_once", "_rows", "_shape"):
+            if hasattr(module, fast):
+                patch.setattr(module, fast, _never)
+        for kind in classes:
+            patch.setattr(kind, "at_once", LineStream.at_once, raising=False)
+        if name == "access":
+            patch.setattr(module.AccessProcessor, "_at_once", _never)
+        yield
+
+
+def _never(*_: object) -> None:
+    return None
 
 
 def parse_source(name: str, data: bytes, **circumstances: Any) -> Outcome:

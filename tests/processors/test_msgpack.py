@@ -65,3 +65,8 @@ def test_a_torn_value_is_rejected_at_the_end() -> None:
     assert parse("msgpack", pack({"a": 1}) + b"\xda\x10").rejected == [
         (b"\xda\x10", "the source ends inside this record, after 2 bytes of it")
     ]
+
+
+def test_keys_that_are_not_text_become_text_in_maps_below_too() -> None:
+    data = b"\x82\x01\xa1x\xa1m\x81\x93\x00\xc0\xc3\x91\x81\x02\xa1y"  # {1: "x", "m": {(0, None, True): [{2: "y"}]}}
+    assert parse("msgpack", data).records == [{"1": "x", "m": {"(0, None, True)": [{"2": "y"}]}}]

@@ -65,6 +65,11 @@ def test_a_plugin_that_names_its_files_is_preferred_to_the_processors_that_ship(
         ("messages", b"Mar  8 15:18:40 host sshd[3]: hello\n", "syslog"),
         ("vsftpd.log", b"Mon Jun  6 18:43:28 2016 [pid 2] CONNECT\n", "text"),
         ("data.csv", b"a,b\n1,2\n", "csv"),
+        ("report.xml", b'<?xml version="1.0"?>\n<a><b/></a>\n', "xml"),
+        ("index.html", b"<!DOCTYPE html>\n<html></html>\n", None),
+        ("pino.log", b'{"level":30,"time":1715940303143,"pid":7,"hostname":"h","msg":"said"}\n', "app_json"),
+        ("app.log", b'{"level": "info", "message": "said"}\n', "json_lines"),
+        ("gc.log", b"[0.015s][info][gc] Using G1\n", "jvm_gc"),
         ("image.png", b"\x89PNG\r\n\x1a\n", None),
     ],
 )

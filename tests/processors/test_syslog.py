@@ -100,3 +100,30 @@ def test_syslog_rejects_other_lines_alone(line: str, reason: str) -> None:
     outcome = parse("syslog", f"\ufeffMar  8 15:18:40 h a: m\r\n{line}\nMar  8 15:18:41 h a: m\n\n".encode())
     assert [record["body"] for record in outcome.records] == ["m", "m"]
     assert outcome.rejected == [(line.encode(), reason)]
+
+
+@pytest.mark.parametrize(
+    ("body", "details"),
+    [
+        (
+            "4F9D195432C: to=<b@example.org>, relay=mx[192.0.2.8]:25, delay=1.2, status=sent (250 2.0.0 Ok)",
+            {
+                "queue_id": "4F9D195432C",
+                "to": "b@example.org",
+                "relay": "mx[192.0.2.8]:25",
+                "delay": "1.2",
+                "status": "sent",
+            },
+        ),
+        (
+            "3Pt2mN2VXxznjll: from=<a@example.com>, size=7",
+            {"queue_id": "3Pt2mN2VXxznjll", "from": "a@example.com", "size": "7"},
+        ),
+        (
+            "NOQUEUE: reject: RCPT from x[192.0.2.9]: 554 5.7.1 no; from=<a@b> to=<c@d> proto=ESMTP helo=<h>",
+            {"from": "a@b", "to": "c@d", "proto": "ESMTP", "helo": "h"},
+        ),
+    ],
+)
+def test_syslog_says_what_postfix_does_with_which_message(body: str, details: dict[str, str]) -> None:
+    assert syslog(f"Oct 11 22:14:15 h postfix/smtp[7]: {body}")["details"] == details

@@ -1,0 +1,1 @@
+"""Fuzzing of the processors that ship: `make fuzz ONLY=syslog SECONDS=60`."""
