@@ -17,7 +17,7 @@
 #   |(TRACE|DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)[: ])"""
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^((\\[?\\d{4}[-/]\\d\\d[-/]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d([.,]\\d+)?( ?(Z|[+-]\\d\\d:?\\d\\d))?\\]?\
 #   |\\d\\d/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d|\\d\\d:\\d\\d:\\d\\d[.,]\\d{3})\
 #     ([: \\t]|( - [\\w.]+ - )|( \\[[^\\]\\n]*\\] ))\

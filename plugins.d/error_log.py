@@ -13,7 +13,7 @@
 # start = '''(\[\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d|\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[)'''
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^(\\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d(\\.\\d+)? \\d{4}\\] \\[[\\w-]*:?\\w+\\]\
 #   |\\d{4}/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d \\[(debug|info|notice|warn|error|crit|alert|emerg)\\] \\d+#\\d+:)"""
 # priority = -22

@@ -10,7 +10,7 @@
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d(\\.\\d+)?( [+-]\\d{4})?( \\[\\d+\\])? \
 #   (\\w{6}-\\w{6,11}-\\w{2,4} (<=|=>|->|>>|\\*>|\\*\\*|==|Completed)\
 #   |\\w+ authenticator failed for |H=\\S+ |(Start|End) queue run)"""

@@ -13,7 +13,7 @@
 # start = '(\d{4}-\d\d-\d\d[T ][ \d]\d:\d\d:\d\d|\d{6} [ \d]\d:\d\d:\d\d)'
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^(\\d{4}-\\d\\d-\\d\\d[T ][ \\d]\\d:\\d\\d:\\d\\d(\\.\\d+)?(Z|[+-]\\d\\d:\\d\\d)?|\\d{6} [ \\d]\\d:\\d\\d:\\d\\d)\
 #   ([ \\t]+\\d+)?[ \\t]+(\\[(Note|Warning|Warn|ERROR|Error|System)\\] |(Connect|Query|Quit|Init DB)\\b)"""
 # priority = -20

@@ -10,7 +10,7 @@
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^(\\xef\\xbb\\xbf)?\
 #   (<\\d{1,3}>1 (-|\\d{4}-)\
 #   |(<\\d{1,3}>)?\

@@ -73,6 +73,8 @@ class FileSource:
     """How far was looked, in vain, for the end of a record that is over the limit."""
     too_long: bytes = b""
     """How that record begins."""
+    globbed_as: str = ""
+    """What plugins' globs are compared with, if that is not its name."""
     moved_away: bool = False
     """The path names another file now, or none: nothing will be appended for long."""
     header: bytes = b""
@@ -112,9 +114,10 @@ class FileSource:
     @property
     def routed_as(self) -> str:
         """The name that plugins' globs are compared with: that of what is in an archive."""
+        name = self.globbed_as or self.name
         if self.unpacked is not None and self.unpacked.kind.is_packed:
-            return next((self.name[: -len(s)] for s in SUFFIXES if self.name.endswith(s)), self.name)
-        return self.name
+            return next((name[: -len(s)] for s in SUFFIXES if name.endswith(s)), name)
+        return name
 
     def is_unpacked(self, *, final: bool) -> bool:
         """Tell whether the file is packed or UTF-16, as far as its first bytes say by now."""

@@ -17,7 +17,7 @@ from hostd.pipeline.sources.unpacking import Unpacking
 
 STEP_BYTES = 512 << 10
 """How much is unpacked at once: a thread's work of some ten milliseconds."""
-HEAD_BYTES = 4096
+HEAD_BYTES = 8192
 
 
 class Unpacked(Fingerprinted):
