@@ -10,6 +10,7 @@ from benchmarks import (
     durable,
     faults,
     http,
+    identify,
     idle,
     ledger,
     roundtrip,
@@ -23,7 +24,22 @@ from benchmarks import (
 from benchmarks.measure import Report, machine, show
 from hostd import events
 
-MODULES = (start, roundtrip, swap, append, throughput, durable, sinks, http, idle, ledger, syslog, unload, faults)
+MODULES = (
+    start,
+    identify,
+    roundtrip,
+    swap,
+    append,
+    throughput,
+    durable,
+    sinks,
+    http,
+    idle,
+    ledger,
+    syslog,
+    unload,
+    faults,
+)
 BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 RESULTS = Path("bench-results")
 

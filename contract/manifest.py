@@ -98,7 +98,7 @@ class Accepts(_Table):
     )
     head: Regex | None = Field(
         None,
-        description="A regular expression (RE2) found somewhere in the first 8 KiB, once is enough: what a source begins"
+        description="A regular expression (RE2) found in the first 8 KiB, once is enough: what a source begins"
         " with (`\\A`, also of bytes that are no text), or a line that no other format has (`^` is a line's start).",
     )
     lines: Regex | None = Field(

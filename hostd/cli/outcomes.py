@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from hostd import clock
-from hostd.workers.batch import DeadLetter
 from hostd.pipeline.routing import Route
 from hostd.pipeline.serving import Generation
 from hostd.pipeline.sources.file import FileSource
+from hostd.workers.batch import DeadLetter
 
 
 class Outcomes:

@@ -212,7 +212,9 @@ def _output(path: Path | None, option: str) -> Iterator[int]:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise HostdError(str(path), f"cannot be written: {error.strerror}", f"name another file with {option}") from error
+        raise HostdError(
+            str(path), f"cannot be written: {error.strerror}", f"name another file with {option}"
+        ) from error
     try:
         yield fd
     finally:

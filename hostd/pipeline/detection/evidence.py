@@ -89,7 +89,7 @@ def gather(manifest: Manifest, names: frozenset[str], head: Head) -> Evidence:
 
 
 def names_of(name: str) -> frozenset[str]:
-    """Return what globs are compared with: the name and its last part, in lower case, and without what rotation adds."""
+    """Return what globs are compared with: the name and its last part, in lower case, also as before rotation."""
     whole = name.lower()
     base = PurePath(whole).name
     return frozenset((whole, base, _ROTATED.sub("", base) or base, _ROTATED.sub("", whole) or whole))
@@ -100,7 +100,6 @@ def _fitting(globs: tuple[str, ...], names: frozenset[str]) -> str:
     return max((found for name in names if (found := _fitting_one(globs, name))), default="")
 
 
-@lru_cache(maxsize=1 << 15)
 def _fitting_one(globs: tuple[str, ...], name: str) -> str:
     """Return the last glob that fits a name, empty where that says no."""
     found = next((glob for glob in reversed(globs) if fnmatchcase(name, glob.removeprefix("!").lower())), "!")

@@ -67,7 +67,9 @@ class Ranking:
     def best(self) -> tuple[Candidate, ...]:
         """The candidates that nothing distinguishes from the first."""
         first = self.candidates[:1]
-        return tuple(each for each in self.candidates if (each.declared, each.soft) == (first[0].declared, first[0].soft))
+        return tuple(
+            each for each in self.candidates if (each.declared, each.soft) == (first[0].declared, first[0].soft)
+        )
 
     @property
     def equals(self) -> frozenset[str]:
@@ -109,7 +111,7 @@ def _declared(grade: Grade, evidence: Evidence) -> tuple[int, int, int, bool]:
 
 
 def _tied(graded: list[tuple[Grade, Evidence]]) -> frozenset[str]:
-    """Return the plugins of which the samples are to decide, if there are any: to compare them all would cost too much."""
+    """Return the plugins of which the samples are to decide; to compare those of all would cost too much."""
     ranks = [(_declared(grade, evidence), evidence.manifest.name) for grade, evidence in graded]
     first = max((declared for declared, _ in ranks), default=None)
     best = frozenset(name for declared, name in ranks if declared == first)

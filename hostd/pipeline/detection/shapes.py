@@ -1,7 +1,7 @@
 """What the records of a plugin's samples look like, to be compared with a source's lines without running the plugin.
 
-A *skeleton* is how a record begins: its numbers, words and punctuation, whatever they say. A *table* is a delimiter that
-is found equally often in every line. What may be any text, such as words alone, has neither.
+A *skeleton* is how a record begins: its numbers, words and signs, whatever they say. A *table* is a delimiter that is
+found equally often in every line. What may be any text, such as words alone, has neither.
 """
 
 import base64
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from contract.manifest import Manifest
 from contract.pattern import Pattern
-from hostd.pipeline.detection.head import Head, is_binary
+from hostd.pipeline.detection.head import Head
 
 TOKENS = 10
 """How much of a record's start is compared: a time and what follows it."""
@@ -80,8 +80,9 @@ def _learn(samples: tuple[tuple[str, str, bool], ...], start: str | None, titled
             continue
         begun = [line for line in head.lines if begins is None or begins.match(line)]
         skeletons.update(found for line in begun if _tells(found := skeleton(line)))
+        compared = head.lines[:1] if titled else head.lines  # rows may be wrong on purpose, titles are not
         if len(head.lines) > 1:
-            delimiters.update(each for each in DELIMITERS if _rows(head.lines, each, titled=False, columns=2) == 1)
+            delimiters.update(each for each in DELIMITERS if _rows(compared, each, titled=titled, columns=2) == 1)
     return Shapes(frozenset(skeletons), bytes(sorted(delimiters)), titled)
 
 
@@ -92,7 +93,7 @@ def _tells(found: Skeleton) -> bool:
 
 
 def _rows(lines: tuple[bytes, ...], delimiter: int, *, titled: bool, columns: int = MIN_COLUMNS) -> float:
-    """Return the share of lines that have as many columns as the first, where those are enough, and titled if need be."""
+    """Return the share of lines that have as many columns as the first; 0 where it has too few, or no titles."""
     sign = bytes([delimiter])
     first = _QUOTED.sub(b"", lines[0]).count(sign)
     if first < columns - 1 or (titled and not all(_TITLE.fullmatch(title.strip()) for title in lines[0].split(sign))):
