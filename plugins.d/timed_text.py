@@ -24,13 +24,14 @@
 #   |\\d\\d/[A-Z][a-z]{2}/\\d{4}:\\d\\d:\\d\\d:\\d\\d\
 #   |([A-Z][a-z]{2},? )?([A-Z][a-z]{2} [ \\d]?\\d|[ \\d]?\\d [A-Z][a-z]{2}),?( \\d{4})? \\d\\d:\\d\\d:\\d\\d\
 #   |1\\d{9}(\\d{3})?[.: \\t])"""
+# fallback = true
 # priority = -80
 #
 # [[tool.hostd.samples]]
 # name = "sync.log"
 # input = '''
 # Log opened
-# 2024-05-17T12:05:03.123+02:00 [main] WARN slow
+# 2024-05-17T12:05:03.123+02:00 main: WARN slow
 #   by a second
 # 2024-05-17-100504.5 7 done
 # Fri May 17 10:05:05 2024 [pid 2] CONNECT
@@ -39,7 +40,7 @@
 # records = [
 #   '''{"body": "Log opened"}''',
 #   '''{"timestamp": "2024-05-17T10:05:03.123Z", "severity_text": "WARN", "severity_number": 13, "body":
-#    "[main] WARN slow\n  by a second"}''',
+#    "main: WARN slow\n  by a second"}''',
 #   '''{"timestamp": "2024-05-17T10:05:04.5Z", "body": "7 done"}''',
 #   '''{"timestamp": "2024-05-17T10:05:05Z", "body": "[pid 2] CONNECT"}''',
 #   '''{"timestamp": "2024-05-17T10:05:06Z", "body": "a"}''',

@@ -1,10 +1,10 @@
 """Source to plugin: by configuration, else the best of those that its name and first bytes are for. Pure."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from contract.manifest import Manifest
-from hostd.pipeline.detection import Ranking, rank
+from hostd.pipeline.detection import Memory, Ranking, rank
 
 NOBODY = "drop one into the plugins folder, or set processor for its source"
 
@@ -17,16 +17,22 @@ class Route:
     why: str
 
 
-def route(name: str, head: bytes, processor: str | None, present: str | None, manifests: Iterable[Manifest]) -> Route:
-    """Choose the plugin for a source of this name whose first bytes are `head`.
+def route(
+    name: str,
+    head: bytes,
+    processor: str | None,
+    present: str | None,
+    manifests: Mapping[str, Manifest],
+    memory: Memory | None = None,
+) -> Route:
+    """Choose the plugin, of those named, for a source of this name whose first bytes are `head`.
 
     The best of the ranking, of equals the one that serves at `present`, and without one the source waits, since the
-    wrong parser is worse than none.
+    wrong parser is worse than none. `memory` is of the last time that this source was routed.
     """
-    by_name = {manifest.name: manifest for manifest in manifests}
     if processor is not None:
-        return configured(processor, by_name)
-    return decide(rank(name, head, by_name.values()), present)
+        return configured(processor, manifests)
+    return decide(rank(name, head, manifests, memory), present)
 
 
 def configured(processor: str, known: Container[str]) -> Route:

@@ -4,11 +4,17 @@ from typing import Any
 
 import pytest
 
-from hostd.pipeline.routing import Route, route
+from hostd.pipeline.routing import Route
+from hostd.pipeline.routing import route as route_named
 from tests.build import manifest
 
 DROP = "drop one into the plugins folder, or set processor for its source"
 NOBODY = f"no plugin accepts it; {DROP}"
+
+
+def route(name: str, head: bytes, processor: str | None, present: str | None, manifests: list[Any]) -> Route:
+    """Route with these manifests."""
+    return route_named(name, head, processor, present, {each.name: each for each in manifests})
 
 
 def accepting(name: str, **accepts: Any) -> Any:

@@ -55,6 +55,6 @@ def record(name: str, *lines: str, **circumstances: Any) -> dict[str, Any]:
 
 def taker(source: str, head: bytes, manifests: list[Manifest] = SHIPPED_MANIFESTS) -> str | None:
     """Return the processor that gets a source, None when it waits; two that tie are an error."""
-    found = route(source, head[:HEAD_BYTES], None, None, manifests)
+    found = route(source, head[:HEAD_BYTES], None, None, {each.name: each for each in manifests})
     assert "accept it equally" not in found.why, f"{source}: {found.why}"
     return found.plugin

@@ -3,13 +3,14 @@
 The one function that decides, for the daemon, `hostd parse` and `hostd identify` alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
 from contract.manifest import Manifest
 from hostd.pipeline.detection.evidence import Evidence, gather, names_of
 from hostd.pipeline.detection.head import Head
+from hostd.pipeline.detection.memory import Memory
 
 FEW = 0.1
 """A pattern that fewer of the lines have than this was found by chance, as far as can be told."""
@@ -77,12 +78,31 @@ class Ranking:
         return frozenset(each.plugin for each in self.candidates if each.declared == self.candidates[0].declared)
 
 
-def rank(name: str, data: bytes, manifests: Iterable[Manifest]) -> Ranking:
-    """Compare a source of this name that begins with `data` with every manifest."""
+def rank(
+    name: str, data: bytes, manifests: Mapping[str, Manifest] | Iterable[Manifest], memory: Memory | None = None
+) -> Ranking:
+    """Compare a source of this name that begins with `data` with every manifest.
+
+    A `memory` of the source saves comparing it with those that did not accept it the last time, and changes nothing.
+    """
+    if not isinstance(manifests, Mapping):
+        manifests = {manifest.name: manifest for manifest in manifests}
+    asked = memory.in_question(name, data, manifests) if memory is not None else None
+    ranking = _rank(name, data, asked) if asked is not None else None
+    if ranking is None or not ranking.candidates or ranking.candidates[0].grade is not Grade.CRITERIA:
+        ranking = _rank(name, data, manifests.values())  # the others may still take it by their samples, or be near
+    if memory is not None:
+        accepted = (each.plugin for each in ranking.candidates if each.grade is not Grade.SAMPLES)
+        memory.note(name, data, manifests, accepted)
+    return ranking
+
+
+def _rank(name: str, data: bytes, manifests: Iterable[Manifest]) -> Ranking:
     head, names = Head(data), names_of(name)
     found = [gather(manifest, names, head) for manifest in manifests]
     accepted = [evidence for evidence in found if evidence.accepted]
-    most = max((evidence.line_share or 0.0 for evidence in accepted), default=0.0)
+    special = [evidence for evidence in accepted if not evidence.manifest.accepts.fallback]
+    most = max((evidence.line_share or 0.0 for evidence in special), default=0.0)
     graded = [(_grade(evidence, most), evidence) for evidence in accepted]
     if not any(grade is Grade.CRITERIA for grade, _ in graded):
         graded += [(Grade.SAMPLES, each) for each in found if _is_alike(each)]

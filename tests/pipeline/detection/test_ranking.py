@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.manifest import Manifest
-from hostd.pipeline.detection import Head, rank
+from hostd.pipeline.detection import Head, Memory, rank
 from hostd.pipeline.detection.head import MOST_LINES, is_binary
 from hostd.pipeline.detection.ranking import Grade
 from hostd.pipeline.routing import decide
@@ -55,7 +55,7 @@ def named_once(manifests: list[Manifest]) -> list[Manifest]:
     return list({each.name: each for each in manifests}.values())
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(name=NAMES, head=HEADS, own=st.lists(OWN, max_size=4), seed=st.integers(0, 99))
 def test_the_order_of_the_plugins_is_nothing(name: str, head: bytes, own: list[Manifest], seed: int) -> None:
     manifests = named_once([*SHIPPED_MANIFESTS, *own])
@@ -71,7 +71,18 @@ def test_the_order_of_the_plugins_is_nothing(name: str, head: bytes, own: list[M
         assert chosen == found.candidates[0].plugin
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
+@given(name=NAMES, heads=st.lists(HEADS, min_size=1, max_size=2), swaps=st.lists(st.lists(OWN, max_size=4), max_size=4))
+def test_what_is_remembered_of_a_source_changes_nothing(name: str, heads: list[bytes], swaps: list[Any]) -> None:
+    """Whatever plugins come and go between, and whether its first bytes are others by then."""
+    memory = Memory()
+    for number, own in enumerate(swaps):
+        manifests = {each.name: each for each in [*SHIPPED_MANIFESTS, *own]}
+        head = heads[number % len(heads)]
+        assert decide(rank(name, head, manifests, memory)) == decide(rank(name, head, manifests))
+
+
+@settings(deadline=None, max_examples=50)
 @given(name=NAMES, head=HEADS, own=st.lists(OWN, min_size=1, max_size=5))
 def test_what_serves_stays_unless_another_is_better_by_its_criteria(
     name: str, head: bytes, own: list[Manifest]
