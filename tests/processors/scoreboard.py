@@ -22,6 +22,7 @@ from tests.processors.comparing import Score, compare
 from tests.processors.corpus import CORPUS, NO_CORPUS, Entry, entries
 
 ROOT = Path(__file__).parents[2]
+WHEEL = ROOT / "examples" / "wheels" / "evtx"
 TABLE = Path(__file__).with_name("corpus.csv")
 COLUMNS = ("path", "processor", "fits", "records", "rejected", "right", "expected", "why")
 AT_ONCE = 40
@@ -45,6 +46,16 @@ class Became:
     def is_whole(self) -> bool:
         """Tell whether every byte of it was handed to the processor, or none, since it waits."""
         return self.report is not None and (not self.processor or self.report["read"] == self.report["bytes"])
+
+
+def install(plugins: Path) -> None:
+    """Put the processors that ship into a plugins folder: those of one file, and the one that is a wheel."""
+    for path in (ROOT / "plugins.d").glob("*.py"):
+        shutil.copy(path, plugins)
+    with tempfile.TemporaryDirectory(prefix="hostd-wheel-") as name:
+        project = shutil.copytree(WHEEL, Path(name) / "project")
+        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(plugins), str(project)]
+        subprocess.run(command, check=True, capture_output=True)
 
 
 def parse_all(chosen: Iterable[Entry], plugins: Path) -> list[Became]:
@@ -148,8 +159,7 @@ def main() -> int:
     began = time.monotonic()
     chosen = [entry for entry in entries() if not options.paths or entry.path in options.paths]
     with tempfile.TemporaryDirectory(prefix="hostd-plugins-") as plugins:
-        for path in (ROOT / "plugins.d").glob("*.py"):
-            shutil.copy(path, plugins)
+        install(Path(plugins))
         became = parse_all(chosen, Path(plugins))
     floor = read_floor()
     if options.raises:

@@ -16,6 +16,8 @@ FEW = 0.1
 """A pattern that fewer of the lines have than this was found by chance, as far as can be told."""
 HALF = 0.5
 """A pattern that fewer lines have than half of those that another has is not what the source is made of."""
+QUARTER = 0.25
+"""The same of a fallback, whose pattern is general: most of what begins a record for it is then none of the special."""
 ALIKE = 0.8
 """How many of the lines must look like a plugin's samples, for it to take a source by them alone."""
 NEAR = 0.3
@@ -103,7 +105,8 @@ def _rank(name: str, data: bytes, manifests: Iterable[Manifest]) -> Ranking:
     accepted = [evidence for evidence in found if evidence.accepted]
     special = [evidence for evidence in accepted if not evidence.manifest.accepts.fallback]
     most = max((evidence.line_share or 0.0 for evidence in special), default=0.0)
-    graded = [(_grade(evidence, most), evidence) for evidence in accepted]
+    general = max((evidence.lines or 0 for evidence in accepted if evidence.manifest.accepts.fallback), default=0)
+    graded = [(_grade(evidence, most, general), evidence) for evidence in accepted]
     if not any(grade is Grade.CRITERIA for grade, _ in graded):
         graded += [(Grade.SAMPLES, each) for each in found if _is_alike(each)]
     tied = _tied(graded)
@@ -113,9 +116,9 @@ def _rank(name: str, data: bytes, manifests: Iterable[Manifest]) -> Ranking:
     return Ranking(tuple(candidates), () if candidates else _near(found))
 
 
-def _grade(evidence: Evidence, most: float) -> Grade:
+def _grade(evidence: Evidence, most: float, general: int) -> Grade:
     share = evidence.line_share
-    if share is not None and (share < FEW or share < most * HALF):
+    if share is not None and (share < FEW or share < most * HALF or (evidence.lines or 0) < general * QUARTER):
         return Grade.RARELY
     return Grade.FALLBACK if evidence.manifest.accepts.fallback else Grade.CRITERIA
 
