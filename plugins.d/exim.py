@@ -67,7 +67,7 @@ _LINE = re.compile(
 _FIELD = re.compile(r'(?<![^ ])([A-Z]{1,4})=(?:"((?:[^"\\]|\\.)*)"|(\S+))', re.ASCII)
 _CLIENT = re.compile(r"(?:H=| for )(?:([^\s(\[]+) )?(?:\(([^)]*)\) )?\[([\da-fA-F.:]+)\](?::(\d+))?", re.ASCII)
 _SAID = re.compile(
-    r"\brejected RCPT <(?P<recipient>[^>]*)>|\bsender verify fail for <(?P<sender>[^>]*)>"
+    r"\brejected RCPT <(?P<recipient>[^<>]*)>|\bsender verify fail for <(?P<sender>[^<>]*)>"
     r'|\bin "(?P<acl>[^"]*)" ACL\b|^(?P<authenticator>\w+) authenticator failed\b',
     re.ASCII,
 )

@@ -13,16 +13,18 @@
 # start = """\
 #   [\\[(<]?(\\d{4}[-/.]\\d\\d[-/.]\\d\\d[T _-]\\d\\d:?\\d\\d:?\\d\\d\
 #   |\\d\\d?[-/.]\\d\\d?[-/.]\\d{4},?[T \\t]+\\d\\d?:\\d\\d:\\d\\d\
+#   |\\d\\d[-/.]\\d\\d[-/.]\\d\\d[, T]\\d\\d:\\d\\d:\\d\\d\
 #   |\\d\\d/[A-Z][a-z]{2}/\\d{4}:\\d\\d:\\d\\d:\\d\\d\
-#   |([A-Z][a-z]{2},? )?([A-Z][a-z]{2} [ \\d]?\\d|[ \\d]?\\d [A-Z][a-z]{2}),?( \\d{4})? \\d\\d:\\d\\d:\\d\\d\
+#   |([A-Za-z][a-z]{2},? )?([A-Za-z][a-z]{2} [ \\d]?\\d|[ \\d]?\\d [A-Za-z][a-z]{2}),?( \\d{4})? \\d\\d:\\d\\d:\\d\\d\
 #   |1\\d{9}(\\d{3})?[.: \\t])"""
 #
 # [tool.hostd.accepts]
 # lines = """\
 #   ^[\\[(<]?(\\d{4}[-/.]\\d\\d[-/.]\\d\\d[T _-]\\d\\d:?\\d\\d:?\\d\\d\
 #   |\\d\\d?[-/.]\\d\\d?[-/.]\\d{4},?[T \\t]+\\d\\d?:\\d\\d:\\d\\d\
+#   |\\d\\d[-/.]\\d\\d[-/.]\\d\\d[, T]\\d\\d:\\d\\d:\\d\\d\
 #   |\\d\\d/[A-Z][a-z]{2}/\\d{4}:\\d\\d:\\d\\d:\\d\\d\
-#   |([A-Z][a-z]{2},? )?([A-Z][a-z]{2} [ \\d]?\\d|[ \\d]?\\d [A-Z][a-z]{2}),?( \\d{4})? \\d\\d:\\d\\d:\\d\\d\
+#   |([A-Za-z][a-z]{2},? )?([A-Za-z][a-z]{2} [ \\d]?\\d|[ \\d]?\\d [A-Za-z][a-z]{2}),?( \\d{4})? \\d\\d:\\d\\d:\\d\\d\
 #   |1\\d{9}(\\d{3})?[.: \\t])"""
 # fallback = true
 # priority = -80
@@ -85,10 +87,10 @@ _TIME = re.compile(
     |(?P<mail>[A-Z][a-z]{{2}},\ [\ \d]?\d\ [A-Z][a-z]{{2}}\ \d{{4}}\ \d\d:\d\d:\d\d{_ZONE})
     |(?P<epoch>1\d{{9}}(?:\.\d{{1,9}})?)(?=[:\s])
     |(?P<milliseconds>1\d{{12}})(?=[:\s])
-    |(?P<unclear>\d\d?[-/.]\d\d?[-/.]\d{{4}},?[T\ \t]+\d\d?:\d\d:\d\d{_FRACTION}(?:\ [AP]M)?
-      |(?:[A-Z][a-z]{{2}},?\ )?(?:[A-Z][a-z]{{2}}\ [\ \d]?\d|[\ \d]?\d\ [A-Z][a-z]{{2}}),?(?:\ \d{{4}})?
+    |(?P<unclear>\d\d?[-/.]\d\d?[-/.](?:\d{{4}}|\d\d),?[T\ \t]*\d\d?:\d\d:\d\d{_FRACTION}(?:\ [AP]M)?
+      |(?:[A-Za-z][a-z]{{2}},?\ )?(?:[A-Za-z][a-z]{{2}}\ [\ \d]?\d|[\ \d]?\d\ [A-Za-z][a-z]{{2}}),?(?:\ \d{{4}})?
        \ \d\d:\d\d:\d\d{_FRACTION})
-    )[\])>]?:?[\ \t]*""",
+    )[\])>]?[:,]?[\ \t]*""",
     re.ASCII | re.VERBOSE,
 )
 _NOTATIONS = {
@@ -111,6 +113,7 @@ class Options(LocalTime):
 
 
 def parse(text: str, ctx: Context) -> Record:
+    text = text.removeprefix("\ufeff")
     found = _TIME.match(text)
     if found is None:
         return {"body": text}
