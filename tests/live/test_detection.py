@@ -1,5 +1,6 @@
 """Which processor takes a file, in the real daemon: it says who is in question, and agrees with the two commands."""
 
+import gzip
 import json
 import shutil
 from typing import Any
@@ -90,3 +91,45 @@ def test_the_daemon_parse_and_identify_agree_on_every_sample_and_example(home: H
             assert routed[file] == found
         if found[0] is not None:
             assert parsed[file]["read"] == parsed[file]["bytes"]
+
+
+def test_identify_looks_into_files_as_the_daemon_does(home: Home) -> None:
+    """Packed, UTF-16, after a hole, by the name in the archive, and as the settings say."""
+    home.drop("csv.py", accepting("csv", 'names = ["*.csv"]'))
+    home.drop("get.py", accepting("get", 'head = "\\\\AGET"'))
+    home.drop("half.py", "no plugin")
+    home.append("a.csv.gz", gzip.compress(b"a,b\n"))
+    home.append("b", gzip.compress(b"GET /\n"))
+    home.append("c", "GET /\n".encode("utf-16"))
+    home.append("d", bytes(70_000) + b"GET /\n")
+    home.append("e", b"\xef\xbb\xbfGET /\n")
+    home.append("cut.gz", gzip.compress(b"GET /\n" * 10_000)[:-20])
+    home.append("set.csv", "GET /")
+    home.append("gone/f", "x")
+    own = home.settings.read_text().replace(
+        "[[sources]]", '[[sources]]\npaths = ["logs/set.*"]\nprocessor = "other"\n\n[[sources]]', 1
+    )
+    home.settings.write_text(own)
+    files = ["a.csv.gz", "b", "c", "d", "e", "cut.gz", "set.csv", "gone", "none"]
+    done = home.hostd("identify", "--json", *(f"logs/{file}" for file in files))
+    found = {each["file"].removeprefix("logs/"): (each["processor"], each["why"]) for each in json.loads(done.stdout)}
+    assert done.returncode == 1
+    assert found == {
+        "a.csv.gz": ("csv", "name"),
+        **dict.fromkeys(["b", "c", "d", "e", "cut.gz"], ("get", "head")),
+        "set.csv": (None, "its configured processor 'other' is not in service"),
+        "gone": (None, "it cannot be read: it is no regular file; name one"),
+        "none": (None, "it cannot be read: No such file or directory"),
+    }
+    assert (
+        "half.py is not in service: plugins.d/half.py:1: has no PEP 723 block; begin the file with one" in done.stderr
+    )
+    assert home.hostd("identify", "logs/e").stdout == (
+        "logs/e: get (head)\n  get  its first bytes have the pattern `head`; priority 0\n"
+    )
+    home.append("empty.csv", b"")
+    empty = home.hostd("identify", "logs/empty.csv")
+    assert (empty.returncode, empty.stdout) == (
+        1,
+        "logs/empty.csv: waits: it is empty; what takes it is decided by its first bytes\n",
+    )

@@ -95,7 +95,7 @@ SAMPLED = manifest("sampled", samples=[{"input": "17.05.2024 10:05:03 no disk\n"
         ([accepting("c", lines="^a"), accepting("b", lines="^[ab]")], "x", b"a\na\na\nb\n", "b", "lines"),
         ([REST], "messages", b"x\n", "rest", "name"),
         ([REST], "messages.1", b"x\n", "rest", "name"),
-        ([REST], "photo", BINARY, None, f"no plugin accepts it; rest is near, but it is not text; {DROP}"),
+        ([REST], "photo", BINARY, None, f"no plugin accepts it; rest is near, but this is not text; {DROP}"),
         ([SAMPLED], "a", b"18.05.2024 11:00:00 full\n" * 3, "sampled", "samples"),
         ([SAMPLED, REST], "a.log", b"18.05.2024 11:00:00 full\n" * 3, "sampled", "samples"),
         ([SAMPLED, BY_NAME], "a.log", b"18.05.2024 11:00:00 full\n" * 3, "by_name", "name"),

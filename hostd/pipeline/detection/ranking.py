@@ -180,7 +180,7 @@ def _near(found: list[Evidence]) -> tuple[Near, ...]:
         if evidence.holds and fails:
             near.append((2.0, name, f"its {' and '.join(fails)} {'do' if 'lines' in fails else 'does'} not fit"))
         elif evidence.holds:
-            near.append((1.5, name, "it is not text"))
+            near.append((1.5, name, "this is not text"))
         elif not evidence.has_content and evidence.sample_share >= NEAR:
             near.append((evidence.sample_share, name, "only some of its lines look like the samples"))
     near.sort(key=lambda each: (-each[0], each[1]))
