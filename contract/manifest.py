@@ -79,19 +79,10 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _glob(glob: str) -> str:
-    if not glob.removeprefix("!"):
-        raise ValueError('is no glob; write for example "*.csv", or "!*.*" for what is not to be taken')
-    return glob
-
-
-Glob = Annotated[str, AfterValidator(_glob)]
-
-
 class Accepts(_Table):
     """Which sources the plugin takes by itself: every criterion that is given must hold."""
 
-    names: tuple[Glob, ...] = Field(
+    names: tuple[str, ...] = Field(
         (),
         description="Globs on the source's file name, for example `*.csv`; upper and lower case are one, and `.1` or a"
         " date that rotation appends does not count. The last one that fits decides; `!` before it says no.",

@@ -145,3 +145,13 @@ def test_samples_break_a_tie() -> None:
     assert route("a.log", b"just words\n", None, None, [other, dated]).why == (
         "dated and other accept it equally; set processor, or give one a higher priority"
     )
+
+
+def test_lines_that_end_in_carriage_returns_are_not_taken_for_one_header() -> None:
+    """All of the file would be the header, and none of it a record."""
+    csv = manifest("csv", accepts={"names": ["*.csv"]}, header=1)
+    why = (
+        f"no plugin accepts it; csv is near, but its lines end in carriage returns, and all would be one header; {DROP}"
+    )
+    assert route("a.csv", b"a,b\r1,2\r3,4\r", None, None, [csv]) == Route(None, why)
+    assert route("a.csv", b"a,b\r\n1,2\r\n3,4\r\n", None, None, [csv]) == Route("csv", "name")

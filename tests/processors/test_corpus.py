@@ -11,9 +11,11 @@ import pytest
 from tests.processors import support
 from tests.processors.corpus import CORPUS, NO_CORPUS, Entry, entries
 from tests.processors.scoreboard import read_floor
+from tests.processors.test_evtx import MANIFEST as EVTX
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=NO_CORPUS)
 
+MANIFESTS = [*support.SHIPPED_MANIFESTS, EVTX]
 PACKED = (".gz", ".bz2", ".xz")
 
 
@@ -27,7 +29,7 @@ def name_of(path: str) -> str:
 def test_a_file_of_the_corpus_goes_to_the_processor_of_its_row(row: dict[str, str]) -> None:
     data = Entry(row["path"], "").content()
     if data:
-        assert support.taker(name_of(row["path"]), data) == (row["processor"] or None)
+        assert support.taker(name_of(row["path"]), data, MANIFESTS) == (row["processor"] or None)
 
 
 def test_every_file_of_the_corpus_has_a_row_and_what_is_short_has_a_reason() -> None:

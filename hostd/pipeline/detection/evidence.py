@@ -64,11 +64,18 @@ class Evidence:
         return tuple(word for word, value in found if value is not None and not value)
 
     @property
+    def objection(self) -> str:
+        """Why the plugin cannot take the source, whatever its criteria say; empty where it can."""
+        if self.manifest.accepts.fallback and self.head_read.is_binary and not self.has_content:
+            return "this is not text"
+        if self.manifest.header is not None and self.head_read.is_one_line:
+            return "its lines end in carriage returns, and all would be one header"
+        return ""
+
+    @property
     def accepted(self) -> bool:
         """Tell whether every criterion that is given holds, and there is one."""
-        if self.manifest.accepts.fallback and self.head_read.is_binary and not self.has_content:
-            return False
-        return bool(self.holds) and not self.fails
+        return bool(self.holds) and not self.fails and not self.objection
 
     @cached_property
     def sample_share(self) -> float:

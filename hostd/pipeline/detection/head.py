@@ -32,6 +32,8 @@ class Head:
     data: bytes
     lines: tuple[bytes, ...] = field(init=False)
     is_binary: bool = field(init=False)
+    is_one_line: bool = field(init=False)
+    """Its lines end in carriage returns alone, so that for who cuts at line feeds it is one."""
 
     def __post_init__(self) -> None:
         """Find the text, and its lines."""
@@ -42,6 +44,7 @@ class Head:
         data = data.removeprefix(_BOM)
         object.__setattr__(self, "data", data)
         object.__setattr__(self, "is_binary", is_binary(data))
+        object.__setattr__(self, "is_one_line", b"\n" not in data and data.count(b"\r") > 1)
         object.__setattr__(self, "lines", _lines(data))
 
 

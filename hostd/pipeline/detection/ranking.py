@@ -125,7 +125,7 @@ def _grade(evidence: Evidence, most: float, general: int) -> Grade:
 
 def _is_alike(evidence: Evidence) -> bool:
     """Tell whether a plugin takes a source by its samples: what its own pattern does not find, they do not either."""
-    return not evidence.accepted and not evidence.has_content and evidence.sample_share >= ALIKE
+    return not evidence.accepted and {*evidence.fails} <= {"name"} and evidence.sample_share >= ALIKE
 
 
 def _declared(grade: Grade, evidence: Evidence) -> tuple[int, int, int, bool]:
@@ -180,8 +180,8 @@ def _near(found: list[Evidence]) -> tuple[Near, ...]:
         if evidence.holds and fails:
             near.append((2.0, name, f"its {' and '.join(fails)} {'do' if 'lines' in fails else 'does'} not fit"))
         elif evidence.holds:
-            near.append((1.5, name, "this is not text"))
-        elif not evidence.has_content and evidence.sample_share >= NEAR:
+            near.append((1.5, name, evidence.objection))
+        elif {*evidence.fails} <= {"name"} and evidence.sample_share >= NEAR:
             near.append((evidence.sample_share, name, "only some of its lines look like the samples"))
     near.sort(key=lambda each: (-each[0], each[1]))
     return tuple(Near(name, missing) for _, name, missing in near[:MOST_NEAR])
