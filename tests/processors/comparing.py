@@ -20,7 +20,9 @@ NOT_LITERAL = frozenset({"message", "program", "custom", "data_type", "raw_msg"}
 """What the truth names that is not said in the record: the corpus' README tells these."""
 PIECES = frozenset({"day", "month", "year", "hour", "minute", "second", "tz", "epoch", "epoch_utc", "xmlns"})
 PIECES |= {f"haproxy_{name}" for name in ("monthday", "month", "year", "hour", "minute", "second", "time")}
-"""Pieces of a time that the truth has whole as well, and the names of XML's own namespaces."""
+PIECES |= {"haproxy_milliseconds", *(f"exim_{name}" for name in ("day", "month", "year", "time"))}
+PIECES |= {"sec", "usec", "addr_hex"}
+"""Pieces of a time or an address that the truth has whole as well, and the names of XML's own namespaces."""
 NOTATIONS = (
     "%d/%b/%Y:%H:%M:%S%z",
     "%a %b %d %H:%M:%S %Y",
@@ -138,11 +140,17 @@ def _found(wanted: list[list[Wanted]], records: list[Record]) -> tuple[int, int,
         for value, text in each:
             if best is not None and best in _having(value, where):
                 right += 1
-            elif re.search(rf"(?<![\w.]){re.escape(text)}(?!\w)", longer):
+            elif _is_part(text, longer):
                 in_part += 1
             else:
                 missing.append(text)
     return right, in_part, missing
+
+
+def _is_part(text: str, longer: str) -> bool:
+    """Tell whether a value is a part of longer ones, and does not begin or end within a word of it."""
+    begin, end = r"(?<![\w.])" if text[0].isalnum() else "", r"(?!\w)" if text[-1].isalnum() else ""
+    return re.search(f"{begin}{re.escape(text)}{end}", longer) is not None
 
 
 def _structured(value: Any, name: str = "") -> Iterator[str]:
@@ -184,7 +192,7 @@ def _values_of(record: Record) -> Iterator[str]:
         if isinstance(value, list):  # a list as it was written
             yield ",".join(str(each) for each in value).lower()
     if isinstance(data := record.get("data"), str) and "captured" in record:
-        yield hashlib.sha1(base64.b64decode(data)).hexdigest()[:16]
+        yield normal(hashlib.sha1(base64.b64decode(data)).hexdigest()[:16])
     if isinstance(parts := record.get("records"), list):
         yield f"{len(parts)} messages"
 
