@@ -76,7 +76,10 @@ import re
 from contract import Context, JsonValue, Processor, Record, each_record, from_epoch, severity_number, timestamps
 from contract.options import LocalTime
 
-_ZONE = r"(?:[ ]?(?:Z|[+-]\d\d:?\d\d)\b)?"
+_ZONE = (
+    r"(?:(?:[ ]?(?:Z|[+-]\d\d:?\d\d)|[+-]\d\d"
+    r"|[ ](?:UTC|GMT|CES?T|EES?T|WES?T|BST|MSK|[ECMP][SD]T|JST|KST|AE[SD]T))\b)?"
+)
 _FRACTION = r"(?:[.,]\d{1,9})?"
 _TIME = re.compile(
     rf"""[\[(<]?(?:
@@ -134,7 +137,8 @@ def _time(found: re.Match[str], options: Options) -> dict[str, JsonValue]:
                 return {"time": text}
             case "iso":
                 clock = ":".join(("%H", "%M", "%S")) if found["colon"] else "%H%M%S"
-                notation = f"%Y{text[4]}%m{text[7]}%d{text[10]}{clock}%z"
+                zone = "%Z" if text[-1] == "T" or text.endswith(("UTC", "MSK")) else "%z"
+                notation = f"%Y{text[4]}%m{text[7]}%d{text[10]}{clock}{zone}"
             case "dotted":
                 notation = "%d.%m.%Y, %H:%M:%S" if "," in text.split()[0] else "%d.%m.%Y %H:%M:%S"
             case _:

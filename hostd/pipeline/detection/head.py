@@ -26,7 +26,7 @@ def is_binary(data: bytes) -> bool:
 class Head:
     """What a source begins with. `data` begins after a byte order mark, or after a hole before text.
 
-    `lines` are those that may begin a record: not blank, not indented, and whole unless there is no other.
+    `lines` are those that may begin a record: not blank, not indented unless all are, and whole if there is another.
     """
 
     data: bytes
@@ -52,5 +52,5 @@ def _lines(data: bytes) -> tuple[bytes, ...]:
     begun = [line for line in data.split(b"\n", 4 * MOST_LINES)[: 4 * MOST_LINES] if line.strip()]
     if len(begun) > 1 and not data.endswith(b"\n"):
         del begun[-1]  # it may be half of one
-    lines = [line[:LINE_BYTES].removesuffix(b"\r") for line in begun if line[:1] not in b" \t"]
-    return tuple(lines[:MOST_LINES])
+    lines = [line for line in begun if line[:1] not in b" \t"] or begun
+    return tuple(line[:LINE_BYTES].removesuffix(b"\r") for line in lines[:MOST_LINES])
