@@ -19,6 +19,7 @@ def show(became: "list[Became]", floor: Floor, *, missing: bool) -> str:
     lines = [f"{'format':<{width}}  files  fit     records found      values right  seconds  processors"]
     lines += [_line(kind, formats[kind], floor, width) for kind in sorted(formats)]
     lines.append(_line("total", became, floor, width))
+    lines.append(f"{sum(each.score.in_part for each in became)} of the values are part of a longer one, such as a port")
     lines += ["", "short:", *_short(became, floor, missing=missing)]
     return "\n".join(lines)
 

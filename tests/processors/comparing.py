@@ -153,6 +153,12 @@ def _is_part(text: str, longer: str) -> bool:
     return re.search(f"{begin}{re.escape(text)}{end}", longer) is not None
 
 
+def _is_part(text: str, longer: str) -> bool:
+    """Tell whether a value is a part of longer ones, and does not begin or end within a word of it."""
+    begin, end = r"(?<![\w.])" if text[0].isalnum() else "", r"(?!\w)" if text[-1].isalnum() else ""
+    return re.search(f"{begin}{re.escape(text)}{end}", longer) is not None
+
+
 def _structured(value: Any, name: str = "") -> Iterator[str]:
     """Yield the texts of a record that are no free text, in which anything may be found."""
     if isinstance(value, dict):
