@@ -2,15 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tests.processors.scoreboard import Became
-
-Floor = dict[str, dict[str, str]]
+from tests.processors.floor import Became, Floor, is_short
 
 
-def show(became: "list[Became]", floor: Floor, *, missing: bool) -> str:
+def show(became: list[Became], floor: Floor, *, missing: bool) -> str:
     """Return the tables."""
     formats: dict[str, list[Became]] = defaultdict(list)
     for each in became:
@@ -24,7 +20,7 @@ def show(became: "list[Became]", floor: Floor, *, missing: bool) -> str:
     return "\n".join(lines)
 
 
-def _line(kind: str, group: "list[Became]", floor: Floor, width: int) -> str:
+def _line(kind: str, group: list[Became], floor: Floor, width: int) -> str:
     told = [each.score for each in group if each.score.expected_records is not None]
     records, expected = sum(s.records for s in told), sum(s.expected_records or 0 for s in told)
     right, wanted = sum(each.score.right for each in group), sum(each.score.expected for each in group)
@@ -43,7 +39,7 @@ def _line(kind: str, group: "list[Became]", floor: Floor, width: int) -> str:
     )
 
 
-def fits(each: "Became", floor: Floor) -> bool:
+def fits(each: Became, floor: Floor) -> bool:
     """Tell whether a file went to the processor of its format, or to a general one that fits it."""
     row = floor.get(each.entry.path)
     return row is not None and row["processor"] == each.processor and row["fits"] in {"format", "general"}
@@ -53,9 +49,7 @@ def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
-def _short(became: "list[Became]", floor: Floor, *, missing: bool) -> Iterable[str]:
-    from tests.processors.scoreboard import is_short
-
+def _short(became: list[Became], floor: Floor, *, missing: bool) -> Iterable[str]:
     for each in became:
         if not is_short(each):
             continue

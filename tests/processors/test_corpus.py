@@ -10,7 +10,7 @@ import pytest
 
 from tests.processors import support
 from tests.processors.corpus import CORPUS, NO_CORPUS, Entry, entries
-from tests.processors.scoreboard import read_floor
+from tests.processors.floor import read_floor
 from tests.processors.test_evtx import MANIFEST as EVTX
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=NO_CORPUS)
