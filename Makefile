@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 AT_ONCE := -n 3 --dist loadfile
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: run test test-slow test-all check lint format bench bench-quick fuzz docs constraints clean
+.PHONY: run test test-slow test-all corpus check lint format bench bench-quick fuzz docs constraints clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/hostd run --config hostd.toml
@@ -33,6 +33,10 @@ lint: $(VENV)/dev.stamp
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Needs HOSTD_CORPUS, the folder of logs with their truth. RAISE=1 writes what came out better into the floor.
+corpus: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.processors.scoreboard $(if $(RAISE),--raise)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks

@@ -10,6 +10,7 @@ from benchmarks import (
     durable,
     faults,
     http,
+    identify,
     idle,
     ledger,
     processors,
@@ -26,6 +27,7 @@ from hostd import events
 
 MODULES = (
     start,
+    identify,
     roundtrip,
     swap,
     append,

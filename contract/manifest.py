@@ -82,13 +82,28 @@ class _Table(BaseModel):
 class Accepts(_Table):
     """Which sources the plugin takes by itself: every criterion that is given must hold."""
 
-    names: tuple[str, ...] = Field((), description="Globs on the source's file name, for example `*.csv`.")
+    names: tuple[str, ...] = Field(
+        (),
+        description="Globs on the source's file name, for example `*.csv`; upper and lower case are one, and `.1` or a"
+        " date that rotation appends does not count. The last one that fits decides; `!` before it says no.",
+    )
     head: Regex | None = Field(
         None,
-        description="A regular expression (RE2) found somewhere in the first 4 KiB; `^` is a line's start.",
+        description="A regular expression (RE2) found in the first 8 KiB, once is enough: what a source begins"
+        " with (`\\A`, also of bytes that are no text), or a line that no other format has (`^` is a line's start).",
+    )
+    lines: Regex | None = Field(
+        None,
+        description="A regular expression (RE2) found in the lines that begin a record: of the plugins that accept a"
+        " source, one whose lines are less than a tenth of the first 50, or half of another's, is ranked last.",
     )
     media_types: tuple[str, ...] = Field((), description="Media types, for sources that declare one; files do not.")
     priority: int = Field(0, ge=-1000, le=1000, description="The higher wins when several plugins accept a source.")
+    fallback: bool = Field(
+        default=False,
+        description="It takes only what no other plugin accepts, or has samples of; and by its name alone nothing that"
+        " is not text.",
+    )
 
 
 class FramingTable(_Table):

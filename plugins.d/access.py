@@ -10,7 +10,7 @@
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = '^([^\s:]+:\d+ )?[^\s{"]+ \S+ \S+ \[\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] ".*" \d{3} (\d|-)'
+# lines = '^([^\s:]+:\d+ )?[^\s{"]+ \S+ \S+ \[\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] ".*" \d{3} (\d|-)'
 # priority = -20
 #
 # [[tool.hostd.samples]]

@@ -17,7 +17,7 @@
 #   |(TRACE|DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)[: ])"""
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^((\\[?\\d{4}[-/]\\d\\d[-/]\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d([.,]\\d+)?( ?(Z|[+-]\\d\\d:?\\d\\d))?\\]?\
 #   |\\d\\d/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d|\\d\\d:\\d\\d:\\d\\d[.,]\\d{3})\
 #     ([: \\t]|( - [\\w.]+ - )|( \\[[^\\]\\n]*\\] ))\
@@ -87,8 +87,8 @@ it.
 
 Keys: `timestamp`, `severity_text`, `severity_number`, `body` (with the lines that follow), and where they are said
 `logger`, `thread`, `pid`, `location`. These are the usual layouts of log4j, logback, Spring Boot, Kafka, Spark,
-Hadoop and Python's `logging`; of another one what follows the level is the body. A time without a zone is of the
-option `time_zone`; one without a day stays as it is written, as `time`.
+Hadoop, Elasticsearch, Celery and Python's `logging`; of another one what follows the level, or the time, is the
+body. A time without a zone is of the option `time_zone`; one without a day stays as it is written, as `time`.
 """
 
 import re
@@ -101,7 +101,8 @@ _TIME = (
     r"\[?(?P<time>\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|[+-]\d\d:?\d\d))?"
     r"|\d\d/\d\d/\d\d \d\d:\d\d:\d\d|\d\d:\d\d:\d\d[.,]\d{3})\]?"
 )
-_LEVEL = r"\[?(?P<level>TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL|SEVERE)\]?"
+_LEVELS = "TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL|SEVERE"
+_LEVEL = rf"\[?(?P<level>{_LEVELS})\]?"
 _THREAD = r"\[(?P<thread>[^\]\n]*)\]"
 _LOGGER = r"(?P<logger>[\w.$/-]+)"
 _BODY = r"(?P<body>.*)"
@@ -114,6 +115,8 @@ _LAYOUTS = [
         rf"{_TIME}\s+{_LEVEL}\s+{_THREAD} {_LOGGER} *(?::| -) {_BODY}",
         rf"{_TIME}\s+{_THREAD} +{_LEVEL} +{_LOGGER} *(?::| -) {_BODY}",  # logback
         rf"(?=\[){_TIME}\s+{_LEVEL} (?P<body>[^\n]*?) \((?P<logger>[\w.$-]+)\)(?P<more>\n.*)?",  # Kafka
+        rf"{_TIME}\[(?P<level>{_LEVELS}) *\]\[(?P<logger>[^\]\s]+) *\] {_BODY}",  # Elasticsearch
+        rf"{_TIME}: {_LEVEL}/(?P<thread>[^\]\n]+)\] {_BODY}",  # Celery
         rf"{_TIME} - {_LOGGER} - {_LEVEL} - {_BODY}",  # Python
         rf"{_TIME}:{_LEVEL}:(?:(?P<logger>[\w.]+):)?{_BODY}",
         rf"{_TIME}\s+{_LEVEL} {_LOGGER}: {_BODY}",  # Spark
@@ -122,6 +125,7 @@ _LAYOUTS = [
         rf"{_LEVEL}:{_LOGGER}:{_BODY}",  # Python without a configuration
         rf"{_LEVEL} +(?:\w+ )?{_THREAD} {_LOGGER}:? {_BODY}",
         rf"{_LEVEL}:?\s+{_BODY}",
+        rf"{_TIME}[ \t:]*{_BODY}",
     )
 ]
 
@@ -159,13 +163,13 @@ def parse(text: str, ctx: Context) -> Record:
         if found is not None:
             break
     else:
-        raise ValueError("no time and level that begin a message")
+        raise ValueError("no time or level that begins a message")
     fields: dict[str, JsonValue] = {name: value for name, value in found.groupdict().items() if value is not None}
-    level = found["level"]
-    del fields["level"]
+    level = fields.pop("level", None)
     body = f"{fields.pop('body')}{fields.pop('more', '')}"
     record = _time(str(fields.pop("time", "")), ctx.options)
-    record |= {"severity_text": level, "severity_number": severity_number(level)}
+    if level is not None:
+        record |= {"severity_text": level, "severity_number": severity_number(str(level))}
     if found.groupdict().get("thread"):
         fields["thread"] = found["thread"].strip()
     return {**record, **fields, "body": body}

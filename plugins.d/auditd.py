@@ -10,7 +10,7 @@
 # framing = "stream"
 #
 # [tool.hostd.accepts]
-# head = '^(node=\S+ )?type=[A-Z_0-9\[\]]+ msg=audit\(\d+\.\d+:\d+\): '
+# lines = '^(node=\S+ )?type=[A-Z_0-9\[\]]+ msg=audit\(\d+\.\d+:\d+\): '
 # priority = -10
 #
 # [[tool.hostd.samples]]

@@ -10,7 +10,7 @@
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^((http|https|h2|ws|wss|grpcs|tls \\d\\.\\d) )?\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z? [\\w./-]+ (\\w+ )?\
 #   [\\da-f.:]+:\\d+ \\S+ [\\d.-]+ [\\d.-]+ """
 # priority = -10

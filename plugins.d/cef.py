@@ -7,7 +7,7 @@
 # version = "1.0.0"
 # contract = ">=1.0,<2"
 # summary = "ArcSight's CEF and QRadar's LEEF, with or without a syslog header."
-# accepts = { head = '(^|[ \t])(CEF: ?\d+|LEEF:[12]\.0)\|[^|\n]*\|[^|\n]*\|', priority = -10 }
+# accepts = { lines = '(^|[ \t])(CEF: ?\d+|LEEF:[12]\.0)\|[^|\n]*\|[^|\n]*\|', priority = -10 }
 # framing = "lines"
 #
 # [[tool.hostd.samples]]

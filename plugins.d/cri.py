@@ -10,7 +10,7 @@
 # framing = "stream"
 #
 # [tool.hostd.accepts]
-# head = '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d) (stdout|stderr) [FP]( |$)'
+# lines = '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d) (stdout|stderr) [FP]( |$)'
 # priority = -10
 #
 # [[tool.hostd.samples]]

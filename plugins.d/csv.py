@@ -30,6 +30,17 @@
 # name = "a.psv"
 # input = "lamp| 12,50\n"
 # records = [{ item = "lamp", price = "12,50" }]
+#
+# [[tool.hostd.samples]]
+# header = "item;price;note\n"
+# input = "lamp;12,50;\n"
+# records = [{ item = "lamp", price = "12,50", note = "" }]
+#
+# [[tool.hostd.samples]]
+# header = "item\tprice\tnote\n"
+# name = "a.tsv"
+# input = "lamp\t12,50\t\n"
+# records = [{ item = "lamp", price = "12,50", note = "" }]
 # ///
 """Comma-separated values (RFC 4180) with a header row, and their like with semicolons, tabs or pipes.
 

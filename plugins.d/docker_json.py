@@ -7,7 +7,7 @@
 # version = "1.0.0"
 # contract = ">=1.0,<2"
 # summary = "Docker's json-file logs: what a container writes, long lines joined again."
-# accepts = { head = '^\{"log": ?"', priority = -5 }
+# accepts = { lines = '^\{"log": ?"', priority = -5 }
 # framing = "stream"
 #
 # [[tool.hostd.samples]]

@@ -10,7 +10,7 @@
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d \
 #   (startup (archives|packages) |status [a-z-]+ \\S+ |conffile \
 #   |(install|upgrade|configure|trigproc|remove|purge) \\S+ \\S+ \\S+$)"""

@@ -13,7 +13,7 @@
 # start = '''(\[\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d|\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[)'''
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^(\\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d(\\.\\d+)? \\d{4}\\] \\[[\\w-]*:?\\w+\\]\
 #   |\\d{4}/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d \\[(debug|info|notice|warn|error|crit|alert|emerg)\\] \\d+#\\d+:)"""
 # priority = -22
@@ -56,8 +56,8 @@
 
 Keys: `timestamp`, `severity_text`, `severity_number`, `body`, `pid`, `tid`, and where they are said `module`,
 `code`, `client` (Apache), `connection`, `client`, `server`, `request`, `upstream`, `host`, `referrer` (nginx), and
-in `details` what ModSecurity adds in brackets. The times name no zone: the option `time_zone` says which. Lines
-that follow a message belong to it.
+in `details` what ModSecurity does (`action`), of what (`message`), and what it adds in brackets. The times name no
+zone: the option `time_zone` says which. Lines that follow a message belong to it.
 """
 
 import re
@@ -77,6 +77,9 @@ _NGINX = re.compile(
     re.ASCII | re.DOTALL,
 )
 _CONTEXT = re.compile(r', (client|server|request|subrequest|upstream|host|referrer|login): (?:"([^"]*)"|([^",\s]+))')
+_RULE = re.compile(
+    r"(?:\[client [^\]]*\] )?ModSecurity: (?P<action>[A-Z][^.]*)\. (?P<message>.*?)(?= \[file \"| \[id \"|$)"
+)
 _DETAIL = re.compile(r'\[(\w+) "([^"\\]*+(?:\\.[^"\\]*+)*)"\]')
 
 
@@ -92,7 +95,8 @@ def parse(text: str, ctx: Context) -> Record:
     notation = "%a %b %d %H:%M:%S %Y" if text[0] == "[" else "%Y/%m/%d %H:%M:%S"
     level, body = found["level"], found["body"]
     if text[0] == "[":
-        details = _details(body)
+        rule = _RULE.match(body)
+        details = {**(rule.groupdict() if rule else {}), **_details(body)}
         if details:
             fields["details"] = details
     else:

@@ -10,7 +10,7 @@
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d(\\.\\d+)?( [+-]\\d{4})?( \\[\\d+\\])? \
 #   (\\w{6}-\\w{6,11}-\\w{2,4} (<=|=>|->|>>|\\*>|\\*\\*|==|Completed)\
 #   |\\w+ authenticator failed for |H=\\S+ |(Start|End) queue run)"""
@@ -22,6 +22,7 @@
 # 2024-05-17 12:05:03 +0200 [77] 1oO0Oo-0001Xx-AB <= dana@example.com H=(laptop) [192.0.2.7]:5 P=esmtps T="two words"
 # 2024-05-17 10:05:04 1oO0Oo-0001Xx-AB => bob <bob@example.org> R=dnslookup T=remote_smtp H=mx.example.org [192.0.2.8]
 # 2024-05-17 10:05:04 1oO0Oo-0001Xx-AB Completed
+# 2024-05-17 10:05:04 H=(h) [192.0.2.9] F=<a@example.com> rejected RCPT <b@example.org>: no
 # 2024-05-17 10:05:05 login authenticator failed for (h) [192.0.2.9]:55: 535 Incorrect data (set_id=x@example.com)
 # nothing
 # '''
@@ -35,9 +36,13 @@
 #    "address": "bob", "host": "mx.example.org", "client_ip": "192.0.2.8", "fields": {"R": "dnslookup", "T":
 #    "remote_smtp", "H": "mx.example.org"}}''',
 #   '''{"timestamp": "2024-05-17T10:05:04Z", "message_id": "1oO0Oo-0001Xx-AB", "body": "Completed"}''',
+#   '''{"timestamp": "2024-05-17T10:05:04Z", "body":
+#    "H=(h) [192.0.2.9] F=<a@example.com> rejected RCPT <b@example.org>: no", "helo": "h", "client_ip": "192.0.2.9",
+#    "recipient": "b@example.org", "fields": {"H": "(h)", "F": "<a@example.com>"}}''',
 #   '''{"timestamp": "2024-05-17T10:05:05Z", "body":
 #    "login authenticator failed for (h) [192.0.2.9]:55: 535 Incorrect data (set_id=x@example.com)", "helo":
-#    "h", "client_ip": "192.0.2.9", "client_port": "55", "set_id": "x@example.com"}''',
+#    "h", "client_ip": "192.0.2.9", "client_port": "55", "authenticator": "login", "set_id":
+#    "x@example.com"}''',
 # ]
 # rejected = 1
 # ///
@@ -45,8 +50,8 @@
 
 Keys: `timestamp`, `body` (all that follows the time, the pid and the message's id), and where they are said `pid`,
 `message_id`, `flag` (`<=` arrival, `=>` delivery, `**` failure, `==` deferral, …), `address`, `host`, `helo`,
-`client_ip`, `client_port`, `set_id`, and in `fields` what is written as `K=value`. A time without a zone is of the
-option `time_zone`.
+`client_ip`, `client_port`, `set_id`, `authenticator`, `recipient`, `sender`, `acl`, and in `fields` what is written
+as `K=value`. A time without a zone is of the option `time_zone`.
 """
 
 import re
@@ -61,6 +66,11 @@ _LINE = re.compile(
 )
 _FIELD = re.compile(r'(?<![^ ])([A-Z]{1,4})=(?:"((?:[^"\\]|\\.)*)"|(\S+))', re.ASCII)
 _CLIENT = re.compile(r"(?:H=| for )(?:([^\s(\[]+) )?(?:\(([^)]*)\) )?\[([\da-fA-F.:]+)\](?::(\d+))?", re.ASCII)
+_SAID = re.compile(
+    r"\brejected RCPT <(?P<recipient>[^<>]*)>|\bsender verify fail for <(?P<sender>[^<>]*)>"
+    r'|\bin "(?P<acl>[^"]*)" ACL\b|^(?P<authenticator>\w+) authenticator failed\b',
+    re.ASCII,
+)
 _SET_ID = re.compile(r"\(set_id=([^)]*)\)")
 
 
@@ -77,6 +87,8 @@ def parse(line: str, ctx: Context) -> Record | None:
     if client := _CLIENT.search(body):
         names = ("host", "helo", "client_ip", "client_port")
         fields |= {name: value for name, value in zip(names, client.groups(), strict=True) if value}
+    for said in _SAID.finditer(body):
+        fields |= {name: value for name, value in said.groupdict().items() if value}
     if set_id := _SET_ID.search(body):
         fields["set_id"] = set_id[1]
     if pairs := {name: quoted or bare for name, quoted, bare in _FIELD.findall(body)}:

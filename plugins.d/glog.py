@@ -8,7 +8,7 @@
 # contract = ">=1.0,<2"
 # summary = "Google's glog, and klog of Kubernetes."
 # framing = { kind = "multiline", start = '[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ ' }
-# accepts = { head = '^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [^\s:\]]+:\d+\] ', priority = -20 }
+# accepts = { lines = '^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [^\s:\]]+:\d+\] ', priority = -20 }
 # header = '(Log file created at|Running on machine|Running duration|Binary|Log line format)\b'
 #
 # [[tool.hostd.samples]]

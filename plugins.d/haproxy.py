@@ -10,7 +10,7 @@
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   (^|haproxy(\\[\\d+\\])?: )[\\da-f.:]+:\\d+ \\[\\d\\d/[A-Z][a-z]{2}/\\d{4}:\\d\\d:\\d\\d:\\d\\d\\.\\d{3}\\] \\S+\
 #   |^([A-Z][a-z]{2} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d|\\d{4}-\\d\\d-\\d\\dT\\S+) \\S+ haproxy\\[\\d+\\]: """
 # priority = -15

@@ -11,7 +11,7 @@
 #
 # # A brace alone on the first line begins a document that is spread over lines, which is another format.
 # [tool.hostd.accepts]
-# head = '\A(\xef\xbb\xbf)?\s*\{[ \t]*[^\s]'
+# lines = '^[ \t]*\{[ \t]*["}]'
 # priority = -10
 #
 # [[tool.hostd.samples]]

@@ -10,7 +10,7 @@
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^(\\d{4}-)?\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{3,6}( [+-]\\d{4})?\
 #   (( +[\\w.]+)?( +\\d+){2} [VDIWEFS] | [VDIWEFS]/[^(\\n]*\\( *\\d+)"""
 # priority = -20

@@ -10,7 +10,7 @@
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = '^([A-Za-z_][\w.-]*=("([^"\\\n]|\\.)*"|[^\s"]*)[ \t]+){2}[A-Za-z_][\w.-]*='
+# lines = '^([A-Za-z_][\w.-]*=("([^"\\\n]|\\.)*"|[^\s"]*)[ \t]+){2}[A-Za-z_][\w.-]*='
 # priority = -35
 #
 # [[tool.hostd.samples]]

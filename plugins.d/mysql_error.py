@@ -13,7 +13,7 @@
 # start = '(\d{4}-\d\d-\d\d[T ][ \d]\d:\d\d:\d\d|\d{6} [ \d]\d:\d\d:\d\d)'
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^(\\d{4}-\\d\\d-\\d\\d[T ][ \\d]\\d:\\d\\d:\\d\\d(\\.\\d+)?(Z|[+-]\\d\\d:\\d\\d)?|\\d{6} [ \\d]\\d:\\d\\d:\\d\\d)\
 #   ([ \\t]+\\d+)?[ \\t]+(\\[(Note|Warning|Warn|ERROR|Error|System)\\] |(Connect|Query|Quit|Init DB)\\b)"""
 # priority = -20
@@ -36,14 +36,14 @@
 #   '''{"timestamp": "2024-05-17T10:05:03Z", "severity_text": "ERROR", "severity_number": 17, "body":
 #    "mysqld: no"}''',
 #   '''{"timestamp": "2024-05-17T10:05:04.1Z", "thread": "14", "command": "Connect", "body":
-#    "Access denied for user 'u'@'::1'\n2024-05-17 nothing"}''',
+#    "Access denied for user 'u'@'::1'\n2024-05-17 nothing", "user": "u", "host": "::1"}''',
 # ]
 # ///
 """The error log of MySQL (5.5 to 9) and MariaDB, and MySQL's general query log.
 
 Keys: `timestamp`, `severity_text`, `severity_number`, `body`, and where they are said `thread`, `code`
-(`MY-010068`), `subsystem`, and in the general log `command` in place of a severity. A time without a zone is of the
-option `time_zone`.
+(`MY-010068`), `subsystem`, `user`, `host` and `using_password` (of whom access is denied), and in the general log
+`command` in place of a severity. A time without a zone is of the option `time_zone`.
 """
 
 import re
@@ -64,6 +64,11 @@ _GENERAL = re.compile(
 )
 
 
+_DENIED = re.compile(
+    r"\bAccess denied for user '(?P<user>[^']*)'@'(?P<host>[^']*)'(?: \(using password: (?P<using_password>YES|NO)\))?"
+)
+
+
 class Options(LocalTime):
     """The operator's `[plugins.options.mysql_error]`."""
 
@@ -76,6 +81,8 @@ def parse(text: str, ctx: Context) -> Record:
     record: dict[str, JsonValue] = {"timestamp": _utc(str(fields.pop("time")), ctx.options.time_zone)}
     if level := fields.pop("level", None):
         record |= {"severity_text": level, "severity_number": severity_number(str(level))}
+    if denied := _DENIED.search(str(fields["body"])):
+        fields |= {name: value for name, value in denied.groupdict().items() if value is not None}
     return {**record, **fields}
 
 

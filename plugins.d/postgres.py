@@ -10,7 +10,7 @@
 # framing = { kind = "multiline", start = '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d' }
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d(\\.\\d+)?(( [A-Z]{1,5}|[+-]\\d\\d)[ :][^\\n]*\
 #   (LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|DEBUG[1-5]|STATEMENT|DETAIL|HINT|CONTEXT|QUERY):  \
 #   |( [A-Z]{1,5})? \\[?\\d+\\]? (LOG|NOISE|DEBUG|WARNING|ERROR|FATAL) )"""

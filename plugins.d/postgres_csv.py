@@ -10,7 +10,7 @@
 # framing = { kind = "lines", quote = '"' }
 #
 # [tool.hostd.accepts]
-# head = '^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [A-Z]{1,5},("[^"\n]*")?,("[^"\n]*")?,\d*,'
+# lines = '^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [A-Z]{1,5},("[^"\n]*")?,("[^"\n]*")?,\d*,'
 # priority = -10
 #
 # [[tool.hostd.samples]]

@@ -10,7 +10,7 @@
 # framing = { kind = "multiline", start = '(\d+:[A-Z] |\[\d+\] )' }
 #
 # [tool.hostd.accepts]
-# head = '^(\d+:[CMSX] \d\d [A-Z][a-z]{2} \d{4}|\[\d+\] \d\d [A-Z][a-z]{2}) \d\d:\d\d:\d\d\.\d{3} [.*#-] '
+# lines = '^(\d+:[CMSX] \d\d [A-Z][a-z]{2} \d{4}|\[\d+\] \d\d [A-Z][a-z]{2}) \d\d:\d\d:\d\d\.\d{3} [.*#-] '
 # priority = -20
 #
 # [[tool.hostd.samples]]

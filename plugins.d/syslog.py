@@ -10,7 +10,7 @@
 # framing = "lines"
 #
 # [tool.hostd.accepts]
-# head = """\
+# lines = """\
 #   ^(\\xef\\xbb\\xbf)?\
 #   (<\\d{1,3}>1 (-|\\d{4}-)\
 #   |(<\\d{1,3}>)?\
@@ -63,9 +63,10 @@
 
 Keys: `timestamp`, `severity_text`, `severity_number`, `facility`, `hostname`, `appname`, `procid`, `msgid`,
 `structured_data`, `body`, and `details` of what sshd, PAM, sudo, Postfix and the kernel's firewall say. A field
-that a message does not have is left out. The times of RFC 3164 have no zone and mostly no year: without the option
-`year` one without a year stays as it is written, such as `Oct 11 22:14:15`, as `time`, because any completion would
-be a guess. `severity_number` is OpenTelemetry's.
+that a message does not have is left out. An indented line goes on with the message before it: it has `body`, and
+`continued`, which is true; to wait for it would hold up every message. The times of RFC 3164 have no zone and
+mostly no year: without the option `year` one without a year stays as it is written, such as `Oct 11 22:14:15`, as
+`time`, because any completion would be a guess. `severity_number` is OpenTelemetry's.
 """
 
 import re
@@ -199,6 +200,8 @@ def _record(line: str, options: Options) -> dict[str, JsonValue]:
     start = priority.end() if priority is not None else 0
     found = _RFC_5424.fullmatch(line, start) if priority is not None else None
     found = found or _RFC_3164.fullmatch(line, start)
+    if found is None and line[0] in " \t":
+        return {"body": line.strip(), "continued": True}
     if found is None:
         raise ValueError("neither RFC 5424 nor RFC 3164")
     fields = found.groupdict()

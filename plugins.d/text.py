@@ -7,7 +7,7 @@
 # version = "2.0.0"
 # contract = ">=1.0,<2"
 # summary = "Plain text: each line is a body."
-# accepts = { names = ["*.txt", "*.log", "*.log.[0-9]*", "*.log-[0-9]*", "*.out", "*.err"], priority = -100 }
+# accepts = { names = ["*", "!*.*", "*.txt", "*.text", "*.log", "*.out", "*.err"], fallback = true, priority = -100 }
 # framing = "lines"
 #
 # [[tool.hostd.samples]]

@@ -335,11 +335,13 @@ def _taken(manifest: manifests.Manifest) -> str:
     accepts = manifest.accepts
     criteria = [f"files named {', '.join(f'`{name}`' for name in accepts.names)}"] if accepts.names else []
     if accepts.head is not None:
-        # In a line of its own: it may hold anything, backticks and pipes too.
-        criteria.append("files whose first 4 KiB have a match of the expression below")
-    head = f"\n```text\n{accepts.head}\n```\n" if accepts.head is not None else ""
-    taken = " that are also ".join(criteria)
-    return f"Takes {taken}; priority {accepts.priority}. Framing: {manifest.framing.kind}.\n{head}"
+        criteria.append("files whose first 8 KiB have a match of the expression below")
+    if accepts.lines is not None:
+        criteria.append("files whose first lines match the expression below, the more the better")
+    # Each in a line of its own: it may hold anything, backticks and pipes too.
+    patterns = "".join(f"\n```text\n{each}\n```\n" for each in (accepts.head, accepts.lines) if each is not None)
+    taken = " that are also ".join(criteria) + (", if nothing else takes them" if accepts.fallback else "")
+    return f"Takes {taken}; priority {accepts.priority}. Framing: {manifest.framing.kind}.\n{patterns}"
 
 
 # --- models to tables -----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from hostd import __version__
 COMMANDS = {
     "run": "run the daemon in the foreground",
     "parse": "parse files once and print the records",
+    "identify": "say which processor takes a file, and why",
     "check": "check plugins as the daemon would",
     "new": "write a working plugin to start from",
     "status": "show what a running daemon does",
@@ -28,6 +29,7 @@ COMMANDS = {
 EPILOG = """examples:
   hostd run                          watch plugins.d/ and read what hostd.toml names
   hostd parse access.log             records as JSON lines, without a daemon
+  hostd identify access.log          which parser takes it, and why
   hostd new my_format                a plugin to start from, with its test
   hostd check my_format.py           would the daemon take it?
   cp my_format.py plugins.d/         it is live, nothing restarts

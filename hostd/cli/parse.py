@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hostd import clock, config, events
+from hostd.cli.outcomes import Outcomes, tally, write_all
 from hostd.cli.progress import Progress
 from hostd.config import Config
 from hostd.errors import HostdError
@@ -22,6 +23,7 @@ from hostd.pipeline.pump import Pump
 from hostd.pipeline.sinks.stdout import StdoutSink
 from hostd.pipeline.sources.content import NotLoadedError
 from hostd.pipeline.sources.file import FileSource
+from hostd.pipeline.sources.opening import name_of
 from hostd.pipeline.streams import Streams
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.environment import Environments
@@ -34,6 +36,7 @@ EPILOG = """examples:
   hostd parse examples/logs/access.log
   hostd parse --processor csv export.txt -o export.ndjson
   journalctl -o short-iso | hostd parse --processor syslog -
+  hostd parse --report became.jsonl -o records.ndjson /var/log/*.log
 """
 
 COUNTED_BYTES = 1 << 20
@@ -43,10 +46,15 @@ MAX_SHOWN = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file; - for standard input")
-    parser.add_argument("--processor", metavar="NAME", help="the processor, instead of choosing by name and head")
+    parser.add_argument(
+        "--processor", metavar="NAME", help="the processor, instead of choosing one as `hostd identify` says"
+    )
     parser.add_argument("--plugins", type=Path, metavar="DIR", help="the plugins folder, instead of the settings'")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="write the records here, not to standard output"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write what became of each file here, as one JSON object a line"
     )
 
 
@@ -54,19 +62,24 @@ def main(options: argparse.Namespace) -> int:
     """Parse each file in turn; return 0 when every record of every file was parsed."""
     settings = config.load(config.find(options.config))
     events.configure("console", "error")
-    with _output(options.output) as fd:
-        return asyncio.run(_Parse(settings, options, fd).run())
+    with contextlib.ExitStack() as stack:
+        fd = stack.enter_context(_output(options.output, "-o"))
+        report = stack.enter_context(_output(options.report, "--report")) if options.report else None
+        return asyncio.run(_Parse(settings, options, fd, report).run())
 
 
 class _Parse:
     """One run of the command: the daemon's own pipeline, with a ledger in memory and one sink."""
 
-    def __init__(self, settings: Config, options: argparse.Namespace, fd: int) -> None:
+    def __init__(self, settings: Config, options: argparse.Namespace, fd: int, report: int | None) -> None:
         self._settings = settings
         self._files: list[str] = options.files
         self._processor: str | None = options.processor
         self._folder: Path = options.plugins.absolute() if options.plugins else settings.plugins.folder
         self._fd = fd
+        path = config.find(options.config)
+        self._base = path.absolute().parent if path else Path.cwd()
+        self._outcomes = Outcomes(report)
         self._failed = False
 
     async def run(self) -> int:
@@ -118,6 +131,7 @@ class _Parse:
             source = self._open(name, number)
             if source is None:
                 continue
+            self._outcomes.begin(self._catalog.current.values())
             pump = Pump(
                 catalog=self._catalog,
                 pool=pool,
@@ -136,16 +150,16 @@ class _Parse:
                 await self._pump_one(pump, source, name)
             await committer.flush()
             await self._report(source, pump)
+            self._outcomes.end(source, pump.route_of(source), self._ledger.dead.of_source(source.id))
             await pump.forget(source)  # a timer of it must not read what is closed
             source.close()
-        records = sum(generation.records for generation in self._catalog.current.values())
-        rejected = sum(generation.rejected for generation in self._catalog.current.values())
+        records, rejected = tally(self._catalog.current.values())
         progress.summarise(records, rejected, clock.monotonic() - began)
 
     async def _pump_one(self, pump: Pump, source: FileSource, name: str) -> None:
         if name == "-":
             while chunk := await asyncio.to_thread(os.read, 0, 1 << 16):
-                _append(source.fd, chunk)
+                write_all(source.fd, chunk)
                 pump.wake(source)
             pump.finish()
         pump.wake(source)
@@ -158,7 +172,9 @@ class _Parse:
         except OSError as error:
             self._fail(f"{name}: cannot be read: {error.strerror}; check the path and its mode")
             return None
-        return FileSource(number, name, Path(name), fd, status.st_dev, status.st_ino, self._processor)
+        source = FileSource(number, name, Path(name), fd, status.st_dev, status.st_ino, self._processor)
+        source.globbed_as = name_of(str(Path(name).absolute()), self._base)  # as the daemon calls it
+        return source
 
     async def _report(self, source: FileSource, pump: Pump) -> None:
         """Say what of a file did not become records, and why."""
@@ -188,21 +204,17 @@ def _spool() -> int:
         return os.dup(file.fileno())
 
 
-def _append(fd: int, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
 @contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[int]:
+def _output(path: Path | None, option: str) -> Iterator[int]:
     if path is None:
         yield 1
         return
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise HostdError(str(path), f"cannot be written: {error.strerror}", "name another file with -o") from error
+        raise HostdError(
+            str(path), f"cannot be written: {error.strerror}", f"name another file with {option}"
+        ) from error
     try:
         yield fd
     finally:

@@ -5,7 +5,7 @@ probation, and then in smaller pieces, until what cannot be fed is alone. A snap
 failure of the piece: that is the caller's to decide.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,12 +26,9 @@ from hostd.pipeline.parse import (
     serving,
 )
 from hostd.pipeline.serving import Generation
-from hostd.workers.batch import DeadLetter, Piece, UnfedError, Yield
+from hostd.workers.batch import BEFORE_BYTES, DeadLetter, Piece, UnfedError, Yield
 from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Pool
-
-BEFORE_BYTES = 64 << 10
-"""How much of what was fed earlier goes along with a piece at most, to find in it what the stream rejects."""
 
 
 class Fed(Struct, frozen=True):
@@ -68,7 +65,7 @@ class Feeding(Struct, frozen=True):
 
     piece: Piece
     origin: Point | None
-    read: Callable[[int, int], bytes]
+    read: Callable[[int, int], Awaitable[bytes]]
     framing: Framing
     current: Current
     pool: Pool
@@ -141,7 +138,7 @@ class Feeding(Struct, frozen=True):
     async def _narrow(self, task: Task, generation: Generation) -> Fed:
         piece, offset = self.piece, self.piece.offset
         origin = self.origin if self.origin is not None and self.origin.position < offset else None
-        window = self.read(origin.position, offset - origin.position) if origin is not None else b""
+        window = await self.read(origin.position, offset - origin.position) if origin is not None else b""
         if origin is not None and len(window) < offset - origin.position:
             origin, window = None, b""  # the file was cut meanwhile
         earlier = max(window, piece.before, key=len)

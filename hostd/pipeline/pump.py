@@ -9,12 +9,14 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from contract.framing import Framing
+from contract.manifest import Manifest
 from hostd import clock, events
 from hostd.pipeline.budget import Budget
 from hostd.pipeline.commit import Committer, Entry
+from hostd.pipeline.detection import Memory
 from hostd.pipeline.framing import NOT_YET, Cut, declared, next_cut, next_piece
 from hostd.pipeline.gate import Gate
 from hostd.pipeline.ledger import Checkpoint, Result, SourceRow
@@ -72,6 +74,7 @@ class _Flow(Struct):
     woken: bool = False
     timer: asyncio.TimerHandle | None = None
     given_up: bool = False
+    memory: Memory = field(default_factory=Memory)
     place: str | None = None
     """Where it is in the gate, while it has a task."""
     queued: bool = False
@@ -116,6 +119,7 @@ class Pump:
         self._tasks = tasks
         self._window = 2 * pool.slots.capacity
         self._flows: dict[FileSource, _Flow] = {}
+        self._manifests: dict[str, Manifest] = {}
         self._gate: Gate[_Flow] = Gate(READ_AT_ONCE)
         self._closed = False
 
@@ -483,13 +487,14 @@ class Pump:
             self._wake_later(flow, QUIET_S)  # too early to tell by its head
             return
         current, coming = self._catalog.current, self._catalog.coming
-        manifests = [generation.manifest for generation in current.values()]
-        manifests += [manifest for name, manifest in coming.items() if name not in current]
+        serving = {name: generation.manifest for name, generation in current.items()}
+        if self._manifests != (manifests := {**coming, **serving}):
+            self._manifests = manifests
         present = flow.route.plugin if flow.route else None
-        chosen = route(source.routed_as, head, source.processor, present, manifests)
+        chosen = route(source.routed_as, head, source.processor, present, self._manifests, flow.memory)
         if present in current and chosen.plugin not in (None, *current):
             # A better one may take minutes to be there, if it comes at all; until then nothing changes.
-            chosen = route(source.routed_as, head, source.processor, present, manifests[: len(current)])
+            chosen = route(source.routed_as, head, source.processor, present, serving)
         if chosen.plugin is not None and not self._committer.takes(chosen.plugin):
             chosen = Route(None, f"no sink takes records of {chosen.plugin}; add one, or widen a sink's processors")
         flow.routed_at_epoch = self._catalog.epoch

@@ -1,13 +1,12 @@
-"""Source to plugin: by configuration, else by what the manifests accept. Pure."""
+"""Source to plugin: by configuration, else the best of those that its name and first bytes are for. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import lru_cache
-from pathlib import PurePath
 
-from contract.manifest import Accepts, Manifest
-from contract.pattern import Pattern
+from contract.manifest import Manifest
+from hostd.pipeline.detection import Memory, Ranking, rank
+
+NOBODY = "drop one into the plugins folder, or set processor for its source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,53 +17,40 @@ class Route:
     why: str
 
 
-def route(name: str, head: bytes, configured: str | None, present: str | None, manifests: Iterable[Manifest]) -> Route:
-    """Choose the plugin for a source of this name whose first bytes are `head`.
+def route(
+    name: str,
+    head: bytes,
+    processor: str | None,
+    present: str | None,
+    manifests: Mapping[str, Manifest],
+    memory: Memory | None = None,
+) -> Route:
+    """Choose the plugin, of those named, for a source of this name whose first bytes are `head`.
 
-    Every criterion that a manifest gives must hold. Among those that accept, the higher priority wins, then the
-    one with more criteria, then head over name; of equals the one that serves at `present`, and without one the
-    source waits, since the wrong parser is worse than none.
+    The best of the ranking, of equals the one that serves at `present`, and without one the source waits, since the
+    wrong parser is worse than none. `memory` is of the last time that this source was routed.
     """
-    by_name = {manifest.name: manifest for manifest in manifests}
-    if configured is not None:
-        if configured in by_name:
-            return Route(configured, "configured")
-        return Route(None, f"its configured processor {configured!r} is not in service")
-    ranked = sorted(
-        ((rank, manifest.name) for manifest in by_name.values() if (rank := _rank(manifest.accepts, name, head))),
-        reverse=True,
-    )
-    if not ranked:
-        return Route(None, "no plugin accepts it; drop one into the plugins folder, or set processor for its source")
-    best = [plugin for rank, plugin in ranked if rank == ranked[0][0]]
-    if present in best:
-        return Route(present, describe(by_name[present].accepts))
+    if processor is not None:
+        return configured(processor, manifests)
+    return decide(rank(name, head, manifests, memory), present)
+
+
+def configured(processor: str, known: Container[str]) -> Route:
+    """Take the plugin that the operator names; wait for it if need be."""
+    if processor in known:
+        return Route(processor, "configured")
+    return Route(None, f"its configured processor {processor!r} is not in service")
+
+
+def decide(ranking: Ranking, present: str | None = None) -> Route:
+    """Take the best of a ranking, or say who is in question."""
+    if not ranking.candidates:
+        near = "; ".join(f"{each.plugin} is near, but {each.missing}" for each in ranking.near)
+        return Route(None, f"no plugin accepts it; {near}{'; ' if near else ''}{NOBODY}")
+    if present in ranking.equals:
+        return Route(present, next(each.why for each in ranking.candidates if each.plugin == present))
+    best = ranking.best
     if len(best) > 1:
-        return Route(
-            None,
-            f"{' and '.join(sorted(best))} accept it equally; set processor, or give one a higher priority",
-        )
-    return Route(best[0], describe(by_name[best[0]].accepts))
-
-
-def describe(accepts: Accepts) -> str:
-    """Say by what a manifest accepts sources."""
-    criteria = [text for text, given in (("name", accepts.names), ("head", accepts.head)) if given]
-    return " and ".join(criteria) or "nothing"
-
-
-def _rank(accepts: Accepts, name: str, head: bytes) -> tuple[int, int, int] | None:
-    criteria = bool(accepts.names) + bool(accepts.head)
-    if not criteria:
-        return None
-    base = PurePath(name).name
-    if accepts.names and not any(fnmatchcase(base, glob) or fnmatchcase(name, glob) for glob in accepts.names):
-        return None
-    if accepts.head and not _compiled(accepts.head).search(head):
-        return None
-    return accepts.priority, criteria, bool(accepts.head)
-
-
-@lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> Pattern:
-    return Pattern(pattern)
+        names = " and ".join(each.plugin for each in best)
+        return Route(None, f"{names} accept it equally; set processor, or give one a higher priority")
+    return Route(best[0].plugin, best[0].why)

@@ -18,7 +18,7 @@ from hostd.pipeline.narrow import Point
 from hostd.pipeline.parse import Fallback, NotServedError
 from hostd.pipeline.serving import Catalog, Generation, Keeper
 from hostd.pipeline.sources.file import FileSource
-from hostd.workers.batch import Piece, Yield
+from hostd.workers.batch import BEFORE_BYTES, Piece, Yield
 from hostd.workers.pool import Pool
 
 MAX_ORIGIN_BYTES = 4 << 20
@@ -127,8 +127,8 @@ class Streams:
         entry = self._entries[source]
         state, plugin = entry.state, generation.plugin
         before = state.state if state is not None else None
-        length = min(cut.start, len(before or b""))
-        earlier = before_of(source.read(cut.start - length, length), before)
+        length = min(cut.start, len(before or b""), BEFORE_BYTES)
+        earlier = before_of(await source.read_loaded(cut.start - length, length), before)
         piece = Piece(source.name, cut.start, b"", cut.data, source.id, before, earlier, cut.final)
         keeps = entry.refused_by is not None and state is not None and generation.number == state.generation
 
@@ -140,7 +140,7 @@ class Streams:
         feeding = Feeding(
             piece,
             Point(state.origin_offset, state.origin_state) if state is not None else None,
-            source.read,
+            source.read_loaded,
             generation.framing,
             current,
             self._pool,

@@ -2,6 +2,9 @@
 
 from msgspec import Struct
 
+BEFORE_BYTES = 64 << 10
+"""How much of what a stream was fed earlier goes along with a piece at most, to find in it what the stream rejects."""
+
 
 class Batch(Struct, frozen=True):
     """A run of whole records' bytes from one source. `offset` and sizes in bytes."""

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 from collections import deque
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +23,14 @@ from hostd.workers.batch import DeadLetter, Piece, UnfedError, Yield
 from hostd.workers.pool import Pool
 from tests.pipeline.build import result
 from tests.pipeline.streaming import STREAM, FakeCrew, FakeGeneration, bodies, feed, record
+
+
+def reads(data: bytes) -> Callable[[int, int], Awaitable[bytes]]:
+    async def read(offset: int, length: int) -> bytes:
+        return data[offset : offset + length]
+
+    return read
+
 
 good = st.binary(min_size=1, max_size=40).map(lambda body: body.translate(bytes.maketrans(b"!?+", b"___")))
 records_of = st.lists(st.tuples(good, st.sampled_from(["", "", "", "", "!", "?", "+"])), max_size=12)
@@ -46,7 +55,7 @@ async def feed_all(
         state = known.state if known is not None else None
         origin = Point(known.origin_offset, known.origin_state) if known is not None else None
         piece = Piece("a", start, b"", data[start:end], 1, state, before_of(data[:start], state), end == len(data))
-        feeding = Feeding(piece, origin, lambda at, n: data[at : at + n], STREAM, lambda: generation, pool, None)
+        feeding = Feeding(piece, origin, reads(data), STREAM, lambda: generation, pool, None)
         fed = await feeding.run()
         assert fed.origin.position <= end
         if step in crashes:
@@ -144,7 +153,7 @@ def once(
             lambda: warm,
             lambda plugin, number, _, reason: (told if told is not None else []).append((plugin, number, reason)),
         )
-        feeding = Feeding(piece, None, lambda _at, _n: b"", STREAM, lambda: generation, pool, fallback)
+        feeding = Feeding(piece, None, reads(b""), STREAM, lambda: generation, pool, fallback)
         try:
             return await feeding.run()
         finally:

@@ -15,7 +15,7 @@ from typing import Any
 CORPUS = Path(os.environ.get("HOSTD_CORPUS") or "/nonexistent")
 NO_CORPUS = "HOSTD_CORPUS does not name a folder of logs with their truth"
 
-_UNPACK = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+_UNPACK = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ\0": lzma.decompress}
 _NOT_LITERAL = {"message", "program", "custom", "data_type", "raw_msg"}
 
 
@@ -30,8 +30,9 @@ class Entry:
         """Return the file as a processor is handed it: unpacked, and UTF-16 with its mark as UTF-8."""
         file = CORPUS / self.path
         data = file.read_bytes()
-        if file.suffix in _UNPACK:
-            data = _UNPACK[file.suffix](data)
+        for magic, unpack in _UNPACK.items():
+            if data.startswith(magic):
+                data = unpack(data)
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
             data = data.decode("utf-16", "replace").encode()
         return data

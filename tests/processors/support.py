@@ -12,6 +12,7 @@ from contract import LineStream
 from contract.manifest import Manifest
 from contract.testing import Outcome, load, make_processor, make_stream_processor, run, run_stream
 from hostd.pipeline.routing import route
+from hostd.pipeline.sources.unpacked import HEAD_BYTES
 
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / "examples" / "logs"
@@ -81,6 +82,6 @@ def record(name: str, *lines: str, **circumstances: Any) -> dict[str, Any]:
 
 def taker(source: str, head: bytes, manifests: list[Manifest] = SHIPPED_MANIFESTS) -> str | None:
     """Return the processor that gets a source, None when it waits; two that tie are an error."""
-    found = route(source, head[:4096], None, None, manifests)
+    found = route(source, head[:HEAD_BYTES], None, None, {each.name: each for each in manifests})
     assert "accept it equally" not in found.why, f"{source}: {found.why}"
     return found.plugin

@@ -22,6 +22,11 @@ from tests.processors.support import parse, record, records
         ("2024-05-17T10:05:03.143Z\tINFO\tmain.go:7 said", ("INFO", None, None, "main.go:7 said")),
         ("2024-05-17 10:05:03.143 +0000 ERROR said", ("ERROR", None, None, "said")),
         ("2024/05/17 10:05:03.143 [INFO] said (twice)", ("INFO", None, None, "said (twice)")),
+        (
+            "[2024-05-17T10:05:03,143][INFO ][o.e.n.Node    ] [node-1] said",
+            ("INFO", "o.e.n.Node", None, "[node-1] said"),
+        ),
+        ("[2024-05-17 10:05:03,143: WARNING/ForkPoolWorker-1] said", ("WARNING", None, "ForkPoolWorker-1", "said")),
     ],
 )
 def test_the_usual_layouts_come_apart(line: str, expected: tuple[str | None, ...]) -> None:
@@ -42,7 +47,15 @@ def test_a_time_without_a_zone_is_of_the_operators_zone_and_one_with_a_zone_is_n
     assert record("app_log", "2024-05-17 10:05:03Z INFO x", options=options)["timestamp"] == "2024-05-17T10:05:03Z"
 
 
-def test_what_has_a_time_and_no_level_is_rejected() -> None:
-    outcome = parse("app_log", b"2024-05-17 10:05:03 said\n2024-05-17 10:05:03 INFO x\n")
+def test_what_has_a_time_and_no_level_has_no_severity() -> None:
+    """Some programs print a line of their own between those of their logger."""
+    assert records("app_log", "2024-05-17 10:05:03 said", "2024-05-17 10:05:03 INFO x")[0] == {
+        "timestamp": "2024-05-17T10:05:03Z",
+        "body": "said",
+    }
+
+
+def test_what_has_neither_a_time_nor_a_level_is_rejected() -> None:
+    outcome = parse("app_log", b"no time\n2024-05-17 10:05:03 INFO x\n")
     assert [one["body"] for one in outcome.records] == ["x"]
-    assert outcome.rejected == [(b"2024-05-17 10:05:03 said\n", "ValueError: no time and level that begin a message")]
+    assert outcome.rejected == [(b"no time\n", "ValueError: no time or level that begins a message")]

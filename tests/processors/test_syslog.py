@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.processors.support import parse
+from tests.processors.support import parse, records
 
 
 def syslog(line: str) -> dict[str, Any]:
@@ -85,13 +85,18 @@ def test_syslog_reads_chrome_os_levels() -> None:
     }
 
 
+def test_an_indented_line_goes_on_with_the_message_before_it_and_is_kept_as_a_record_of_its_own() -> None:
+    """Joined it would have to be waited for, after each message."""
+    found = records("syslog", "Mar  8 15:18:40 h a: m", "\tmore", " <7>1 - more", "Mar  8 15:18:41 h a: m")
+    assert found[1:3] == [{"body": "more", "continued": True}, {"body": "<7>1 - more", "continued": True}]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         ("<192>1 - - - - - -", "priority 192 is over 191"),
         ("<3444>Oct 11 22:14:15 h a: m", "neither RFC 5424 nor RFC 3164"),
         ("<7>words", "neither RFC 5424 nor RFC 3164"),
-        ("\ta continued line", "neither RFC 5424 nor RFC 3164"),
         ('<7>1 - - - - - [a b="open] m', "neither RFC 5424 nor RFC 3164"),
         ("2024-13-01T00:00:00Z h a: m", "neither RFC 5424 nor RFC 3164"),
     ],

@@ -128,13 +128,13 @@ def test_syslog_reads_rfc_3164_as_others_do() -> None:
     [
         ("plaso/syslog/syslog_rsyslog", 5, 0),
         ("plaso/syslog/syslog_rsyslog_SyslogProtocol23Format", 9, 1),
-        ("plaso/syslog/syslog_rsyslog_traditional", 8, 3),
-        ("plaso/syslog/syslog_chromeos", 8, 1),
-        ("derived-encoding/syslog.utf8-bom.log", 16, 2),
+        ("plaso/syslog/syslog_rsyslog_traditional", 10, 1),
+        ("plaso/syslog/syslog_chromeos", 9, 0),
+        ("derived-encoding/syslog.utf8-bom.log", 17, 1),
         ("lnav/logfile_rollover.2", 375, 0),
     ],
 )
-def test_syslog_makes_a_record_of_each_message_and_rejects_continued_lines(
+def test_syslog_makes_a_record_of_each_message_and_of_each_line_that_goes_on_with_one(
     path: str, records: int, rejected: int
 ) -> None:
     outcome = parse("syslog", path)

@@ -73,6 +73,8 @@ class FileSource:
     """How far was looked, in vain, for the end of a record that is over the limit."""
     too_long: bytes = b""
     """How that record begins."""
+    globbed_as: str = ""
+    """What plugins' globs are compared with, if that is not its name."""
     moved_away: bool = False
     """The path names another file now, or none: nothing will be appended for long."""
     header: bytes = b""
@@ -112,9 +114,10 @@ class FileSource:
     @property
     def routed_as(self) -> str:
         """The name that plugins' globs are compared with: that of what is in an archive."""
+        name = self.globbed_as or self.name
         if self.unpacked is not None and self.unpacked.kind.is_packed:
-            return next((self.name[: -len(s)] for s in SUFFIXES if self.name.endswith(s)), self.name)
-        return self.name
+            return next((name[: -len(s)] for s in SUFFIXES if name.endswith(s)), name)
+        return name
 
     def is_unpacked(self, *, final: bool) -> bool:
         """Tell whether the file is packed or UTF-16, as far as its first bytes say by now."""
@@ -237,6 +240,18 @@ class FileSource:
             self.trouble = unpacked.damage
             if self.trouble:
                 events.emit(events.SOURCE_DAMAGED, source=self.name, offset=unpacked.size(), reason=self.trouble)
+
+    async def read_loaded(self, offset: int, length: int) -> bytes:
+        """Return what `read` does, loading it if need be; nothing where it is not there any more."""
+        while not self.was_rewritten():
+            try:
+                return self.read(offset, length)
+            except NotLoadedError as missing:
+                try:
+                    await self.load(missing)
+                except OSError:  # whoever reads on finds that too, and says so
+                    break
+        return b""
 
     def head(self) -> bytes:
         """Return the content's first bytes, at most `HEAD_BYTES`; those after a hole, if it begins with one."""

@@ -11,12 +11,12 @@ from hostd.pipeline.sources.file import FileSource, Identify
 
 
 def open_source(
-    path: str, base: Path, config: FileSourceConfig | None, decoders: Decoders, identify: Identify
+    path: str, base: Path, config: FileSourceConfig | None, decoders: Decoders | None, identify: Identify | None
 ) -> FileSource:
     """Open a file as a source without a number, at its start. Raises OSError."""
     fd = _open_file(path)
     status = os.fstat(fd)
-    source = FileSource(0, _name(path, base), Path(path), fd, status.st_dev, status.st_ino)
+    source = FileSource(0, name_of(path, base), Path(path), fd, status.st_dev, status.st_ino)
     source.decoders, source.identify = decoders, identify
     if config is not None:
         source.processor = config.processor
@@ -36,7 +36,7 @@ def _open_file(path: str) -> int:
     return os.open(path, os.O_RDONLY | flags)
 
 
-def _name(path: str, base: Path) -> str:
+def name_of(path: str, base: Path) -> str:
     """Return a path as records name it: relative to the settings' folder where it lies in it."""
     with contextlib.suppress(ValueError):  # it lies elsewhere, and keeps its whole path
         path = str(Path(path).relative_to(base))

@@ -14,10 +14,11 @@ from hostd.pipeline.sources.decoders import Decoders
 from hostd.pipeline.sources.kinds import DamagedError, Kind
 from hostd.pipeline.sources.marks import FINGERPRINT_BYTES, MARKER_BYTES, digest, is_continued
 from hostd.pipeline.sources.unpacking import Unpacking
+from hostd.workers.batch import BEFORE_BYTES
 
 STEP_BYTES = 512 << 10
 """How much is unpacked at once: a thread's work of some ten milliseconds."""
-HEAD_BYTES = 4096
+HEAD_BYTES = 8192
 
 
 class Unpacked(Fingerprinted):
@@ -86,8 +87,8 @@ class Unpacked(Fingerprinted):
         return self.is_stale
 
     def let_go(self, committed: int) -> None:
-        """Keep nothing before `committed` but its marker."""
-        self._keep_from = max(0, committed - MARKER_BYTES)
+        """Keep nothing before `committed` but its marker, and what a stream is told of it again."""
+        self._keep_from = max(0, committed - max(MARKER_BYTES, BEFORE_BYTES))
         if not self._lock.locked():
             self._trim(self._keep_from)
 

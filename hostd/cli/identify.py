@@ -1,0 +1,129 @@
+"""Say which processor takes each file, and why: the ranking, best first. Nothing is parsed, and no plugin's code runs.
+
+It is what the daemon and `hostd parse` decide by. Exit 1 when a file would wait, or cannot be read.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hostd import config, events
+from hostd.config import Config, FileSource
+from hostd.errors import Refusal
+from hostd.pipeline.detection import Ranking, rank
+from hostd.pipeline.routing import Route, configured, decide
+from hostd.pipeline.sources.content import NotLoadedError
+from hostd.pipeline.sources.listing import paths_of
+from hostd.pipeline.sources.opening import open_source
+from hostd.plugins.manifests import read_manifests
+
+EPILOG = """examples:
+  hostd identify /var/log/*          which processor takes each
+  hostd identify --json export.dat   with every candidate, for machines
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a file; packed and UTF-16 ones are looked into")
+    parser.add_argument("--plugins", type=Path, metavar="DIR", help="the plugins folder, instead of the settings'")
+    parser.add_argument("--json", action="store_true", help="print one JSON array")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Look at each file; return 0 when every one has a processor."""
+    settings = config.load(config.find(options.config))
+    events.configure("console", "error")
+    reports = asyncio.run(_identify_all(options, settings))
+    if options.json:
+        print(json.dumps(reports, ensure_ascii=False, indent=2))  # noqa: T201
+    else:
+        for report in reports:
+            _show(report)
+    return 0 if all(report["processor"] for report in reports) else 1
+
+
+async def _identify_all(options: argparse.Namespace, settings: Config) -> list[dict[str, Any]]:
+    folder: Path = options.plugins.absolute() if options.plugins else settings.plugins.folder
+    settings_path = config.find(options.config)
+    base = settings_path.absolute().parent if settings_path else Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="hostd-identify-") as temporary:
+        manifests = await read_manifests(folder, settings.plugins, Path(temporary), _say_refused)
+        by_file = [source for source in settings.sources if isinstance(source, FileSource)]
+        reports = []
+        for file in options.files:
+            source = _settings_of(file, by_file)
+            try:
+                name, head = await _look_into(file, base, source)
+            except OSError as error:
+                reports.append(_report(file, Route(None, f"it cannot be read: {error.strerror or error}")))
+                continue
+            ranking = rank(name, head, manifests) if head else Ranking((), ())
+            reports.append(_report(file, _decide(ranking, head, source, {each.name for each in manifests}), ranking))
+        return reports
+
+
+def _say_refused(path: Path, refusal: Refusal) -> None:
+    print(f"hostd: {path.name} is not in service: {refusal}", file=sys.stderr)  # noqa: T201
+
+
+def _settings_of(file: str, sources: list[FileSource]) -> FileSource | None:
+    """Return what the settings say of a file, if they name it: the first that does, as in the daemon."""
+    real = os.path.realpath(file)
+    for source in sources:
+        if any(os.path.realpath(path) == real for pattern in source.paths for path, _ in paths_of(pattern)):
+            return source
+    return None
+
+
+async def _look_into(file: str, base: Path, settings: FileSource | None) -> tuple[str, bytes]:
+    """Return the name that globs are compared with, and the first bytes of what is in the file. Raises OSError."""
+    path = Path(file).absolute()
+    if not path.is_file() and path.exists():
+        raise OSError("it is no regular file; name one")
+    source = open_source(str(path), base, settings, None, None)
+    try:
+        if await source.prepare(final=True) is not None and source.trouble:
+            raise OSError(source.trouble)
+        while True:
+            try:
+                return source.routed_as, source.head()
+            except NotLoadedError as missing:
+                await source.load(missing)
+    finally:
+        source.close()
+
+
+def _decide(ranking: Ranking, head: bytes, settings: FileSource | None, known: set[str]) -> Route:
+    if settings is not None and settings.processor is not None:
+        return configured(settings.processor, known)
+    return decide(ranking) if head else Route(None, "it is empty; what takes it is decided by its first bytes")
+
+
+def _report(file: str, route: Route, ranking: Ranking | None = None) -> dict[str, Any]:
+    candidates, near = (ranking.candidates, ranking.near) if ranking is not None else ((), ())
+    return {
+        "file": file,
+        "processor": route.plugin,
+        "why": route.why,
+        "candidates": [
+            {"processor": each.plugin, "grade": each.grade.name.lower(), "why": each.why, "reasons": each.reasons}
+            for each in candidates
+        ],
+        "near": [{"processor": each.plugin, "missing": each.missing} for each in near],
+    }
+
+
+def _show(report: dict[str, Any]) -> None:
+    if report["processor"]:
+        print(f"{report['file']}: {report['processor']} ({report['why']})")  # noqa: T201
+    else:
+        print(f"{report['file']}: waits: {report['why']}")  # noqa: T201
+    width = max((len(each["processor"]) for each in report["candidates"]), default=0)
+    for each in report["candidates"]:
+        print(f"  {each['processor']:<{width}}  {'; '.join(each['reasons'])}")  # noqa: T201
