@@ -1,0 +1,75 @@
+"""An expression to what reads texts with it: Python's `re` where that cannot be slow, RE2 otherwise.
+
+For the short texts that logs are made of `re` needs a fraction of RE2's time, most of which goes into handing the groups
+over; RE2 needs a time that grows with the text's length alone. So `re` gets the texts that `steps.longest` vouches for.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from contract.declared.expression import Expression
+from contract.declared.problem import RecipeError
+from contract.declared.steps import longest
+
+MOST_MEMORY_BYTES = 16 << 20
+"""What RE2 may keep of one expression."""
+MOST_STEPS = 20_000
+"""How large an expression compiled by RE2 may be."""
+
+
+class ExpressionReader:
+    """Reads texts with one expression, from their start to their end, or with `anywhere` any part of them.
+
+    Texts hold line feeds only where `newlines` says so, and `.` matches them then.
+    """
+
+    def __init__(self, expression: Expression, path: tuple[str, ...], *, newlines: bool, anywhere: bool) -> None:
+        self.names = expression.names
+        self._expression = expression
+        self._path = path
+        self._newlines = newlines
+        self._anywhere = anywhere
+        self._re2: Callable[[str], Any] | None = None
+        self._folds_case = expression.folds_case
+        self.longest_by_re = 0
+        if expression.python is not None and (not anywhere or expression.text.startswith("^")):
+            self.longest_by_re = longest(expression.python, newlines=newlines, whole=not anywhere)
+        if self.longest_by_re:
+            compiled = re.compile(expression.python or "", re.ASCII | (re.DOTALL if newlines else 0))
+            self._quick = compiled.match if anywhere else compiled.fullmatch
+
+    def read(self, text: str) -> tuple[str | None, ...] | None:
+        """Return each field's text, None for one that took no part; None when the text does not match."""
+        if len(text) <= self.longest_by_re and (not self._folds_case or text.isascii()):
+            found: Any = self._quick(text)
+        elif self._re2 is None:
+            compiled = compile_re2(self._expression, self._path, newlines=self._newlines)
+            self._re2 = compiled.search if self._anywhere else compiled.fullmatch
+            return self.read(text)
+        else:
+            found = self._re2(text)
+        return None if found is None else found.groups()
+
+
+def compile_re2(expression: Expression, path: tuple[str, ...], *, newlines: bool) -> Any:
+    """Return an expression compiled by RE2, in a time that its length bounds. Raises RecipeError."""
+    import re2  # type: ignore[import-untyped]  # few workers need it
+
+    options = re2.Options()
+    options.log_errors = False  # on standard error, past the log
+    options.max_mem = MOST_MEMORY_BYTES
+    options.dot_nl = newlines
+    try:
+        compiled = re2.compile(expression.text, options)
+    except re2.error as error:
+        reason = error.args[0]
+        said = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        raise RecipeError(path, f"is not a regular expression of RE2: {said}", "correct it") from error
+    if compiled.programsize > MOST_STEPS:
+        raise RecipeError(
+            path,
+            f"is too large an expression: {compiled.programsize} steps, more than {MOST_STEPS}",
+            "repeat less in it: a{100} is a hundred steps",
+        )
+    return compiled

@@ -1,0 +1,168 @@
+"""A recipe to a processor, and the bytes of a declared plugin to the module that a worker would have imported."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from contract.context import Context
+from contract.declared.dissect import Template
+from contract.declared.engine import ExpressionReader
+from contract.declared.fields import Convert, converter
+from contract.declared.recipe import Recipe, read_recipe
+from contract.normal import severity_number
+from contract.record import Record
+
+Reader = ExpressionReader | Template
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How what one reader finds becomes a record: `keys` are in its order, the same one twice where a field is."""
+
+    reader: Reader
+    keys: tuple[str, ...]
+    converts: tuple[tuple[str, Convert], ...]
+    severities: tuple[tuple[str, str], ...]
+    is_plain: bool
+
+
+class DeclaredProcessor:
+    """Reads each record as its recipe says. What no expression takes, or no type, is rejected by itself."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._readers: tuple[Reader, ...] = recipe.templates or tuple(
+            ExpressionReader(each, (recipe.way,), newlines=recipe.newlines, anywhere=recipe.anywhere)
+            for each in recipe.expressions
+        )
+        self._layouts: dict[tuple[str | None, int | None], tuple[_Layout, ...]] = {}
+        self._constants = {key: value for key, value in recipe.constants.items() if not key.startswith("[")}
+        nested = [*recipe.constants, *(name for reader in self._readers for name in reader.names)]
+        self._is_nested = any(name.startswith("[") for name in nested) or any(
+            (rule.name or "").startswith("[") for rule in recipe.rules.values()
+        )
+        self._more = self._is_nested or bool(recipe.constants) or any(each.is_dynamic for each in recipe.templates)
+        alternatives = len(self._readers)
+        self._mismatch = f"does not match {recipe.way}" if alternatives == 1 else f"matches no {recipe.way} of its list"
+
+    def parse(self, data: bytes, ctx: Context) -> list[Record]:
+        """Return the records of a batch, in order."""
+        options = ctx.options
+        place = (getattr(options, "time_zone", None), getattr(options, "year", None))
+        layouts = self._layouts.get(place) or self._lay_out(*place)
+        records: list[Record] = []
+        if self._recipe.newlines:
+            for raw in ctx.split(data):
+                text = raw.decode("utf-8", "backslashreplace").replace("\r\n", "\n").rstrip("\r\n")
+                self._read(text, raw, layouts, records, ctx)
+            return records
+        for raw in data.split(b"\n"):
+            if raw:
+                text = raw.decode("utf-8", "backslashreplace")
+                self._read(text.removesuffix("\r"), raw, layouts, records, ctx)
+        return records
+
+    def _read(self, text: str, raw: bytes, layouts: tuple[_Layout, ...], records: list[Record], ctx: Context) -> None:
+        for layout in layouts:
+            found = layout.reader.read(text)
+            if found is not None:
+                break
+        else:
+            if text and not text.isspace():
+                ctx.reject(raw, self._mismatch)
+            return
+        if layout.is_plain and None not in found:
+            record: dict[str, Any] = dict(zip(layout.keys, found, strict=True))
+        else:
+            record = _merge(layout.keys, found)
+        try:
+            for key, convert in layout.converts:
+                if key in record:
+                    record[key] = convert(record[key])
+        except ValueError as error:
+            ctx.reject(raw, f"field {key!r}: {error}")
+            return
+        for key, number_key in layout.severities:
+            if isinstance(text_of := record.get(key), str):
+                record[number_key] = severity_number(text_of)
+        records.append(self._complete(record, layout.reader, text) if self._more else record)
+
+    def _complete(self, record: dict[str, Any], reader: Reader, text: str) -> Record:
+        """Add what the text itself names, and the constants; put values into their objects."""
+        if isinstance(reader, Template) and reader.is_dynamic:
+            record |= reader.read_pairs(text) or {}
+        record |= self._recipe.constants
+        return _nest(record) if self._is_nested else record
+
+    def _lay_out(self, zone: str | None, year: int | None) -> tuple[_Layout, ...]:
+        layouts = []
+        rules = self._recipe.rules
+        for reader in self._readers:
+            converts: dict[str, Convert] = {}
+            severities: dict[str, str] = {}
+            keys = []
+            for name in reader.names:
+                rule = rules.get(name)
+                key = (rule.key if rule else None) or name
+                if rule is not None:
+                    convert = converter(rule, zone, year)
+                    if rule.type == "timestamp" and rule.name is None and rule.needs_year and year is None:
+                        key = name  # what is not RFC 3339 is not called timestamp
+                    if convert is not None:
+                        converts[key] = convert
+                    if rule.type == "severity":
+                        severities[key] = "severity_number" if key == "severity_text" else f"{key}_number"
+                keys.append(key)
+            layouts.append(
+                _Layout(
+                    reader, tuple(keys), tuple(converts.items()), tuple(severities.items()), len(set(keys)) == len(keys)
+                )
+            )
+        self._layouts[zone, year] = laid_out = tuple(layouts)
+        return laid_out
+
+
+def _merge(keys: tuple[str, ...], found: tuple[str | None, ...]) -> dict[str, Any]:
+    """Return a record of what took part; of one field in several places the first."""
+    record: dict[str, Any] = {}
+    for key, text in zip(keys, found, strict=True):
+        if text is not None and key not in record:
+            record[key] = text
+    return record
+
+
+def _nest(record: dict[str, Any]) -> dict[str, Any]:
+    """Put the values of keys like `[outer][inner]` into objects."""
+    nested: dict[str, Any] = {}
+    for key, value in record.items():
+        *outer, inner = key[1:-1].split("][") if key.startswith("[") else [key]
+        within = nested
+        for part in outer:
+            there = within.get(part)
+            if not isinstance(there, dict):
+                there = within[part] = {}
+            within = there
+        within[inner] = value
+    return nested
+
+
+def as_module(content: bytes, name: str) -> ModuleType:
+    """Return what a worker imports of a plugin with code: a module with `new_processor`, and `Options` if it has any.
+
+    Raises RecipeError, UnicodeDecodeError, or tomllib's TOMLDecodeError.
+    """
+    return module_of(tomllib.loads(content.decode("utf-8-sig")), name)
+
+
+def module_of(table: Mapping[str, Any], name: str) -> ModuleType:
+    """Return the module of a table, as `as_module` does of its text."""
+    recipe = read_recipe(table)
+    module = ModuleType(name)
+    module.__dict__["new_processor"] = lambda: DeclaredProcessor(recipe)
+    if recipe.needs_zone or recipe.needs_year:
+        from contract import options  # needs pydantic, which few declared plugins have to wait for
+
+        module.__dict__["Options"] = options.LocalYear if recipe.needs_year else options.LocalTime
+    return module
