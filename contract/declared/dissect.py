@@ -8,7 +8,6 @@ field that `%{&key}` fills.
 import re
 from dataclasses import dataclass
 
-
 from contract.declared.expression import FIELD
 from contract.declared.problem import RecipeError
 
@@ -78,26 +77,25 @@ class Template:
         return {named[key.name]: part for key, part in zip(self._keys, parts, strict=True) if key.kind == "&"}
 
     def _split(self, text: str) -> list[str] | None:
-        if not text.startswith(self._start):
-            return None
-        parts = []
-        position = len(self._start)
-        for delimiter, is_padded in self._cuts:
-            end = text.find(delimiter, position)
-            if end < 0:
+        if self._start:
+            if not text.startswith(self._start):
                 return None
-            parts.append(text[position:end])
-            position = end + len(delimiter)
-            while is_padded and text.startswith(delimiter, position):
-                position += len(delimiter)
-        stop = len(text)
+            text = text[len(self._start) :]
         if self._end:
-            if not text.endswith(self._end) or stop - len(self._end) < position:
+            if not text.endswith(self._end):
                 return None
-            stop -= len(self._end)
-            while self._last_padded and stop > position and text.endswith(self._end, position, stop):
-                stop -= len(self._end)
-        parts.append(text[position:stop])
+            text = text[: -len(self._end)]
+            while self._last_padded and text.endswith(self._end):
+                text = text[: -len(self._end)]
+        parts = []
+        for delimiter, is_padded in self._cuts:
+            part, found, text = text.partition(delimiter)
+            if not found:
+                return None
+            parts.append(part)
+            while is_padded and text.startswith(delimiter):
+                text = text[len(delimiter) :]
+        parts.append(text)
         return parts
 
     def _assemble(self, parts: list[str]) -> tuple[str | None, ...]:

@@ -104,7 +104,7 @@ def converter(rule: FieldRule, zone: str | None, year: int | None) -> Convert | 
 
     A converter raises ValueError for a text that is none of its kind.
     """
-    convert: Convert | None = {"int": _int, "float": float, "bool": _bool, "json": _json}.get(rule.type)
+    convert = _CONVERTS.get(rule.type)
     if rule.type == "timestamp":
         convert = _times(rule, zone, year)
     if not rule.nulls:
@@ -137,6 +137,9 @@ def _json(text: str) -> Any:
     if text[end:].strip():
         raise ValueError(f"more than JSON: {text[end : end + 100]!r}")
     return value
+
+
+_CONVERTS: Final[Mapping[str, Convert]] = {"int": _int, "float": float, "bool": _bool, "json": _json}
 
 
 def _times(rule: FieldRule, zone: str | None, year: int | None) -> Convert | None:

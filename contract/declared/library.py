@@ -1,7 +1,8 @@
 """The patterns that grok expressions may name, called as they are in Logstash.
 
 Written for hostd: in RE2's words, which have no look-around and no atomic groups, and so that as little as possible is
-tried twice. They take what Logstash's take of real logs. What is only told apart by its end, as a host's name is, they take loosely.
+tried twice. They take what Logstash's take of real logs; an address or a host's name is taken more
+loosely.
 """
 
 from typing import Final

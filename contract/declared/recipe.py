@@ -57,7 +57,7 @@ def read_recipe(table: Mapping[str, Any]) -> Recipe:
         templates = tuple(Template(text, (way,), table.get("append_separator")) for text in texts)
     rules = _rules(table.get("fields", {}), types)
     constants = dict(table.get("constants", {}))
-    known = [each.names for each in (*expressions, *templates)]
+    known = [each.names for each in expressions] + [each.names for each in templates]
     _check_names(way, known, rules, constants, is_open=any(template.is_dynamic for template in templates))
     framing = table.get("framing", "lines")
     kind, quote = (framing, None) if isinstance(framing, str) else (framing.get("kind"), framing.get("quote"))

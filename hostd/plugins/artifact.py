@@ -36,8 +36,8 @@ class Artifact:
     """One plugin file's bytes, checked.
 
     `path` is where the user dropped it and `display` how messages call it; `private` is the copy that runs: a
-    file for `py` and `toml`, a folder for `wheel`. `contract` is the version of it that the plugin is served by. `module` and
-    `attribute` are the factory's. `policy` is what it was judged by.
+    file for `py` and `toml`, a folder for `wheel`. `contract` is the version of it that the plugin is served by.
+    `module` and `attribute` are the factory's. `policy` is what it was judged by.
     """
 
     path: Path
