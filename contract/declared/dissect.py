@@ -106,8 +106,9 @@ class Template:
                 pieces[key.name].append((key.order, between, part))
         texts = []
         for name in self.names:
-            first, *rest = sorted(pieces[name], key=lambda piece: piece[0])
-            texts.append(first[2] + "".join(between + part for _, between, part in rest))
+            between = [before for _, before, _ in pieces[name][1:]]
+            first, *rest = [part for _, _, part in sorted(pieces[name], key=lambda piece: piece[0])]
+            texts.append(first + "".join(map("".join, zip(between, rest, strict=True))))
         return tuple(texts)
 
     def _key(self, found: re.Match[str], before: str, after: str) -> _Key:

@@ -36,13 +36,14 @@ class ExpressionReader:
         self.longest_by_re = 0
         if expression.python is not None and (not anywhere or expression.text.startswith("^")):
             self.longest_by_re = longest(expression.python, newlines=newlines, whole=not anywhere)
+        self._most = self.longest_by_re or -1  # not even an empty text
         if self.longest_by_re:
             compiled = re.compile(expression.python or "", re.ASCII | (re.DOTALL if newlines else 0))
             self._quick = compiled.match if anywhere else compiled.fullmatch
 
     def read(self, text: str) -> tuple[str | None, ...] | None:
         """Return each field's text, None for one that took no part; None when the text does not match."""
-        if len(text) <= self.longest_by_re and (not self._folds_case or text.isascii()):
+        if len(text) <= self._most and (not self._folds_case or text.isascii()):
             found: Any = self._quick(text)
         elif self._re2 is None:
             compiled = compile_re2(self._expression, self._path, newlines=self._newlines)

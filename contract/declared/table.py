@@ -11,7 +11,6 @@ from contract.declared.engine import compile_re2
 from contract.declared.problem import RecipeError
 from contract.declared.recipe import read_recipe
 from contract.manifest import (
-    FramingTable,
     Manifest,
     ManifestError,
     MisuseError,
@@ -102,12 +101,12 @@ class Declaration(Manifest):
             raise MisuseError("contract 0 has no rejects", 'write ">=1.0,<2", or leave it out')
         return specifier
 
-    @field_validator("framing")
+    @field_validator("framing", mode="before")
     @classmethod
-    def _is_cut_by_the_host(cls, framing: FramingTable) -> FramingTable:
-        if framing.kind == "stream":
+    def _is_cut_by_the_host(cls, written: object) -> object:
+        if (written.get("kind") if isinstance(written, dict) else written) == "stream":
             raise MisuseError("a stream needs code", 'write "lines", "multiline" or "whole"')
-        return framing
+        return written
 
     @field_validator("needs")
     @classmethod
