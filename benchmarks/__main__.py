@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks import (
     append,
+    declared,
     durable,
     faults,
     http,
@@ -23,7 +24,22 @@ from benchmarks import (
 from benchmarks.measure import Report, machine, show
 from hostd import events
 
-MODULES = (start, roundtrip, swap, append, throughput, durable, sinks, http, idle, ledger, syslog, unload, faults)
+MODULES = (
+    start,
+    roundtrip,
+    swap,
+    append,
+    throughput,
+    declared,
+    durable,
+    sinks,
+    http,
+    idle,
+    ledger,
+    syslog,
+    unload,
+    faults,
+)
 BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 RESULTS = Path("bench-results")
 
