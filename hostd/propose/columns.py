@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from hostd.propose.times import NOTATIONS, time_at
 from hostd.propose.tokens import LEVELS, Token, tokens
 
-_ENOUGH = 0.92
-"""What share of the lines must go on alike, so that the others are left to another expression."""
-_MOST_LOST = 0.15
+STRICT, LOOSE = 0.92, 0.55
+"""What share of the lines must go on alike, place by place, so that the others are left to another expression."""
 _MOST_WORDS = 3
 """More words than these, one after another, are a sentence."""
 _MOST_COLUMNS = 100
@@ -28,6 +27,7 @@ class Proposal:
     grok: str = ""
     head: str = ""
     begins: str = ""
+    telling: int = 0
     fields: dict[str, str | dict[str, str]] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     _wanted: Counter[str] = field(default_factory=Counter)
@@ -41,10 +41,10 @@ class Proposal:
         return self.names[-1]
 
 
-def propose(lines: list[str], separator: str, *, goes_on: bool) -> Proposal:
+def propose(lines: list[str], separator: str, enough: float, *, goes_on: bool) -> Proposal:
     """Return an expression for the largest part of `lines` that begins alike; `goes_on`: records have more lines."""
     rows = [tokens(line, separator) for line in lines]
-    columns, is_whole = _columns(rows)
+    columns, is_whole = _columns(rows, enough)
     columns, is_whole = _without_sentence(columns, is_whole) if not separator else (columns, is_whole)
     found = Proposal(begins=Counter(_kind(row, 0) for row in rows).most_common(1)[0][0])
     for number, column in enumerate(columns):
@@ -55,6 +55,7 @@ def propose(lines: list[str], separator: str, *, goes_on: bool) -> Proposal:
     elif goes_on:
         found.grok += r"(?:\n%{GREEDYDATA:" + found.name("details") + "})?"
     found.head = _head(columns, separator)
+    found.telling = sum(map(_tells, columns)) if found.names else 0
     return found
 
 
@@ -63,21 +64,17 @@ def begins_like(line: str, proposed: Proposal, separator: str) -> bool:
     return _kind(tokens(line, separator), 0) == proposed.begins
 
 
-def _columns(rows: list[list[Token]]) -> tuple[list[list[Token]], bool]:
+def _columns(rows: list[list[Token]], enough: float) -> tuple[list[list[Token]], bool]:
     """Return the tokens of each place that most rows have in common, and whether the rows end with the last."""
     columns: list[list[Token]] = []
-    left = rows
-    most_lost = _MOST_LOST * len(rows)
+    begins = Counter(_kind(row, 0) for row in rows).most_common(1)[0][0]
+    left = first = [row for row in rows if _kind(row, 0) == begins]
     while True:
         place = len(columns)
-        kinds = Counter(_kind(row, place) for row in left)
-        kind, count = kinds.most_common(1)[0]
-        is_first = place == 0
-        if not is_first and (count < _ENOUGH * len(left) or len(rows) - count > max(most_lost, len(rows) - len(left))):
+        kind, count = Counter(_kind(row, place) for row in left).most_common(1)[0]
+        if count < enough * len(left) or count < (2 * enough - 1) * len(first):
             return _shortened(columns), False
         left = [row for row in left if _kind(row, place) == kind]
-        if is_first:
-            rows, most_lost = left, _MOST_LOST * len(left)
         if kind == _END:
             return columns, True
         if place == _MOST_COLUMNS:
@@ -119,6 +116,13 @@ def _without_sentence(columns: list[list[Token]], is_whole: bool) -> tuple[list[
         else:
             words = 0
     return columns, is_whole
+
+
+def _tells(column: list[Token]) -> bool:
+    """Tell whether a place is more than a word and a space, which any line has."""
+    if column[0].kind == "text":
+        return not column[0].text.isspace()
+    return column[0].kind != "run" or _type([token.value for token in column]) != "word"
 
 
 def _type(values: list[str]) -> str:
