@@ -47,6 +47,7 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
         "manifest.md": manifest_page(),
         "format.md": format_page(),
+        "format.schema.json": format_schema_page(),
         "manifest.schema.json": schema_page(),
         "cli.md": cli_page(),
         "contract.md": contract_page(),
@@ -168,6 +169,10 @@ def format_page() -> str:
                 f"here: {', '.join(f'`{name}`' for name in also)}. `framing` is not `stream`, and with any other than "
                 "`lines` `.` takes line feeds in `regex` and `grok`.\n"
             ),
+            (
+                "[format.schema.json](format.schema.json) is the same as JSON Schema, for editors: with "
+                "`#:schema PATH` in the first line many complete and check as you write.\n"
+            ),
             "## `[fields.NAME]`\n",
             f"{_first_line(tables.FieldTable)}\n",
             _fields_table(tables.FieldTable),
@@ -183,7 +188,25 @@ def format_page() -> str:
 
 def schema_page() -> str:
     """Return the manifest's JSON Schema, with the short forms that the reader of manifests takes."""
-    schema = manifests.Manifest.model_json_schema()
+    return _schema(manifests.Manifest.model_json_schema())
+
+
+def format_schema_page() -> str:
+    """Return the JSON Schema of a format without code, with its short forms and without need of a name."""
+    schema = tables.Declaration.model_json_schema()
+    schema["required"].remove("name")
+    del schema["properties"]["needs"]
+    field = schema["$defs"]["FieldTable"]["properties"]
+    for properties, names in ((schema["properties"], ("regex", "grok", "dissect")), (field, ("format", "null"))):
+        for name in names:
+            listed = {key: properties[name].pop(key) for key in ("items", "type")}
+            properties[name]["anyOf"] = [{"type": "string"}, listed]
+    fields = schema["properties"]["fields"]
+    fields["additionalProperties"] = {"anyOf": [field["type"], fields["additionalProperties"]]}
+    return _schema(schema)
+
+
+def _schema(schema: dict[str, Any]) -> str:
     framing = schema["properties"]["framing"]
     kinds = schema["$defs"]["FramingTable"]["properties"]["kind"]["enum"]
     schema["properties"]["framing"] = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from contract.declared.expression import FIELD
 from contract.declared.problem import RecipeError
 
+_SHOWN = 40
 _KEY = re.compile(r"%\{(?P<kind>[?+&*]?)(?P<name>.*?)(?:/(?P<order>\d{1,3}))?(?P<pad>->)?\}")
 
 
@@ -67,6 +68,20 @@ class Template:
         if self._places is not None:
             return tuple([parts[place] for place in self._places] if self._places else parts)
         return self._assemble(parts)
+
+    def explain(self, text: str) -> str:
+        """Return which delimiter a text that is not read lacks."""
+        if not text.startswith(self._start):
+            return f": it does not begin with {self._start!r}"
+        position, last = len(self._start), ""
+        for delimiter, _ in self._cuts:
+            end = text.find(delimiter, position)
+            if end < 0:
+                after = f" after {last!r}" if last else ""
+                return f": it has no {delimiter!r}{after}"
+            last = text[max(position, end - _SHOWN) : end + len(delimiter)]
+            position = end + len(delimiter)
+        return f": it does not end with {self._end!r}"
 
     def read_pairs(self, text: str) -> dict[str, str] | None:
         """Return the fields that the text itself names, by `%{?key}` and `%{&key}`; None as `read`."""

@@ -1,7 +1,7 @@
 """A recipe to a processor, and the bytes of a declared plugin to the module that a worker would have imported."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -10,11 +10,15 @@ from contract.context import Context
 from contract.declared.dissect import Template
 from contract.declared.engine import ExpressionReader
 from contract.declared.fields import Convert, converter
+from contract.declared.reach import Reach
 from contract.declared.recipe import Recipe, read_recipe
 from contract.normal import severity_number
 from contract.record import Record
 
 Reader = ExpressionReader | Template
+
+MOST_EXPLAINED = 20
+"""Of a batch's rejects the first say how far they match: thousands are alike, and this takes a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +42,27 @@ class DeclaredProcessor:
             for each in recipe.expressions
         )
         self._layouts: dict[tuple[str | None, int | None], tuple[_Layout, ...]] = {}
-        self._constants = {key: value for key, value in recipe.constants.items() if not key.startswith("[")}
         nested = [*recipe.constants, *(name for reader in self._readers for name in reader.names)]
         self._is_nested = any(name.startswith("[") for name in nested) or any(
             (rule.name or "").startswith("[") for rule in recipe.rules.values()
         )
         self._more = self._is_nested or bool(recipe.constants) or any(each.is_dynamic for each in recipe.templates)
-        alternatives = len(self._readers)
-        self._mismatch = f"does not match {recipe.way}" if alternatives == 1 else f"matches no {recipe.way} of its list"
+        self._mismatch = f"matches no {recipe.way} of its list"
+        self._explain: Callable[[str], str] | None = None
+        if len(self._readers) == 1:
+            self._mismatch = f"does not match {recipe.way}"
+            if recipe.templates:
+                self._explain = recipe.templates[0].explain
+            elif not recipe.anywhere:
+                self._explain = Reach(recipe.expressions[0], newlines=recipe.newlines).explain
+        self._left_to_explain = 0
 
     def parse(self, data: bytes, ctx: Context) -> list[Record]:
         """Return the records of a batch, in order."""
         options = ctx.options
         place = (getattr(options, "time_zone", None), getattr(options, "year", None))
         layouts = self._layouts.get(place) or self._lay_out(*place)
+        self._left_to_explain = MOST_EXPLAINED
         records: list[Record] = []
         if self._recipe.newlines:
             for raw in ctx.split(data):
@@ -71,7 +82,7 @@ class DeclaredProcessor:
                 break
         else:
             if text and not text.isspace():
-                ctx.reject(raw, self._mismatch)
+                ctx.reject(raw, self._mismatch + self._explained(text))
             return
         if layout.is_plain and None not in found:
             record: dict[str, Any] = dict(zip(layout.keys, found, strict=True))
@@ -88,6 +99,10 @@ class DeclaredProcessor:
             if isinstance(text_of := record.get(key), str):
                 record[number_key] = severity_number(text_of)
         records.append(self._complete(record, layout.reader, text) if self._more else record)
+
+    def _explained(self, text: str) -> str:
+        self._left_to_explain -= 1
+        return self._explain(text) if self._explain is not None and self._left_to_explain >= 0 else ""
 
     def _complete(self, record: dict[str, Any], reader: Reader, text: str) -> Record:
         """Add what the text itself names, and the constants; put values into their objects."""

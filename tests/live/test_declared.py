@@ -30,7 +30,10 @@ def test_a_dropped_format_serves_the_next_batch(home: Home) -> None:
         {"item": "desk", "count": 1, "by": "1.0.0", "@source": "logs/a.log"},
     ]
     rejected = daemon.wait_event("record.rejected", plugin="orders")
-    assert (rejected["reason"], rejected["preview"]) == ("does not match grok", "chair")
+    assert (rejected["reason"], rejected["preview"]) == (
+        "does not match grok: it ends too early, after 'chair'",
+        "chair",
+    )
     status = daemon.plugin("orders")
     assert status is not None
     assert (status["version"], status["records"], status["rejected"]) == ("1.0.0", 2, 1)
@@ -114,7 +117,7 @@ def test_the_permanent_format_comes_back_after_a_restart_with_a_broken_file(home
     home.drop("orders.toml", declared())
     home.append("a.log", "lamp 2")
     daemon = home.start()
-    daemon.wait_event("generation.confirmed", plugin="orders")
+    daemon.wait_records("orders", 1)
     daemon.stop()
     home.drop("orders.toml", "grok = \n")
     daemon = home.start()

@@ -37,11 +37,19 @@ def test_what_is_appended_is_joined_by_what_is_asked_for() -> None:
     assert records("a b c", dissect="%{x} %{+x} %{y}", append_separator="-") == [{"x": "a-b", "y": "c"}]
 
 
-@pytest.mark.parametrize("text", ["nothing", "[a", "a] b", ""])
-def test_a_delimiter_that_is_not_there_rejects_the_line(text: str) -> None:
-    found = outcome(text, dissect="[%{a}] %{b}")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("nothing", "it does not begin with '['"),
+        ("[a", "it has no '] '"),
+        ("[a] b", "it has no ': ' after 'a] '"),
+        ("[a] b: c", "it does not end with '.'"),
+    ],
+)
+def test_a_delimiter_that_is_not_there_rejects_the_line(text: str, reason: str) -> None:
+    found = outcome(text, dissect="[%{a}] %{b}: %{c}.")
     assert found.records == []
-    assert found.rejected == ([(text.encode(), "does not match dissect")] if text else [])
+    assert found.rejected == [(text.encode(), f"does not match dissect: {reason}")]
 
 
 @pytest.mark.parametrize(

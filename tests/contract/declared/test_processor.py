@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.declared.processor import module_of
+from contract.declared.processor import MOST_EXPLAINED, module_of
 from contract.declared.recipe import WAYS
 from contract.framing import Framing
 from contract.options import LocalTime, LocalYear
@@ -130,13 +130,36 @@ def test_with_several_lines_a_record_the_dot_takes_line_feeds() -> None:
     assert found.records == [{"n": 1, "text": "one\n  more"}, {"n": 2, "text": "two"}]
 
 
+@pytest.mark.parametrize(
+    ("expression", "line", "reason"),
+    [
+        (r"(?P<a>\d+) (?P<b>[a-z]{2,3})", "12 7", ": after '12 ' comes '7'"),
+        (r"(?P<a>\d+) (?P<b>[a-z]{2,3})", "12 ab!", ": after '12 ab' comes '!'"),
+        (r"(?P<a>\d+) (?P<b>[a-z]{2,3})", "12", ": it ends too early, after '12'"),
+        (r"(?P<a>\d+) (?P<b>[a-z]{2,3})", "x", ": at its start comes 'x'"),
+        (r"(?P<a>\d)|(?P<b>\s)", "x", ""),
+    ],
+)
+def test_a_line_that_does_not_match_is_told_how_far_it_does(expression: str, line: str, reason: str) -> None:
+    assert outcome(line, regex=expression).rejected == [(line.encode(), f"does not match regex{reason}")]
+
+
+def test_of_many_lines_that_do_not_match_the_first_are_told_how_far_they_do() -> None:
+    reasons = [reason for _, reason in outcome("x\n" * 100, regex=r"(?P<a>\d)").rejected]
+    assert len(reasons) == 100
+    assert set(reasons[:MOST_EXPLAINED]) == {"does not match regex: at its start comes 'x'"}
+    assert set(reasons[MOST_EXPLAINED:]) == {"does not match regex"}
+
+
 def test_line_ends_and_blank_lines_are_nothing() -> None:
     assert records(b"a\r\n\n  \nb", regex="(?P<x>[a-z])") == [{"x": "a"}, {"x": "b"}]
 
 
 def test_bytes_that_are_not_utf8_are_spelled_out_and_rejected_as_they_are() -> None:
     assert records(b"\xff!", regex="(?P<x>.*)!") == [{"x": "\\xff"}]
-    assert outcome(b"\xff?", regex="(?P<x>.*)!").rejected == [(b"\xff?", "does not match regex")]
+    assert outcome(b"\xff?", regex="(?P<x>.*)!").rejected == [
+        (b"\xff?", "does not match regex: it ends too early, after '\\\\xff?'")
+    ]
 
 
 _TABLES: list[dict[str, Any]] = [

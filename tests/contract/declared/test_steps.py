@@ -189,6 +189,8 @@ def test_python_is_never_asked_where_it_would_read_otherwise() -> None:
 
 def test_lines_that_match_no_more_than_a_part_may_be_asked_for() -> None:
     table = {"regex": r"took (?P<ms>\d+) ms", "fields": {"ms": "int"}}
-    assert outcome("it took 12 ms today", **table).rejected == [(b"it took 12 ms today", "does not match regex")]
+    assert outcome("it took 12 ms today", **table).rejected == [
+        (b"it took 12 ms today", "does not match regex: at its start comes 'it took 12 ms today'")
+    ]
     assert outcome("it took 12 ms today", anywhere=True, **table).records == [{"ms": 12}]
     assert outcome("took 12 ms today", anywhere=True, regex=r"^took (?P<ms>\d+)").records == [{"ms": "12"}]
