@@ -121,9 +121,9 @@ class Template:
                 pieces[key.name].append((key.order, between, part))
         texts = []
         for name in self.names:
-            between = [before for _, before, _ in pieces[name][1:]]
+            joints = [before for _, before, _ in pieces[name][1:]]
             first, *rest = [part for _, _, part in sorted(pieces[name], key=lambda piece: piece[0])]
-            texts.append(first + "".join(map("".join, zip(between, rest, strict=True))))
+            texts.append(first + "".join(map("".join, zip(joints, rest, strict=True))))
         return tuple(texts)
 
     def _key(self, found: re.Match[str], before: str, after: str) -> _Key:
