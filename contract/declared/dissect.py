@@ -6,6 +6,7 @@ field that `%{&key}` fills.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contract.declared.expression import FIELD
@@ -59,6 +60,7 @@ class Template:
         is_plain = len(places) == len(self.names) and not self._referred and not any(k.kind == "+" for k in keys)
         self._places = None if not is_plain else places if len(places) < len(keys) else []
         self.is_dynamic = bool(self._referred)
+        self.may_lack_fields = False
 
     def read(self, text: str) -> tuple[str | None, ...] | None:
         """Return each field's text, in the order of `names`; None when a delimiter is not there."""
@@ -68,6 +70,10 @@ class Template:
         if self._places is not None:
             return tuple([parts[place] for place in self._places] if self._places else parts)
         return self._assemble(parts)
+
+    def read_all(self, texts: list[str]) -> Iterator[tuple[str | None, ...] | None]:
+        """Return what `read` does of each text."""
+        return map(self.read, texts)
 
     def explain(self, text: str) -> str:
         """Return which delimiter a text that is not read lacks."""

@@ -1,7 +1,7 @@
 """A recipe to a processor, and the bytes of a declared plugin to the module that a worker would have imported."""
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -16,6 +16,7 @@ from contract.normal import severity_number
 from contract.record import Record
 
 Reader = ExpressionReader | Template
+Found = tuple[str | None, ...] | None
 
 MOST_EXPLAINED = 20
 """Of a batch's rejects the first say how far they match: thousands are alike, and this takes a while."""
@@ -63,31 +64,61 @@ class DeclaredProcessor:
         place = (getattr(options, "time_zone", None), getattr(options, "year", None))
         layouts = self._layouts.get(place) or self._lay_out(*place)
         self._left_to_explain = MOST_EXPLAINED
+        raws, texts = self._texts(data, ctx)
+        first, *others = layouts
+        keys, converts, is_plain, may_lack = first.keys, first.converts, first.is_plain, first.reader.may_lack_fields
+        is_finished = not (self._more or first.severities)
         records: list[Record] = []
-        if self._recipe.newlines:
-            for raw in ctx.split(data):
-                text = raw.decode("utf-8", "backslashreplace").replace("\r\n", "\n").rstrip("\r\n")
-                self._read(text, raw, layouts, records, ctx)
-            return records
-        for raw in data.split(b"\n"):
-            if raw:
-                text = raw.decode("utf-8", "backslashreplace")
-                self._read(text.removesuffix("\r"), raw, layouts, records, ctx)
+        add = records.append
+        for raw, text, found in zip(raws, texts, first.reader.read_all(texts), strict=True):
+            if found is None or not is_plain:
+                self._read_slowly(raw, text, found, first, others, records, ctx)
+                continue
+            pairs = zip(keys, found, strict=False)  # strict costs as much again
+            record: dict[str, Any] = {key: each for key, each in pairs if each is not None} if may_lack else dict(pairs)
+            try:
+                for key, convert in converts:
+                    if key in record:
+                        record[key] = convert(record[key])
+            except ValueError as error:
+                ctx.reject(raw, f"field {key!r}: {error}")
+                continue
+            add(record if is_finished else self._finish(record, first, text))
         return records
 
-    def _read(self, text: str, raw: bytes, layouts: tuple[_Layout, ...], records: list[Record], ctx: Context) -> None:
-        for layout in layouts:
-            found = layout.reader.read(text)
+    def _texts(self, data: bytes, ctx: Context) -> tuple[Sequence[bytes | str], list[str]]:
+        """Return the records that are not empty as they are, and as texts without their last line ends."""
+        if self._recipe.newlines:
+            records = [record for record in ctx.split(data) if record.strip(b"\r\n")]
+            decoded = [record.decode("utf-8", "backslashreplace").replace("\r\n", "\n") for record in records]
+            return records, [text.rstrip("\r\n") for text in decoded]
+        try:
+            lines = [line for line in data.decode().split("\n") if line and line != "\r"]
+        except UnicodeDecodeError:
+            raws = [raw for raw in data.split(b"\n") if raw and raw != b"\r"]
+            return raws, [raw.decode("utf-8", "backslashreplace").removesuffix("\r") for raw in raws]
+        return lines, lines if b"\r" not in data else [line.removesuffix("\r") for line in lines]
+
+    def _read_slowly(
+        self,
+        raw: bytes | str,
+        text: str,
+        found: Found,
+        layout: _Layout,
+        others: list[_Layout],
+        records: list[Record],
+        ctx: Context,
+    ) -> None:
+        """Read a record that the first expression does not take, or not with all its fields."""
+        for other in others:
             if found is not None:
                 break
-        else:
-            if text and not text.isspace():
+            layout, found = other, other.reader.read(text)
+        if found is None:
+            if not text.isspace():
                 ctx.reject(raw, self._mismatch + self._explained(text))
             return
-        if layout.is_plain and None not in found:
-            record: dict[str, Any] = dict(zip(layout.keys, found, strict=True))
-        else:
-            record = _merge(layout.keys, found)
+        record = _merge(layout.keys, found)
         try:
             for key, convert in layout.converts:
                 if key in record:
@@ -95,19 +126,19 @@ class DeclaredProcessor:
         except ValueError as error:
             ctx.reject(raw, f"field {key!r}: {error}")
             return
-        for key, number_key in layout.severities:
-            if isinstance(text_of := record.get(key), str):
-                record[number_key] = severity_number(text_of)
-        records.append(self._complete(record, layout.reader, text) if self._more else record)
+        records.append(self._finish(record, layout, text))
 
     def _explained(self, text: str) -> str:
         self._left_to_explain -= 1
         return self._explain(text) if self._explain is not None and self._left_to_explain >= 0 else ""
 
-    def _complete(self, record: dict[str, Any], reader: Reader, text: str) -> Record:
-        """Add what the text itself names, and the constants; put values into their objects."""
-        if isinstance(reader, Template) and reader.is_dynamic:
-            record |= reader.read_pairs(text) or {}
+    def _finish(self, record: dict[str, Any], layout: _Layout, text: str) -> Record:
+        """Add numbers of severities, what the text itself names, and the constants; put values into their objects."""
+        for key, number_key in layout.severities:
+            if isinstance(text_of := record.get(key), str):
+                record[number_key] = severity_number(text_of)
+        if isinstance(layout.reader, Template) and layout.reader.is_dynamic:
+            record |= layout.reader.read_pairs(text) or {}
         record |= self._recipe.constants
         return _nest(record) if self._is_nested else record
 
@@ -130,11 +161,8 @@ class DeclaredProcessor:
                     if rule.type == "severity":
                         severities[key] = "severity_number" if key == "severity_text" else f"{key}_number"
                 keys.append(key)
-            layouts.append(
-                _Layout(
-                    reader, tuple(keys), tuple(converts.items()), tuple(severities.items()), len(set(keys)) == len(keys)
-                )
-            )
+            is_plain = len(set(keys)) == len(keys)
+            layouts.append(_Layout(reader, tuple(keys), tuple(converts.items()), tuple(severities.items()), is_plain))
         self._layouts[zone, year] = laid_out = tuple(layouts)
         return laid_out
 

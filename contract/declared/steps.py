@@ -117,6 +117,27 @@ def longest(text: str, *, newlines: bool, whole: bool = True) -> int:
     return characters if characters >= LEAST_CHARACTERS else 0
 
 
+def has_optional_groups(text: str) -> bool:
+    """Tell whether a group of an expression may take no part in a match; True where that cannot be told."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return _may_skip(import_module("re._parser").parse(text, re.ASCII))
+    except (re.error, Warning, RecursionError, OverflowError, ImportError, AttributeError):
+        return True
+
+
+def _may_skip(items: Any) -> bool:
+    for name, argument in items:
+        if str(name) == "SUBPATTERN" and _may_skip(argument[3]):
+            return True
+        if str(name) == "BRANCH" and any(_captures(each) for each in argument[1]):
+            return True
+        if str(name) in {"MAX_REPEAT", "MIN_REPEAT"} and _captures(argument[2]):
+            return True
+    return False
+
+
 class _Reader:
     """Reads an expression from its end to its start: what a choice costs depends on what comes after it."""
 
