@@ -13,7 +13,9 @@ from contract.declared.expression import FIELD
 from contract.declared.problem import RecipeError
 
 _SHOWN = 40
-_KEY = re.compile(r"%\{(?P<kind>[?+&*]?)(?P<name>.*?)(?:/(?P<order>\d{1,3}))?(?P<pad>->)?\}")
+MOST_KEYS = 300
+
+_KEY = re.compile(r"%\{(?P<kind>[?+&*]?)(?P<name>[^{}]{0,200}?)(?:/(?P<order>\d{1,3}))?(?P<pad>->)?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Template:
         found = list(_KEY.finditer(text))
         if not found:
             raise RecipeError(path, "has no %{key}", "write for example '%{time} [%{level}] %{message}'")
+        if len(found) > MOST_KEYS:
+            raise RecipeError(path, f"has {len(found)} keys, more than {MOST_KEYS}", "keep the end in one")
         ends = [0, *(key.end() for key in found)]
         starts = [*(key.start() for key in found), len(text)]
         between = [text[end:start] for end, start in zip(ends, starts, strict=True)]

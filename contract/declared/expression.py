@@ -37,7 +37,8 @@ _TOKEN = re.compile(
     r"""(?P<quoted>\\Q.*?(?:\\E|\Z))
     |(?P<escape>\\.)
     |(?P<class>\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\])
-    |(?P<named>\(\?P?<(?![=!])(?P<name>[^>]*)>)
+    |(?P<unclosed>\[.*)
+    |(?P<named>\(\?P?<(?![=!])(?P<name>[^>]{0,200})>)
     |(?P<special>\(\?(?P<what>[=!>|(\#]|<[=!]|P=|P>|[a-zA-Z^-]*[:)]))
     |(?P<group>\((?!\?))
     |(?P<repeat>(?:[*+?]|\{[0-9]*,?[0-9]*\})\+)
@@ -45,6 +46,7 @@ _TOKEN = re.compile(
     |(?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
+"""Each piece is passed over once: a class that is never closed is taken to the end, which RE2 then says."""
 _NOT_IN_RE2 = {
     "(?=": ("a look-ahead", "match what follows as a part of the expression, for example [^:]*: instead of .*(?=:)"),
     "(?!": ("a look-ahead", "say what may come instead of what may not: [^#] for (?!#)."),

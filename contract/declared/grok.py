@@ -21,7 +21,10 @@ TYPES = {
     "text": "string",
 }
 
-_REFERENCE = re.compile(r"%\{(?P<pattern>[^}:]*)(?::(?P<field>[^}:]*))?(?::(?P<type>[^}]*))?\}")
+MOST_NESTED = 50
+"""How deep patterns may stand in patterns."""
+
+_REFERENCE = re.compile(r"%\{(?P<pattern>[^{}:]{0,200})(?::(?P<field>[^{}:]{0,200}))?(?::(?P<type>[^{}]{0,200}))?\}")
 
 
 class Grok:
@@ -64,6 +67,10 @@ class Grok:
         if name in within:
             circle = " -> ".join([*within[within.index(name) :], name])
             raise RecipeError(path, f"goes round in a circle: {circle}", "take one of them out", near=found[0])
+        if len(within) == MOST_NESTED:
+            raise RecipeError(
+                path, f"nests patterns more than {MOST_NESTED} deep", "write one of them out", near=found[0]
+            )
         if found["type"] is not None:
             self._note(found, path)
         inner_path = ("patterns", name) if name in self._own else path

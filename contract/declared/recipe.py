@@ -11,9 +11,10 @@ from typing import Any, Final
 from contract.declared.dissect import Template
 from contract.declared.expression import Expression, read_expression
 from contract.declared.fields import FieldRule, as_texts, read_rule
-from contract.declared.grok import Grok
+from contract.declared.grok import MOST_CHARACTERS, Grok
 from contract.declared.problem import RecipeError
 
+MOST_EXPRESSIONS = 100
 WAYS: Final = ("regex", "grok", "dissect")
 
 
@@ -44,6 +45,7 @@ def read_recipe(table: Mapping[str, Any]) -> Recipe:
     """Take a table apart. Raises RecipeError; what only RE2 can tell of an expression is not told here."""
     way = _way(table)
     texts = as_texts(table[way])
+    _check_size(way, texts)
     types: dict[str, str] = {}
     expressions: tuple[Expression, ...] = ()
     templates: tuple[Template, ...] = ()
@@ -70,6 +72,14 @@ def read_recipe(table: Mapping[str, Any]) -> Recipe:
         anywhere=table.get("anywhere", False),
         newlines=kind != "lines" or bool(quote),
     )
+
+
+def _check_size(way: str, texts: tuple[str, ...]) -> None:
+    if len(texts) > MOST_EXPRESSIONS:
+        raise RecipeError((way,), f"is a list of {len(texts)}, more than {MOST_EXPRESSIONS}", "make several formats")
+    longest = max(map(len, texts))
+    if longest > MOST_CHARACTERS:
+        raise RecipeError((way,), f"has {longest} characters, more than {MOST_CHARACTERS}", "make it shorter")
 
 
 def _way(table: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 Every error names the line, the key, the value, and what to write instead. Expressions are compiled by RE2 alone.
 """
 
+import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
@@ -11,6 +12,7 @@ from contract.declared.engine import compile_re2
 from contract.declared.problem import RecipeError
 from contract.declared.recipe import read_recipe
 from contract.manifest import (
+    NAME_PATTERN,
     Manifest,
     ManifestError,
     MisuseError,
@@ -122,6 +124,9 @@ def read_declaration(text: str, *, name: str) -> Declaration:
     Raises ManifestError with a line number of `text`.
     """
     document = read_document(text)
+    if "name" not in document and not re.fullmatch(NAME_PATTERN, name):
+        problem = f"has no name of its own, and {name!r}, the file's, is no plugin's"
+        raise ManifestError(problem, 'add name = "my_format": lower case letters, digits, underscores', 1)
     declaration = validate_document(Declaration, {"name": name, **document}, text)
     try:
         recipe = read_recipe(document)

@@ -1,5 +1,8 @@
 """A declaration that cannot be used is refused with its line, its key, its value, and the way out."""
 
+import contextlib
+import time
+
 import pytest
 
 from contract.declared.table import read_declaration
@@ -127,5 +130,39 @@ def test_the_message_names_line_key_value_and_the_way_out(text: str, line: int, 
 
 
 def test_a_file_whose_name_is_no_plugins_has_to_say_its_own() -> None:
-    with pytest.raises(ManifestError, match=r"field 'name' = 'My-Format': .*"):
+    with pytest.raises(ManifestError) as caught:
         read_declaration("dissect = '%{a} %{b}'\n", name="My-Format")
+    assert str(caught.value) == (
+        "has no name of its own, and 'My-Format', the file's, is no plugin's; "
+        'add name = "my_format": lower case letters, digits, underscores'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"dissect = '{'%{a} ' * 400}'\n", "field 'dissect' has 400 keys, more than 300; keep the end in one"),
+        (f"regex = '{'x' * 70_000}'\n", "field 'regex' has 70000 characters, more than 65536; make it shorter"),
+        (f"regex = {['(?P<a>x)'] * 101}\n", "field 'regex' is a list of 101, more than 100; make several formats"),
+        (
+            "grok = '%{P0:a}'\n[patterns]\n" + "".join(f"P{n} = '%{{P{n + 1}}}'\n" for n in range(99)) + "P99 = 'x'\n",
+            "field 'patterns.P49' nests patterns more than 50 deep; write one of them out",
+        ),
+    ],
+)
+def test_what_is_too_large_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        read_declaration(text, name="x")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "unit", ["[", "(", "(?<", "%{", "%{a", "[:", "[[:a", "\\\\Q", "(?P<a", "{,", "a{1,", "(?a", "[^", "|"]
+)
+@pytest.mark.parametrize("way", ["regex", "grok", "dissect"])
+def test_a_text_that_never_closes_what_it_opens_is_refused_soon(way: str, unit: str) -> None:
+    """The daemon reads it: no text keeps it busy."""
+    started = time.process_time()
+    with contextlib.suppress(ManifestError):
+        read_declaration(f'{way} = "{unit * (60_000 // len(unit))}"\n', name="x")
+    assert time.process_time() - started < 0.5
