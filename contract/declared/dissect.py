@@ -64,7 +64,7 @@ class Template:
         is_plain = len(places) == len(self.names) and not self._referred and not any(k.kind == "+" for k in keys)
         self._places = None if not is_plain else places if len(places) < len(keys) else []
         self.is_dynamic = bool(self._referred)
-        self.may_lack_fields = False
+        self.optional: frozenset[int] = frozenset()
 
     def read(self, text: str) -> tuple[str | None, ...] | None:
         """Return each field's text, in the order of `names`; None when a delimiter is not there."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from contract.declared.expression import Expression
 from contract.declared.problem import RecipeError
-from contract.declared.steps import UNLIMITED, has_optional_groups, longest
+from contract.declared.steps import UNLIMITED, longest, optional_groups
 
 MOST_MEMORY_BYTES = 16 << 20
 """What RE2 may keep of one expression."""
@@ -34,7 +34,7 @@ class ExpressionReader:
         self._re2: Callable[[str], Any] | None = None
         self._folds_case = expression.folds_case
         self.longest_by_re = 0
-        self.may_lack_fields = has_optional_groups(expression.python or "(")
+        self.optional = optional_groups(expression.python, len(expression.names))
         if expression.python is not None and (not anywhere or expression.text.startswith("^")):
             self.longest_by_re = longest(expression.python, newlines=newlines, whole=not anywhere)
         self._most = self.longest_by_re or -1  # not even an empty text

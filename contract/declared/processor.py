@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from contract.context import Context
+from contract.declared.builder import Build, blame, builder
 from contract.declared.dissect import Template
 from contract.declared.engine import ExpressionReader
 from contract.declared.fields import Convert, converter
@@ -16,7 +17,6 @@ from contract.normal import severity_number
 from contract.record import Record
 
 Reader = ExpressionReader | Template
-Found = tuple[str | None, ...] | None
 
 MOST_EXPLAINED = 20
 """Of a batch's rejects the first say how far they match: thousands are alike, and this takes a while."""
@@ -28,9 +28,9 @@ class _Layout:
 
     reader: Reader
     keys: tuple[str, ...]
-    converts: tuple[tuple[str, Convert], ...]
+    converts: Mapping[str, Convert]
     severities: tuple[tuple[str, str], ...]
-    is_plain: bool
+    build: Build
 
 
 class DeclaredProcessor:
@@ -66,24 +66,19 @@ class DeclaredProcessor:
         self._left_to_explain = MOST_EXPLAINED
         raws, texts = self._texts(data, ctx)
         first, *others = layouts
-        keys, converts, is_plain, may_lack = first.keys, first.converts, first.is_plain, first.reader.may_lack_fields
-        is_finished = not (self._more or first.severities)
+        build, is_finished = first.build, not (self._more or first.severities)
         records: list[Record] = []
         add = records.append
         for raw, text, found in zip(raws, texts, first.reader.read_all(texts), strict=True):
-            if found is None or not is_plain:
-                self._read_slowly(raw, text, found, first, others, records, ctx)
-                continue
-            pairs = zip(keys, found, strict=False)  # strict costs as much again
-            record: dict[str, Any] = {key: each for key, each in pairs if each is not None} if may_lack else dict(pairs)
             try:
-                for key, convert in converts:
-                    if key in record:
-                        record[key] = convert(record[key])
-            except ValueError as error:
-                ctx.reject(raw, f"field {key!r}: {error}")
+                record = build(found) if found is not None else None
+            except ValueError:
+                ctx.reject(raw, blame(first.keys, first.converts, found or ()))
                 continue
-            add(record if is_finished else self._finish(record, first, text))
+            if record is None:
+                self._read_otherwise(raw, text, others, records, ctx)
+            else:
+                add(record if is_finished else self._finish(record, first, text))
         return records
 
     def _texts(self, data: bytes, ctx: Context) -> tuple[Sequence[bytes | str], list[str]]:
@@ -99,34 +94,21 @@ class DeclaredProcessor:
             return raws, [raw.decode("utf-8", "backslashreplace").removesuffix("\r") for raw in raws]
         return lines, lines if b"\r" not in data else [line.removesuffix("\r") for line in lines]
 
-    def _read_slowly(
-        self,
-        raw: bytes | str,
-        text: str,
-        found: Found,
-        layout: _Layout,
-        others: list[_Layout],
-        records: list[Record],
-        ctx: Context,
+    def _read_otherwise(
+        self, raw: bytes | str, text: str, others: list[_Layout], records: list[Record], ctx: Context
     ) -> None:
-        """Read a record that the first expression does not take, or not with all its fields."""
-        for other in others:
-            if found is not None:
-                break
-            layout, found = other, other.reader.read(text)
-        if found is None:
-            if not text.isspace():
-                ctx.reject(raw, self._mismatch + self._explained(text))
+        """Read a record that the first expression does not take."""
+        for layout in others:
+            found = layout.reader.read(text)
+            if found is None:
+                continue
+            try:
+                records.append(self._finish(layout.build(found), layout, text))
+            except ValueError:
+                ctx.reject(raw, blame(layout.keys, layout.converts, found))
             return
-        record = _merge(layout.keys, found)
-        try:
-            for key, convert in layout.converts:
-                if key in record:
-                    record[key] = convert(record[key])
-        except ValueError as error:
-            ctx.reject(raw, f"field {key!r}: {error}")
-            return
-        records.append(self._finish(record, layout, text))
+        if not text.isspace():
+            ctx.reject(raw, self._mismatch + self._explained(text))
 
     def _explained(self, text: str) -> str:
         self._left_to_explain -= 1
@@ -161,19 +143,10 @@ class DeclaredProcessor:
                     if rule.type == "severity":
                         severities[key] = "severity_number" if key == "severity_text" else f"{key}_number"
                 keys.append(key)
-            is_plain = len(set(keys)) == len(keys)
-            layouts.append(_Layout(reader, tuple(keys), tuple(converts.items()), tuple(severities.items()), is_plain))
+            build = builder(tuple(keys), reader.optional, converts)
+            layouts.append(_Layout(reader, tuple(keys), converts, tuple(severities.items()), build))
         self._layouts[zone, year] = laid_out = tuple(layouts)
         return laid_out
-
-
-def _merge(keys: tuple[str, ...], found: tuple[str | None, ...]) -> dict[str, Any]:
-    """Return a record of what took part; of one field in several places the first."""
-    record: dict[str, Any] = {}
-    for key, text in zip(keys, found, strict=True):
-        if text is not None and key not in record:
-            record[key] = text
-    return record
 
 
 def _nest(record: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ lost. Here is the upper bound that chooses between them. What is not understood 
 import operator
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from importlib import import_module
@@ -117,25 +118,29 @@ def longest(text: str, *, newlines: bool, whole: bool = True) -> int:
     return characters if characters >= LEAST_CHARACTERS else 0
 
 
-def has_optional_groups(text: str) -> bool:
-    """Tell whether a group of an expression may take no part in a match; True where that cannot be told."""
+def optional_groups(text: str | None, count: int) -> frozenset[int]:
+    """Return which of an expression's groups may take no part in a match, from 0; all where that cannot be told."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return _may_skip(import_module("re._parser").parse(text, re.ASCII))
+            parsed = import_module("re._parser").parse("(" if text is None else text, re.ASCII)
+        return frozenset(number - 1 for number in _groups(parsed, may_skip=False))
     except (re.error, Warning, RecursionError, OverflowError, ImportError, AttributeError):
-        return True
+        return frozenset(range(count))
 
 
-def _may_skip(items: Any) -> bool:
+def _groups(items: Any, *, may_skip: bool) -> Iterator[int]:
+    """Yield the groups in `items` that may be skipped: all of them where `items` may be."""
     for name, argument in items:
-        if str(name) == "SUBPATTERN" and _may_skip(argument[3]):
-            return True
-        if str(name) == "BRANCH" and any(_captures(each) for each in argument[1]):
-            return True
-        if str(name) in {"MAX_REPEAT", "MIN_REPEAT"} and _captures(argument[2]):
-            return True
-    return False
+        if str(name) == "SUBPATTERN":
+            if may_skip and argument[0] is not None:
+                yield argument[0]
+            yield from _groups(argument[3], may_skip=may_skip)
+        elif str(name) == "BRANCH":
+            for each in argument[1]:
+                yield from _groups(each, may_skip=True)
+        elif str(name) in {"MAX_REPEAT", "MIN_REPEAT"}:
+            yield from _groups(argument[2], may_skip=may_skip or argument[0] == 0)
 
 
 class _Reader:
@@ -213,7 +218,7 @@ class _Reader:
 
     def _repeat(self, inner: Any, least: int, most: int, rest: _Rest, flags: int) -> _Rest:
         """Of a group, `least` to `most` times."""
-        if most > 1 and _captures(inner):
+        if most > 1 and next(_groups(inner, may_skip=True), None) is not None:
             raise TooManyError("a field in a group that repeats, of which the engines may keep another turn")
         if most <= _MOST_UNROLLED:
             found = rest
@@ -236,18 +241,6 @@ class _Reader:
         fast = probe.fast + (rest.fast if least == 0 else 0)
         takes_end = rest.takes_end and least == 0
         return _Rest(first, tried.then(rest.retry), tried.then(rest.once), fast, takes_end=takes_end)
-
-
-def _captures(items: Any) -> bool:
-    """Tell whether a group in `items` is numbered."""
-    for name, argument in items:
-        if str(name) == "SUBPATTERN" and (argument[0] is not None or _captures(argument[3])):
-            return True
-        if str(name) == "BRANCH" and any(_captures(each) for each in argument[1]):
-            return True
-        if str(name) in {"MAX_REPEAT", "MIN_REPEAT"} and _captures(argument[2]):
-            return True
-    return False
 
 
 def _times(count: int, span: Cost) -> Cost:

@@ -34,6 +34,7 @@ def test_a_dropped_format_serves_the_next_batch(home: Home) -> None:
         "does not match grok: it ends too early, after 'chair'",
         "chair",
     )
+    daemon.wait_all_read()
     status = daemon.plugin("orders")
     assert status is not None
     assert (status["version"], status["records"], status["rejected"]) == ("1.0.0", 2, 1)
