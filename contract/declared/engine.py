@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from contract.declared.expression import Expression
+from contract.declared.expression import Expression, cuts
 from contract.declared.problem import RecipeError
 from contract.declared.steps import UNLIMITED, longest, optional_groups
 
@@ -35,34 +35,40 @@ class ExpressionReader:
         self._folds_case = expression.folds_case
         self.longest_by_re = 0
         self.optional = optional_groups(expression.python, len(expression.names))
-        if expression.python is not None and (not anywhere or expression.text.startswith("^")):
+        if expression.python is not None and (not anywhere or _is_anchored(expression.text)):
             self.longest_by_re = longest(expression.python, newlines=newlines, whole=not anywhere)
         self._most = self.longest_by_re or -1  # not even an empty text
-        self._quick: Callable[[str], Any] = self._by_re2
         if self.longest_by_re:
             compiled = re.compile(expression.python or "", re.ASCII | (re.DOTALL if newlines else 0))
-            self._quick = compiled.match if anywhere else compiled.fullmatch
+            self._quick: Callable[[str], re.Match[str] | None] = compiled.match if anywhere else compiled.fullmatch
 
     def read(self, text: str) -> tuple[str | None, ...] | None:
         """Return each field's text, None for one that took no part; None when the text does not match."""
-        found = self._match(text)
+        if len(text) > self._most or (self._folds_case and not text.isascii()):
+            return self._read_by_re2(text)
+        found = self._quick(text)
         return None if found is None else found.groups()
 
     def read_all(self, texts: list[str]) -> Iterator[tuple[str | None, ...] | None]:
         """Return what `read` does of each text, with less ado for each."""
-        match = self._quick if self.longest_by_re == UNLIMITED and not self._folds_case else self._match
-        return (None if found is None else found.groups() for found in map(match, texts))
+        if self.longest_by_re < UNLIMITED or self._folds_case:
+            return map(self.read, texts)
+        return (None if found is None else found.groups() for found in map(self._quick, texts))
 
-    def _match(self, text: str) -> Any:
-        if len(text) <= self._most and (not self._folds_case or text.isascii()):
-            return self._quick(text)
-        return self._by_re2(text)
-
-    def _by_re2(self, text: str) -> Any:
+    def _read_by_re2(self, text: str) -> tuple[str | None, ...] | None:
         if self._re2 is None:
             compiled = compile_re2(self._expression, self._path, newlines=self._newlines)
             self._re2 = compiled.search if self._anywhere else compiled.fullmatch
-        return self._re2(text)
+        # Of bytes: to count the characters of a text takes the binding as long as RE2 takes to match it.
+        found = self._re2(text.encode())
+        if found is None:
+            return None
+        return tuple([None if group is None else group.decode("utf-8", "backslashreplace") for group in found.groups()])
+
+
+def _is_anchored(text: str) -> bool:
+    """Tell whether an expression matches from a text's start on only."""
+    return text.startswith("^") and bool(cuts(text))  # no choice of which the other ways begin elsewhere
 
 
 def compile_re2(expression: Expression, path: tuple[str, ...], *, newlines: bool) -> Any:

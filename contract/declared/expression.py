@@ -151,3 +151,22 @@ class _Reading:
 
     def _refuse(self, text: str, what: str, remedy: str) -> None:
         raise RecipeError(self._path, f"holds {what}, {text}, which RE2 does not have", remedy, near=text)
+
+
+_PIECE = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]|\{\d*,?\d*\}|.", re.DOTALL)
+_QUANTIFIER = re.compile(r"[*+?]|\{\d*,?\d*\}")
+
+
+def cuts(text: str) -> list[int]:
+    """Return where an expression may be cut off and still be one: between its outermost pieces; it may not choose."""
+    places: list[int] = []
+    depth = 0
+    for found in _PIECE.finditer(text):
+        piece = found[0]
+        depth += (piece == "(") - (piece == ")")
+        if depth == 0 and piece == "|":
+            return []
+        quantified = _QUANTIFIER.match(text, found.end())
+        if depth == 0 and not quantified and not (_QUANTIFIER.fullmatch(piece) and not places):
+            places.append(found.end())
+    return places

@@ -1,15 +1,12 @@
 """How far an expression goes along with a text that it does not match: for the reason that its author reads."""
 
-import re
 from typing import Any
 
 from contract.declared.engine import compile_re2
-from contract.declared.expression import Expression
+from contract.declared.expression import Expression, cuts
 
 _MOST_CUTS = 64
 _SHOWN = 40
-_PIECE = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]|\{\d*,?\d*\}|.", re.DOTALL)
-_QUANTIFIER = re.compile(r"[*+?]|\{\d*,?\d*\}")
 
 
 class Reach:
@@ -17,8 +14,8 @@ class Reach:
 
     def __init__(self, expression: Expression, *, newlines: bool) -> None:
         self._newlines = newlines
-        cuts = _cuts(expression.text)
-        self._texts = [expression.text[:cut] for cut in cuts[:: len(cuts) // _MOST_CUTS + 1]]
+        places = cuts(expression.text)
+        self._texts = [expression.text[:place] for place in places[:: len(places) // _MOST_CUTS + 1]]
         self._compiled: dict[int, Any] = {}
 
     def explain(self, text: str) -> str:
@@ -50,18 +47,3 @@ class Reach:
 
 def _last(text: str) -> str:
     return repr(text[-_SHOWN:])
-
-
-def _cuts(text: str) -> list[int]:
-    """Return where an expression may be cut off and still be one: between its outermost pieces; it may not choose."""
-    cuts: list[int] = []
-    depth = 0
-    for found in _PIECE.finditer(text):
-        piece = found[0]
-        depth += (piece == "(") - (piece == ")")
-        if depth == 0 and piece == "|":
-            return []
-        quantified = _QUANTIFIER.match(text, found.end())
-        if depth == 0 and not quantified and not (_QUANTIFIER.fullmatch(piece) and not cuts):
-            cuts.append(found.end())
-    return cuts

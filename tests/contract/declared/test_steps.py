@@ -194,3 +194,4 @@ def test_lines_that_match_no_more_than_a_part_may_be_asked_for() -> None:
     ]
     assert outcome("it took 12 ms today", anywhere=True, **table).records == [{"ms": 12}]
     assert outcome("took 12 ms today", anywhere=True, regex=r"^took (?P<ms>\d+)").records == [{"ms": "12"}]
+    assert outcome("xb", anywhere=True, regex=r"^(?P<a>a)|(?P<b>b)").records == [{"b": "b"}]
