@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from contract.declared.expression import Expression, cuts
+from contract.declared.lazy import narrowed
 from contract.declared.problem import RecipeError
 from contract.declared.steps import UNLIMITED, longest, optional_groups
 
@@ -35,11 +36,12 @@ class ExpressionReader:
         self._folds_case = expression.folds_case
         self.longest_by_re = 0
         self.optional = optional_groups(expression.python, len(expression.names))
-        if expression.python is not None and (not anywhere or _is_anchored(expression.text)):
-            self.longest_by_re = longest(expression.python, newlines=newlines, whole=not anywhere)
+        python = None if expression.python is None else narrowed(expression.python)
+        if python is not None and (not anywhere or _is_anchored(expression.text)):
+            self.longest_by_re = longest(python, newlines=newlines, whole=not anywhere)
         self._most = self.longest_by_re or -1  # not even an empty text
         if self.longest_by_re:
-            compiled = re.compile(expression.python or "", re.ASCII | (re.DOTALL if newlines else 0))
+            compiled = re.compile(python or "", re.ASCII | (re.DOTALL if newlines else 0))
             self._quick: Callable[[str], re.Match[str] | None] = compiled.match if anywhere else compiled.fullmatch
 
     def read(self, text: str) -> tuple[str | None, ...] | None:

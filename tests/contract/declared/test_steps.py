@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from contract.declared.engine import ExpressionReader, compile_re2
 from contract.declared.expression import read_expression
 from contract.declared.grok import Grok
+from contract.declared.lazy import narrowed
 from contract.declared.library import PATTERNS
 from contract.declared.problem import RecipeError
 from contract.declared.steps import LEAST_CHARACTERS, UNLIMITED, longest
@@ -113,6 +114,41 @@ def test_both_engines_read_the_same(source: str, texts: list[str], newlines: boo
     for text in [*texts, *("\n".join(texts) for _ in range(newlines))]:
         found = by_re2(text)
         assert reader.read(text) == (None if found is None else found.groups())
+
+
+_IN_A_ROW = st.lists(
+    st.one_of(
+        st.just("(?P<f>.*?)"),
+        st.sampled_from(
+            ["(?:.*?)", "(?P<g>.*)", "a", "b", " ", r"\.", "-", r"\[", "[ab]", "(?P<h>b+)", "(?:a|.*?b)", "$", "^"]
+        ),
+    ),
+    min_size=1,
+    max_size=9,
+).map("".join)
+
+
+@settings(max_examples=400)
+@given(_IN_A_ROW, st.lists(st.text(st.sampled_from("ab .-["), max_size=12), min_size=1, max_size=5), st.booleans())
+def test_what_is_narrowed_reads_the_same(source: str, texts: list[str], newlines: bool) -> None:
+    """`.*?` one after another, with one character between or more."""
+    expression = read_expression(source, ())
+    by_re2 = compile_re2(expression, (), newlines=newlines).fullmatch
+    by_python = re.compile(narrowed(expression.python or ""), re.ASCII | (re.DOTALL if newlines else 0)).fullmatch
+    reader = ExpressionReader(expression, (), newlines=newlines, anywhere=False)
+    for text in [*texts, *("\n".join(texts) for _ in range(newlines))]:
+        found, narrow = by_re2(text), by_python(text)
+        expected = None if found is None else found.groups()
+        assert (None if narrow is None else narrow.groups()) == expected
+        assert reader.read(text) == expected
+
+
+def test_one_lazy_field_after_another_is_pythons() -> None:
+    source = Grok({}).expand(r"%{DATA:a} %{DATA:b} %{DATA:c}\|%{DATA:d}:%{GREEDYDATA:e}", ())
+    reader = ExpressionReader(read_expression(source, ()), (), newlines=False, anywhere=False)
+    assert reader.longest_by_re == UNLIMITED
+    assert reader.read("1 2 3 4|5:6:7") == ("1", "2", "3 4", "5", "6:7")
+    assert reader.read("1 2 3 4") is None
 
 
 @given(st.text(st.sampled_from("()[]{}?*+|\\^$.:<>P=!-,abz09 \"'Q"), max_size=20), _TEXTS)
