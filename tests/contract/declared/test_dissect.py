@@ -1,7 +1,7 @@
 """Dissect: what stands between the keys cuts, as in Logstash and Elasticsearch."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.declared.problem import RecipeError
@@ -78,6 +78,7 @@ _DELIMITERS = st.text(st.sampled_from(" |;:-[](),=>"), min_size=1, max_size=3)
 _VALUE = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters=" |;:-[](),=>%{}"), max_size=8)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_what_is_written_by_a_template_comes_back(choice: st.DataObject) -> None:
     between = choice.draw(st.lists(_DELIMITERS, max_size=6))

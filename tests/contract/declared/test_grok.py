@@ -1,7 +1,7 @@
 """Grok: the patterns of the library take what logs hold, and expressions of them come out as the fields they name."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.declared.engine import compile_re2
@@ -167,6 +167,7 @@ _VALUES = {
 }
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_generated_records_written_as_the_expression_says_come_back(choice: st.DataObject) -> None:
     """Whatever the values are, with a delimiter between that none of them has."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.declared.processor import MOST_EXPLAINED, module_of
@@ -172,6 +172,7 @@ _TABLES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("table", _TABLES, ids=lambda table: next(way for way in WAYS if way in table))
+@settings(deadline=None)
 @given(
     data=st.one_of(st.binary(max_size=200), st.text(st.sampled_from('a1 :={}x"\n\r.WARN'), max_size=60).map(str.encode))
 )

@@ -102,7 +102,7 @@ _EXPRESSIONS = st.recursive(
 _TEXTS = st.text(st.sampled_from("ab1 -.\tcKkéü\x0b\u212a\u017f\u2028x"), max_size=12)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(_EXPRESSIONS, st.lists(_TEXTS, min_size=1, max_size=4), st.booleans())
 def test_both_engines_read_the_same(source: str, texts: list[str], newlines: bool) -> None:
     expression = read_expression(source, ())
@@ -128,7 +128,7 @@ _IN_A_ROW = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(_IN_A_ROW, st.lists(st.text(st.sampled_from("ab .-["), max_size=12), min_size=1, max_size=5), st.booleans())
 def test_what_is_narrowed_reads_the_same(source: str, texts: list[str], newlines: bool) -> None:
     """`.*?` one after another, with one character between or more."""
@@ -151,6 +151,7 @@ def test_one_lazy_field_after_another_is_pythons() -> None:
     assert reader.read("1 2 3 4") is None
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("()[]{}?*+|\\^$.:<>P=!-,abz09 \"'Q"), max_size=20), _TEXTS)
 def test_whatever_is_written_is_an_expression_or_a_told_mistake(source: str, text: str) -> None:
     try:

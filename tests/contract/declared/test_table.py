@@ -165,4 +165,4 @@ def test_a_text_that_never_closes_what_it_opens_is_refused_soon(way: str, unit: 
     started = time.process_time()
     with contextlib.suppress(ManifestError):
         read_declaration(f'{way} = "{unit * (60_000 // len(unit))}"\n', name="x")
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 1
