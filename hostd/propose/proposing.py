@@ -51,7 +51,7 @@ def proposal(found: Records) -> Proposed:
             taken = {number for number in left if begins_like(firsts[number], one, making.separator)}
         left = [number for number in left if number not in taken]
     proposed = making.proposed
-    if len(proposed.groks) > 1:  # lines that are not here yet may have no more in common than these have
+    if proposed.groks:  # lines that are not here yet may have no more in common than these have
         making.add_general([number for number, first in enumerate(firsts) if not first.startswith("#")])
     if comments and proposed.groks:
         proposed.groks.append("#%{GREEDYDATA:comment}")
