@@ -32,7 +32,7 @@ class ExpressionReader:
         self._path = path
         self._newlines = newlines
         self._anywhere = anywhere
-        self._re2: Callable[[str], Any] | None = None
+        self._re2: Callable[[bytes], Any] | None = None
         self._folds_case = expression.folds_case
         self.longest_by_re = 0
         self.optional = optional_groups(expression.python, len(expression.names))
