@@ -23,7 +23,8 @@ MOST_STEPS = 20_000
 class ExpressionReader:
     """Reads texts with one expression, from their start to their end, or with `anywhere` any part of them.
 
-    Texts hold line feeds only where `newlines` says so, and `.` matches them then.
+    Texts hold line feeds only where `newlines` says so, and `.` matches them then. They end with none, for before that
+    Python's `$` matches and RE2's does not.
     """
 
     def __init__(self, expression: Expression, path: tuple[str, ...], *, newlines: bool, anywhere: bool) -> None:
