@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks import (
     append,
+    declared,
     durable,
     faults,
     http,
@@ -32,6 +33,7 @@ MODULES = (
     swap,
     append,
     throughput,
+    declared,
     durable,
     sinks,
     http,

@@ -48,7 +48,7 @@ class ManifestError(ValueError):
         super().__init__(f"{problem}; {remedy}")
 
 
-class _MisuseError(ValueError):
+class MisuseError(ValueError):
     """A value that does not go with the others, and what to write instead."""
 
     def __init__(self, problem: str, remedy: str) -> None:
@@ -232,7 +232,7 @@ class Manifest(_Table):
     @classmethod
     def _is_spoken(cls, framing: FramingTable, info: ValidationInfo) -> FramingTable:
         if framing.kind == "stream" and (negotiate(info.data.get("contract", "")) or "").startswith("0."):
-            raise _MisuseError("contract 0 has no streams", 'write contract = ">=1.0,<2", and define open(ctx, state)')
+            raise MisuseError("contract 0 has no streams", 'write contract = ">=1.0,<2", and define open(ctx, state)')
         return framing
 
     @field_validator("header")
@@ -240,7 +240,7 @@ class Manifest(_Table):
     def _is_count_or_regex(cls, header: int | str | None, info: ValidationInfo) -> int | str | None:
         framing = info.data.get("framing")
         if header is not None and framing is not None and framing.kind == "stream":
-            raise _MisuseError("a stream is fed its source from the first byte on", "remove it, and read it in feed")
+            raise MisuseError("a stream is fed its source from the first byte on", "remove it, and read it in feed")
         if isinstance(header, str):
             return _regex(header)
         if isinstance(header, int) and not 1 <= header <= 1000:
@@ -318,6 +318,16 @@ def read_plugin_toml(text: str, *, name: str, version: str) -> Manifest:
     return _validate(Manifest, {**table, "name": name, "version": version}, text, 1, prefix=())
 
 
+def read_document(text: str) -> dict[str, Any]:
+    """Read a file that is a manifest from its first line to its last. Raises ManifestError."""
+    return _load_toml(text, 1)
+
+
+def validate_document(model: type[ModelT], table: dict[str, Any], text: str) -> ModelT:
+    """Return the model of a table that `text` holds. Raises ManifestError with a line number of `text`."""
+    return _validate(model, table, text, 1, prefix=())
+
+
 def _load_toml(toml: str, first_line: int) -> dict[str, Any]:
     try:
         return tomllib.loads(toml)
@@ -335,7 +345,7 @@ def _validate(
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        if model is Manifest and (asked := _unspoken(table)) is not None:
+        if issubclass(model, Manifest) and (asked := _unspoken(table)) is not None:
             # A manifest of another contract: what it says otherwise may be right there.
             raise ManifestError(*mismatch(asked), line_of(toml, (*prefix, "contract"), first_line)) from error
         errors = error.errors(include_url=False)
@@ -372,7 +382,7 @@ def _explain(model: type[BaseModel], field: str, path: tuple[int | str, ...], er
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     for part in path:
-        if isinstance(part, int):
+        if isinstance(part, int) or part not in model.model_fields:  # one of a list, or of a table by name
             continue
         annotation: Any = model.model_fields[part].annotation
         inner = [a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type)]

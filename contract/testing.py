@@ -115,11 +115,17 @@ def as_json(records: Iterable[Any]) -> list[dict[str, JsonValue]]:
 
 
 def load(path: str | Path) -> tuple[Manifest, ModuleType]:
-    """Read the manifest of a `.py` plugin and import it, for a test of your own.
+    """Read the manifest of a `.py` or `.toml` plugin and import it, for a test of your own.
 
     Raises ManifestError, or whatever the import raises.
     """
     path = Path(path)
+    if path.suffix == ".toml":
+        from contract.declared.processor import as_module
+        from contract.declared.table import read_declaration
+
+        declaration = read_declaration(path.read_text(encoding="utf-8"), name=path.stem)
+        return declaration, as_module(path.read_bytes(), f"hostd_plugin_under_test_{path.stem}")
     manifest, _ = read_script(path.read_text(encoding="utf-8"))
     module = ModuleType(f"hostd_plugin_under_test_{path.stem}")
     module.__file__ = str(path)
@@ -151,7 +157,7 @@ def make_stream_processor(new_processor: Callable[[], Any]) -> StreamProcessor:
 
 
 def conformance(path: str | Path, options: Any = None) -> None:
-    """Check that a `.py` plugin keeps the contract's rules, with the samples of its manifest.
+    """Check that a `.py` or `.toml` plugin keeps the contract's rules, with the samples of its manifest.
 
     Raises AssertionError that says which rule and how: the samples yield their records; a second run and a
     second processor yield the same (`parse` keeps no state); cutting the input between two records changes

@@ -32,6 +32,8 @@ import contract.options  # noqa: E402
 import contract.testing  # noqa: E402
 import contract.version  # noqa: E402
 from contract import manifest as manifests  # noqa: E402
+from contract.declared import grok, library  # noqa: E402
+from contract.declared import table as tables  # noqa: E402
 from hostd import cli, config, events  # noqa: E402
 
 COLUMNS = "100"
@@ -44,6 +46,8 @@ def pages() -> dict[str, str]:
         "events.md": events_page(),
         "settings.md": settings_page(),
         "manifest.md": manifest_page(),
+        "format.md": format_page(),
+        "format.schema.json": format_schema_page(),
         "manifest.schema.json": schema_page(),
         "cli.md": cli_page(),
         "contract.md": contract_page(),
@@ -146,9 +150,63 @@ def _manifest_tables() -> Iterator[tuple[str, type[BaseModel]]]:
             yield (f"[[tool.hostd.{name}]]" if is_list else f"[tool.hostd.{name}]"), model
 
 
+def format_page() -> str:
+    """Describe every key of a format without code, and every pattern that grok may name."""
+    own = [name for name in tables.Declaration.model_fields if name not in manifests.Manifest.model_fields]
+    also = [name for name in manifests.Manifest.model_fields if name not in {"name", "version", "contract", "needs"}]
+    rows = [(f"`{name}`", f"`{text}`".replace("|", "\\|")) for name, text in library.PATTERNS.items() if name[0] != "_"]
+    return "\n".join(
+        [
+            f"{NOTE}# A format without code\n",
+            (
+                "`plugins.d/NAME.toml` is a plugin without code; "
+                "[how to write one](../how-to/a-format-without-code.md). "
+                "It says in one of `regex`, `grok` and `dissect` how a record is read. Expressions are RE2's.\n"
+            ),
+            _fields_table(tables.Declaration, only=["version", "contract", *own]),
+            (
+                "`name` is the file's, unless it is said. The other keys of a [manifest](manifest.md) mean the same "
+                f"here: {', '.join(f'`{name}`' for name in also)}. `framing` is not `stream`, and with any other than "
+                "`lines` `.` takes line feeds in `regex` and `grok`.\n"
+            ),
+            (
+                "[format.schema.json](format.schema.json) is the same as JSON Schema, for editors: with "
+                "`#:schema PATH` in the first line many complete and check as you write.\n"
+            ),
+            "## `[fields.NAME]`\n",
+            f"{_first_line(tables.FieldTable)}\n",
+            _fields_table(tables.FieldTable),
+            "## Patterns\n",
+            (
+                "What `grok` may name, called as in Logstash. `[patterns]` adds to them, and comes first. Types in "
+                f"`%{{PATTERN:field:type}}` are {', '.join(f'`{name}`' for name in grok.TYPES)}.\n"
+            ),
+            _table(("Pattern", "Stands for"), rows),
+        ]
+    )
+
+
 def schema_page() -> str:
     """Return the manifest's JSON Schema, with the short forms that the reader of manifests takes."""
-    schema = manifests.Manifest.model_json_schema()
+    return _schema(manifests.Manifest.model_json_schema())
+
+
+def format_schema_page() -> str:
+    """Return the JSON Schema of a format without code, with its short forms and without need of a name."""
+    schema = tables.Declaration.model_json_schema()
+    schema["required"].remove("name")
+    del schema["properties"]["needs"]
+    field = schema["$defs"]["FieldTable"]["properties"]
+    for properties, names in ((schema["properties"], ("regex", "grok", "dissect")), (field, ("format", "null"))):
+        for name in names:
+            listed = {key: properties[name].pop(key) for key in ("items", "type")}
+            properties[name]["anyOf"] = [{"type": "string"}, listed]
+    fields = schema["properties"]["fields"]
+    fields["additionalProperties"] = {"anyOf": [field["type"], fields["additionalProperties"]]}
+    return _schema(schema)
+
+
+def _schema(schema: dict[str, Any]) -> str:
     framing = schema["properties"]["framing"]
     kinds = schema["$defs"]["FramingTable"]["properties"]["kind"]["enum"]
     schema["properties"]["framing"] = {
@@ -347,9 +405,12 @@ def _taken(manifest: manifests.Manifest) -> str:
 # --- models to tables -----------------------------------------------------------------------------------------
 
 
-def _fields_table(model: type[BaseModel], described: dict[str, str] | None = None) -> str:
+def _fields_table(
+    model: type[BaseModel], described: dict[str, str] | None = None, only: list[str] | None = None
+) -> str:
     rows = []
-    for name, field in model.model_fields.items():
+    for name in only or model.model_fields:
+        field = model.model_fields[name]
         words = (described or {}).get(name) or field.description
         if not words:
             if issubclass(model, config.Config):

@@ -20,13 +20,13 @@ from hostd.workers.sandbox import Sandbox
 
 EPILOG = """examples:
   hostd check my_format.py
-  hostd check plugins.d/*.py dist/*.whl --json
+  hostd check plugins.d/* dist/*.whl --json
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a .py plugin or a wheel")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a .py or .toml plugin, or a wheel")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
 
 
@@ -68,7 +68,9 @@ async def _check(file: Path, store: Path, settings: Config, pool: Pool, environm
     }
     try:
         if not is_plugin_name(file.name):
-            raise Refusal(Stage.FOUND, str(file), "is not a plugin by its name", "call it NAME.py, or build a wheel")
+            raise Refusal(
+                Stage.FOUND, str(file), "is not a plugin by its name", "call it NAME.py or NAME.toml, or build a wheel"
+            )
         artifact = await asyncio.to_thread(artifacts.read, file.absolute(), store, trust.policy(settings.plugins.trust))
         report |= {"name": artifact.manifest.name, "version": artifact.manifest.version}
         options = settings.plugins.options.get(artifact.manifest.name)

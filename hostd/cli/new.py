@@ -1,4 +1,7 @@
-"""Write a working plugin to start from, or with --wheel a project that builds one, with a test that passes."""
+"""Write a working plugin to start from, or with --wheel a project that builds one, with a test that passes.
+
+With --from FILE, propose a format without code from the lines of that file.
+"""
 
 import argparse
 import re
@@ -12,6 +15,7 @@ from hostd.errors import HostdError
 EPILOG = """examples:
   hostd new my_format              my_format.py and test_my_format.py, here
   hostd new my_format --wheel      a project in hostd-my-format/
+  hostd new my_format --from FILE  my_format.toml, proposed from example lines
 """
 
 _BLOCK_END = "\n# ///\n"
@@ -20,7 +24,9 @@ _BLOCK_END = "\n# ///\n"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("name", metavar="NAME", help="the processor's name: lower case letters, digits, underscore")
-    parser.add_argument("--wheel", action="store_true", help="a project that builds a wheel")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--wheel", action="store_true", help="a project that builds a wheel")
+    forms.add_argument("--from", dest="example", type=Path, metavar="FILE", help="propose a format without code")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -32,6 +38,10 @@ def main(options: argparse.Namespace) -> int:
             "is not a processor's name",
             "use lower case letters, digits and underscores, like my_format",
         )
+    if options.example is not None:
+        from hostd.cli.proposal import write_proposal
+
+        return write_proposal(name, options.example)
     contents = _wheel(name) if options.wheel else _script(name)
     taken = next((path for path in contents if path.exists()), None)
     if taken is not None:

@@ -24,7 +24,7 @@ from contract.version import mismatch, negotiate
 from hostd.errors import Refusal, Stage
 from hostd.plugins import ownership, trust
 
-MAX_BYTES = {".py": 4 << 20, ".whl": 256 << 20}
+MAX_BYTES = {".py": 4 << 20, ".toml": 1 << 20, ".whl": 256 << 20}
 
 
 class BeingWrittenError(Exception):
@@ -36,13 +36,13 @@ class Artifact:
     """One plugin file's bytes, checked.
 
     `path` is where the user dropped it and `display` how messages call it; `private` is the copy that runs: a
-    file for `py`, a folder for `wheel`. `contract` is the version of it that the plugin is served by. `module` and
-    `attribute` are the factory's. `policy` is what it was judged by.
+    file for `py` and `toml`, a folder for `wheel`. `contract` is the version of it that the plugin is served by.
+    `module` and `attribute` are the factory's. `policy` is what it was judged by.
     """
 
     path: Path
     display: str
-    kind: Literal["py", "wheel"]
+    kind: Literal["py", "toml", "wheel"]
     digest: str
     size: int
     manifest: Manifest
@@ -74,7 +74,7 @@ def read(file: Path, store: Path, policy: trust.Policy = trust.DEFAULT, *, path:
             signature = _read_signature(file, display)
             trust.check_signature(content, signature, display, policy)
             _keep(signature, trust.signature_path(path).name, digest, store)
-        check = _check_wheel if path.suffix == ".whl" else _check_script
+        check = {".py": _check_script, ".toml": _check_declaration, ".whl": _check_wheel}[path.suffix]
         return replace(check(path, display, content, digest, store), policy=policy)
     except FileNotFoundError:
         raise
@@ -155,16 +155,11 @@ def _refuse_writers(fd: int) -> None:
 
 
 def _check_script(path: Path, display: str, content: bytes, digest: str, store: Path) -> Artifact:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise Refusal(Stage.CHECKED, f"{display}:{line}", "is not UTF-8", "save it as UTF-8") from error
+    text = _decoded(content, display)
     try:
         manifest, metadata = read_script(text)
     except ManifestError as error:
-        where = f"{display}:{error.line}" if error.line else display
-        raise Refusal(Stage.CHECKED, where, error.problem, error.remedy) from error
+        raise _misread(error, display) from error
     version = _negotiated(manifest, display)
     _check_python(metadata.requires_python, display)
     return Artifact(
@@ -180,6 +175,42 @@ def _check_script(path: Path, display: str, content: bytes, digest: str, store: 
         attribute="new_processor",
         requirements=_requirements(metadata.dependencies, display),
     )
+
+
+def _check_declaration(path: Path, display: str, content: bytes, digest: str, store: Path) -> Artifact:
+    from contract.declared.table import read_declaration
+
+    text = _decoded(content, display)
+    try:
+        manifest = read_declaration(text, name=path.stem)
+    except ManifestError as error:
+        raise _misread(error, display) from error
+    return Artifact(
+        path=path,
+        display=display,
+        kind="toml",
+        digest=digest,
+        size=len(content),
+        manifest=manifest,
+        contract=_negotiated(manifest, display),
+        private=_keep(content, path.name, digest, store),
+        module=f"hostd_plugin_{manifest.name}_{digest[:12]}",
+        attribute="new_processor",
+        requirements=(),
+    )
+
+
+def _decoded(content: bytes, display: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Refusal(Stage.CHECKED, f"{display}:{line}", "is not UTF-8", "save it as UTF-8") from error
+
+
+def _misread(error: ManifestError, display: str) -> Refusal:
+    where = f"{display}:{error.line}" if error.line else display
+    return Refusal(Stage.CHECKED, where, error.problem, error.remedy)
 
 
 def _check_wheel(path: Path, display: str, content: bytes, digest: str, store: Path) -> Artifact:

@@ -8,7 +8,7 @@ from pathlib import Path
 from hostd import events
 from hostd.watch import FolderWatch, Watcher
 
-SUFFIXES = (".py", ".whl")
+SUFFIXES = (".py", ".toml", ".whl")
 
 Signature = tuple[int, int, int, int, int]
 """What changes when a file's contents may have: device, inode, size, mtime and ctime in ns."""

@@ -134,8 +134,10 @@ class Inventory:
         self._unsettled.discard(path)
         written_since = self._written_since.pop(path, clock.monotonic())
         try:
-            if (path.suffix == ".py" or evidence[0][2] <= SMALL_BYTES) and not policy.wants_signature:
-                # A few KiB, read and checked in less time than a thread takes to be woken under load.
+            small = path.suffix == ".py" or evidence[0][2] <= SMALL_BYTES
+            if small and path.suffix != ".toml" and not policy.wants_signature:
+                # A few KiB, read and checked in less time than a thread takes to be woken under load. Not a format
+                # without code: its expressions are compiled, and the first brings the modules for that.
                 artifact = artifacts.read(path, self._store, policy)
             else:
                 artifact = await asyncio.to_thread(artifacts.read, path, self._store, policy)

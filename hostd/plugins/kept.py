@@ -18,6 +18,10 @@ def framing_of(past: Past) -> Framing | None:
             from hostd.plugins import wheel
 
             return wheel.read(kept.name, kept.name, content).manifest.compiled_framing()
+        if kept.suffix == ".toml":
+            from contract.declared.table import read_declaration
+
+            return read_declaration(content.decode("utf-8-sig"), name=kept.stem).compiled_framing()
         return read_script(content.decode("utf-8-sig"))[0].compiled_framing()
     except (OSError, UnicodeDecodeError, ManifestError, Refusal):
         return None  # lost, or from another version of the contract: what depends on it says so

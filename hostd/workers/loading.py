@@ -55,7 +55,11 @@ def import_artifact(load: wire.Load) -> ModuleType:
     """Import the generation's module under a name of its own. Raises BrokenPluginError."""
     try:
         if load.kind == "py":
-            return _import_file(load)
+            return import_source(_read_copy(load), load.module, load.display)
+        if load.kind == "toml":
+            from contract.declared.processor import as_module  # few workers need it
+
+            return as_module(_read_copy(load), load.module)
         sys.path.insert(0, load.path)
         module = importlib.import_module(load.module)
     except SyntaxError as error:
@@ -75,11 +79,11 @@ def import_artifact(load: wire.Load) -> ModuleType:
     return module
 
 
-def _import_file(load: wire.Load) -> ModuleType:
-    source = Path(load.path).read_bytes()
-    if hashlib.sha256(source).hexdigest() != load.digest:
+def _read_copy(load: wire.Load) -> bytes:
+    content = Path(load.path).read_bytes()
+    if hashlib.sha256(content).hexdigest() != load.digest:
         raise BrokenPluginError(load.display, "its private copy was changed", "drop the file in again")
-    return import_source(source, load.module, load.display)
+    return content
 
 
 def import_source(source: bytes, name: str, display: str) -> ModuleType:

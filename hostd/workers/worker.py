@@ -105,7 +105,8 @@ class Generation:
         """Parse each sample of the manifest. Raises BrokenPluginError for the first that differs."""
         if self.processor is not None:
             for number in range(len(self.load.samples)):
-                self._check_sample(number, self.processor.parse)
+                at_fault = "the format" if self.load.kind == "toml" else "parse"
+                self._check_sample(number, self.processor.parse, f"mend {at_fault}, or the sample")
         if self.streams is not None:
             self.streams.check(self._context("sample", 0, b"", 60.0, lambda _raw, _reason: None))
             for number in range(len(self.load.samples)):
@@ -117,7 +118,7 @@ class Generation:
         self,
         number: int,
         parse: Callable[[bytes, Context], Iterable[Any]],
-        remedy: str = "mend parse, or the sample",
+        remedy: str,
         how: str = "",
     ) -> None:
         header, data, name, expected, rejected_count = self.load.samples[number]

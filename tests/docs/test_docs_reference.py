@@ -8,6 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 import contract
+from contract.declared.library import PATTERNS
+from contract.declared.table import Declaration, FieldTable
 from contract.manifest import Manifest
 from hostd import cli, config, events
 from hostd.cli import dead
@@ -61,6 +63,14 @@ def test_every_setting_is_documented() -> None:
 def test_every_manifest_field_is_documented() -> None:
     keys = {key for model in _models(Manifest) for key in model.model_fields}
     assert {key for key in keys if not any(line.startswith(f"| `{key}` |") for line in _lines("manifest.md"))} == set()
+
+
+def test_every_key_and_pattern_of_a_format_without_code_is_documented() -> None:
+    keys = {*Declaration.model_fields, *FieldTable.model_fields} - Manifest.model_fields.keys()
+    patterns = {name for name in PATTERNS if not name.startswith("_")}
+    lines = _lines("format.md")
+    assert {key for key in keys | patterns if not any(line.startswith(f"| `{key}` |") for line in lines)} == set()
+    assert {name for name in Manifest.model_fields if f"`{name}`" not in "".join(lines)} == {"needs"}
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

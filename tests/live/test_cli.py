@@ -179,7 +179,7 @@ def test_check_says_of_each_file_whether_the_daemon_would_take_it(home: Home) ->
     assert done.stderr == (
         f"refused at started: {home.path.name}/bad.py:20: SyntaxError: expected ':'; mend line 20\n"
         "refused at found: none.py: is not there; check the path\n"
-        "refused at found: notes.md: is not a plugin by its name; call it NAME.py, or build a wheel\n"
+        "refused at found: notes.md: is not a plugin by its name; call it NAME.py or NAME.toml, or build a wheel\n"
     )
     assert done.stdout == "good.py: ok, lines 1.0.0; 1 samples pass\n"
     assert home.pids() == set()

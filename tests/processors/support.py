@@ -17,7 +17,7 @@ from hostd.pipeline.sources.unpacked import HEAD_BYTES
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / "examples" / "logs"
 SHIPPED = sorted((ROOT / "plugins.d").glob("*.py"))
-EXAMPLES = sorted((ROOT / "examples" / "plugins").glob("*.py"))
+EXAMPLES = sorted(path for suffix in ("py", "toml") for path in (ROOT / "examples" / "plugins").glob(f"*.{suffix}"))
 MISBEHAVING = sorted((ROOT / "examples" / "plugins" / "misbehaving").glob("*.py"))
 
 MODULES: dict[str, tuple[Manifest, ModuleType]] = {path.stem: load(path) for path in (*SHIPPED, *EXAMPLES)}

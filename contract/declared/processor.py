@@ -1,0 +1,184 @@
+"""A recipe to a processor, and the bytes of a declared plugin to the module that a worker would have imported."""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from contract.context import Context
+from contract.declared.builder import Build, blame, builder
+from contract.declared.dissect import Template
+from contract.declared.engine import ExpressionReader
+from contract.declared.fields import Convert, converter
+from contract.declared.reach import Reach
+from contract.declared.recipe import Recipe, read_recipe
+from contract.normal import severity_number
+from contract.record import Record
+
+Reader = ExpressionReader | Template
+
+MOST_EXPLAINED = 20
+"""Of a batch's rejects the first say how far they match: thousands are alike, and this takes a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How what one reader finds becomes a record: `keys` are in its order, the same one twice where a field is."""
+
+    reader: Reader
+    keys: tuple[str, ...]
+    converts: Mapping[str, Convert]
+    severities: tuple[tuple[str, str], ...]
+    build: Build
+
+
+class DeclaredProcessor:
+    """Reads each record as its recipe says. What no expression takes, or no type, is rejected by itself."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._readers: tuple[Reader, ...] = recipe.templates or tuple(
+            ExpressionReader(each, (recipe.way,), newlines=recipe.newlines, anywhere=recipe.anywhere)
+            for each in recipe.expressions
+        )
+        self._layouts: dict[tuple[str | None, int | None], tuple[_Layout, ...]] = {}
+        nested = [*recipe.constants, *(name for reader in self._readers for name in reader.names)]
+        self._is_nested = any(name.startswith("[") for name in nested) or any(
+            (rule.name or "").startswith("[") for rule in recipe.rules.values()
+        )
+        self._more = self._is_nested or bool(recipe.constants) or any(each.is_dynamic for each in recipe.templates)
+        self._mismatch = f"matches no {recipe.way} of its list"
+        self._explain: Callable[[str], str] | None = None
+        if len(self._readers) == 1:
+            self._mismatch = f"does not match {recipe.way}"
+            if recipe.templates:
+                self._explain = recipe.templates[0].explain
+            elif not recipe.anywhere:
+                self._explain = Reach(recipe.expressions[0], newlines=recipe.newlines).explain
+        self._left_to_explain = 0
+
+    def parse(self, data: bytes, ctx: Context) -> list[Record]:
+        """Return the records of a batch, in order."""
+        options = ctx.options
+        place = (getattr(options, "time_zone", None), getattr(options, "year", None))
+        layouts = self._layouts.get(place) or self._lay_out(*place)
+        self._left_to_explain = MOST_EXPLAINED
+        raws, texts = self._texts(data, ctx)
+        first, *others = layouts
+        build, is_finished = first.build, not (self._more or first.severities)
+        records: list[Record] = []
+        add = records.append
+        for raw, text, found in zip(raws, texts, first.reader.read_all(texts), strict=True):
+            try:
+                record = build(found) if found is not None else None
+            except ValueError:
+                ctx.reject(raw, blame(first.keys, first.converts, found or ()))
+                continue
+            if record is None:
+                self._read_otherwise(raw, text, others, records, ctx)
+            else:
+                add(record if is_finished else self._finish(record, first, text))
+        return records
+
+    def _texts(self, data: bytes, ctx: Context) -> tuple[Sequence[bytes | str], list[str]]:
+        """Return the records that are not empty as they are, and as texts without their last line ends."""
+        if self._recipe.newlines:
+            records = [record for record in ctx.split(data) if record.strip(b"\r\n")]
+            decoded = [record.decode("utf-8", "backslashreplace").replace("\r\n", "\n") for record in records]
+            return records, [text.rstrip("\r\n") for text in decoded]
+        try:
+            lines = [line for line in data.decode().split("\n") if line and line != "\r"]
+        except UnicodeDecodeError:
+            raws = [raw for raw in data.split(b"\n") if raw and raw != b"\r"]
+            return raws, [raw.decode("utf-8", "backslashreplace").removesuffix("\r") for raw in raws]
+        return lines, lines if b"\r" not in data else [line.removesuffix("\r") for line in lines]
+
+    def _read_otherwise(
+        self, raw: bytes | str, text: str, others: list[_Layout], records: list[Record], ctx: Context
+    ) -> None:
+        """Read a record that the first expression does not take."""
+        for layout in others:
+            found = layout.reader.read(text)
+            if found is None:
+                continue
+            try:
+                records.append(self._finish(layout.build(found), layout, text))
+            except ValueError:
+                ctx.reject(raw, blame(layout.keys, layout.converts, found))
+            return
+        if not text.isspace():
+            ctx.reject(raw, self._mismatch + self._explained(text))
+
+    def _explained(self, text: str) -> str:
+        self._left_to_explain -= 1
+        return self._explain(text) if self._explain is not None and self._left_to_explain >= 0 else ""
+
+    def _finish(self, record: dict[str, Any], layout: _Layout, text: str) -> Record:
+        """Add numbers of severities, what the text itself names, and the constants; put values into their objects."""
+        for key, number_key in layout.severities:
+            if isinstance(text_of := record.get(key), str):
+                record[number_key] = severity_number(text_of)
+        if isinstance(layout.reader, Template) and layout.reader.is_dynamic:
+            record |= layout.reader.read_pairs(text) or {}
+        record |= self._recipe.constants
+        return _nest(record) if self._is_nested else record
+
+    def _lay_out(self, zone: str | None, year: int | None) -> tuple[_Layout, ...]:
+        layouts = []
+        rules = self._recipe.rules
+        for reader in self._readers:
+            converts: dict[str, Convert] = {}
+            severities: dict[str, str] = {}
+            keys = []
+            for name in reader.names:
+                rule = rules.get(name)
+                key = (rule.key if rule else None) or name
+                if rule is not None:
+                    convert = converter(rule, zone, year)
+                    if rule.type == "timestamp" and rule.name is None and rule.needs_year and year is None:
+                        key = name  # what is not RFC 3339 is not called timestamp
+                    if convert is not None:
+                        converts[key] = convert
+                    if rule.type == "severity":
+                        severities[key] = "severity_number" if key == "severity_text" else f"{key}_number"
+                keys.append(key)
+            build = builder(tuple(keys), reader.optional, converts)
+            layouts.append(_Layout(reader, tuple(keys), converts, tuple(severities.items()), build))
+        self._layouts[zone, year] = laid_out = tuple(layouts)
+        return laid_out
+
+
+def _nest(record: dict[str, Any]) -> dict[str, Any]:
+    """Put the values of keys like `[outer][inner]` into objects."""
+    nested: dict[str, Any] = {}
+    for key, value in record.items():
+        *outer, inner = key[1:-1].split("][") if key.startswith("[") else [key]
+        within = nested
+        for part in outer:
+            there = within.get(part)
+            if not isinstance(there, dict):
+                there = within[part] = {}
+            within = there
+        within[inner] = value
+    return nested
+
+
+def as_module(content: bytes, name: str) -> ModuleType:
+    """Return what a worker imports of a plugin with code: a module with `new_processor`, and `Options` if it has any.
+
+    Raises RecipeError, UnicodeDecodeError, or tomllib's TOMLDecodeError.
+    """
+    return module_of(tomllib.loads(content.decode("utf-8-sig")), name)
+
+
+def module_of(table: Mapping[str, Any], name: str) -> ModuleType:
+    """Return the module of a table, as `as_module` does of its text."""
+    recipe = read_recipe(table)
+    module = ModuleType(name)
+    module.__dict__["new_processor"] = lambda: DeclaredProcessor(recipe)
+    if recipe.needs_zone or recipe.needs_year:
+        from contract import options  # needs pydantic, which few declared plugins have to wait for
+
+        module.__dict__["Options"] = options.LocalYear if recipe.needs_year else options.LocalTime
+    return module
