@@ -1,7 +1,9 @@
 """Source to plugin: by configuration, else the best of those that its name and first bytes are for. Pure."""
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
+
+from msgspec import Struct
 
 from contract.manifest import Manifest
 from hostd.pipeline.detection import Memory, Ranking, rank
@@ -9,8 +11,7 @@ from hostd.pipeline.detection import Memory, Ranking, rank
 NOBODY = "drop one into the plugins folder, or set processor for its source"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """Which plugin takes a source (None: it waits), and why."""
 
     plugin: str | None
@@ -35,6 +36,12 @@ def route(
     return decide(rank(name, head, manifests, memory), present)
 
 
+@lru_cache(maxsize=1024)
+def _route(plugin: str, why: str) -> Route:
+    """Return one object for what thousands of sources may have in common."""
+    return Route(plugin, why)
+
+
 def configured(processor: str, known: Container[str]) -> Route:
     """Take the plugin that the operator names; wait for it if need be."""
     if processor in known:
@@ -53,4 +60,4 @@ def decide(ranking: Ranking, present: str | None = None) -> Route:
     if len(best) > 1:
         names = " and ".join(each.plugin for each in best)
         return Route(None, f"{names} accept it equally; set processor, or give one a higher priority")
-    return Route(best[0].plugin, best[0].why)
+    return _route(best[0].plugin, best[0].why)

@@ -12,10 +12,11 @@ import signal
 import stat
 import sys
 import tempfile
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from msgspec import Struct
+from msgspec.structs import replace
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -31,8 +32,7 @@ class BeingWrittenError(Exception):
     """Somebody has the file open for writing: it is looked at again, not refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(Struct, frozen=True):
     """One plugin file's bytes, checked.
 
     `path` is where the user dropped it and `display` how messages call it; `private` is the copy that runs: a

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hostd import clock, events
 from hostd.errors import DistrustedError, Refusal
@@ -30,8 +32,7 @@ Evidence = tuple[Signature, trust.Policy, trust.Stamp | None]
 """What a file was judged by: when any of it changes it is judged again. The last is its SSH signature's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What a file was when it was last read; no artifact when it was refused. `seen_at` is monotonic.
 
     Without evidence it is read at the next look: that is to be done again, or others could write the folder.

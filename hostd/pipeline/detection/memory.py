@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from functools import lru_cache
+
+from msgspec import Struct, field
 
 from contract.manifest import Manifest
 
 
-@dataclass(slots=True)
-class Memory:
+class Memory(Struct):
     """The manifests that a source was compared with, and those that accepted it; of the same name and first bytes.
 
     The mapping is kept, not copied, so that many sources can share it.
@@ -28,7 +29,13 @@ class Memory:
     def note(self, name: str, data: bytes, manifests: Mapping[str, Manifest], accepted: Iterable[str]) -> None:
         """Remember who of `manifests` accepts the source."""
         self._of = _digest(name, data)
-        self.manifests, self.accepted = manifests, frozenset(accepted)
+        self.manifests, self.accepted = manifests, _shared(frozenset(accepted))
+
+
+@lru_cache(maxsize=1024)
+def _shared(names: frozenset[str]) -> frozenset[str]:
+    """Return one object for the same names: most sources are accepted by the same few."""
+    return names
 
 
 def _digest(name: str, data: bytes) -> bytes:

@@ -4,8 +4,9 @@ The one function that decides, for the daemon, `hostd parse` and `hostd identify
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 from contract.manifest import Manifest
 from hostd.pipeline.detection.evidence import Evidence, gather, names_of
@@ -37,8 +38,7 @@ class Grade(IntEnum):
     """Every criterion that it gives holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A plugin that may take the source. `why` is short, for a log; `reasons` are for who wants to know."""
 
     plugin: str
@@ -51,16 +51,14 @@ class Candidate:
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Near:
+class Near(Struct, frozen=True):
     """A plugin that does not take the source, but was close to it, and what is missing."""
 
     plugin: str
     missing: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(Struct, frozen=True):
     """The candidates, best first, and the plugins that came close."""
 
     candidates: tuple[Candidate, ...]

@@ -6,8 +6,9 @@ found equally often in every line. What may be any text, such as words alone, ha
 
 import base64
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from contract.manifest import Manifest
 from contract.pattern import Pattern
@@ -27,8 +28,7 @@ _TITLE = re.compile(rb"""["']?[A-Za-z_#][^0-9"']{0,60}[0-9]{0,3}["']?""")
 Skeleton = tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Shapes:
+class Shapes(Struct, frozen=True):
     """What one manifest's samples look like."""
 
     skeletons: frozenset[Skeleton] = frozenset()

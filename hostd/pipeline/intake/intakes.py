@@ -7,9 +7,10 @@ answered only after the commit, what was not committed when a daemon ended is cu
 import asyncio
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from hostd import events
 from hostd.errors import HostdError, StateError
@@ -32,8 +33,7 @@ GRACE_S = 5.0
 """How long those who are not answered yet may hold up that a source is removed, or changed."""
 
 
-@dataclass(slots=True, eq=False)
-class _Entry:
+class _Entry(Struct, eq=False):
     """A source that is open, and who takes it in; without anybody it is read to its end."""
 
     inlet: Inlet

@@ -9,8 +9,9 @@ import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.intake.inlet import Inlet
@@ -25,8 +26,7 @@ class OtherBodyError(Exception):
     """A key that another body has come under."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Live:
+class _Live(Struct, frozen=True):
     digest: bytes
     end: int
 

@@ -5,7 +5,6 @@ types widen, and where a column holds what its type cannot, text of JSON is made
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pyarrow.json as pj
+from msgspec import Struct
 
 NULL, BOOL, INT, FLOAT, TEXT = "null", "bool", "int", "float", "text"
 _ARROW = {NULL: pa.null(), BOOL: pa.bool_(), INT: pa.int64(), FLOAT: pa.float64(), TEXT: pa.string()}
@@ -25,8 +25,7 @@ FIRST_RECORDS = 1000
 _decode = msgspec.json.Decoder()
 
 
-@dataclass(slots=True)
-class Schema:
+class Schema(Struct):
     """The type of each key, in the order in which they were seen."""
 
     types: dict[str, str]

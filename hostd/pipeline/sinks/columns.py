@@ -6,10 +6,10 @@ records is decoded and checked in C; one that is refused is looked at record by 
 
 import string
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Union
 
 import msgspec
+from msgspec import Struct, field
 
 ID, RECORD = "_id", "_record"
 INTEGER, REAL, TEXT, ANY = "INTEGER", "REAL", "TEXT", ""
@@ -50,8 +50,7 @@ class Changed(Exception):
         self.loosened = loosened
 
 
-@dataclass(slots=True)
-class Columns:
+class Columns(Struct):
     """The columns of one table by name, each with its declared type, without `_id` and `_record`."""
 
     types: dict[str, str] = field(default_factory=dict)

@@ -11,10 +11,11 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from hostd import __version__, clock, events
 from hostd.pipeline.sinks.staged import PostponedError, Sealed, fsync_path
@@ -29,8 +30,7 @@ OF_CONTENT = (400, 413, 415, 422)
 """Refusals of these very records: to send them again is of no use, and others may be taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(Struct, frozen=True):
     """Whose server is trusted, and what to show to it: files in PEM. Without `ca` the system's own decide."""
 
     ca: Path | None = None

@@ -6,10 +6,10 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from hostd import events
@@ -31,8 +31,7 @@ EDITED = (
 )
 
 
-@dataclass(slots=True)
-class _File:
+class _File(Struct):
     fd: int
     device: int
     inode: int

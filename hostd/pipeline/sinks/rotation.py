@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from hostd import events
 from hostd.pipeline.faults import explain
@@ -25,8 +26,7 @@ TEMPORARY = ".hostd-packing"
 PACKED = ".zst"
 
 
-@dataclass(frozen=True, slots=True)
-class Rotation:
+class Rotation(Struct, frozen=True):
     """When to rotate, 0 for never: past so many bytes, and in each period of so many hours; what to keep, 0 for all."""
 
     most_bytes: int = 0

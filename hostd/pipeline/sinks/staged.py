@@ -14,9 +14,10 @@ import threading
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from hostd import clock, events
 from hostd.pipeline.faults import explain
@@ -40,8 +41,7 @@ class PostponedError(OSError):
         self.after_s = after_s
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(Struct, frozen=True):
     """A staged file that nothing is written to any more. `seal` is its name for ever."""
 
     path: Path
@@ -83,8 +83,7 @@ class Carrier(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """Where records are staged, and until when: so many of them, or so many seconds; and how many bytes may wait."""
 
     folder: Path
@@ -101,8 +100,7 @@ class _Files(NdjsonSink):
         return path.name.startswith(f"{processor}.")
 
 
-@dataclass(slots=True)
-class _Filling:
+class _Filling(Struct):
     """What was committed to a processor's file since it was begun."""
 
     since: float
@@ -110,8 +108,7 @@ class _Filling:
     bytes: int = 0
 
 
-@dataclass(slots=True)
-class _Trouble:
+class _Trouble(Struct):
     """A processor whose delivery failed, and when it is tried again."""
 
     tries: int = 0
@@ -120,8 +117,7 @@ class _Trouble:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
+class Backlog(Struct, frozen=True):
     """What is committed to a sink and not delivered yet, in bytes, and whose delivery failed: why, and until when."""
 
     kind: str

@@ -10,8 +10,9 @@ import re
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from hostd import events
 from hostd.pipeline.ledger import Checkpoint, SourceRow
@@ -27,8 +28,7 @@ PARTS_AT_ONCE = 256
 FILLER = b"\n"
 
 
-@dataclass(slots=True)
-class _Segment:
+class _Segment(Struct):
     path: Path
     begin: int
     size: int
