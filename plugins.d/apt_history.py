@@ -41,7 +41,7 @@ import re
 from contract import Context, JsonValue, Processor, Record, each_record, timestamps
 from contract.options import LocalTime
 
-_PACKAGE = re.compile(r"([^\s,()]+) \(([^)]*)\)")
+_PACKAGE = re.compile(r"(?<![^\s,()])([^\s,()]+) \(([^)]*)\)")
 _ACTIONS = {"install", "upgrade", "downgrade", "reinstall", "remove", "purge"}
 
 

@@ -51,7 +51,7 @@ _LINE = re.compile(
     r"(?:node=(?P<node>\S+) )?type=(?P<type>\S+) msg=audit\((?P<time>\d+\.\d+):(?P<sequence>\d+)\):? ?(?P<fields>.*)",
     re.ASCII | re.DOTALL,
 )
-_FIELD = re.compile(r"""(?:(old|new)[ -])?([\w-]+)=(?:"([^"]*)"|'([^']*)'?|([^\s"'\x1d,]*)),?""", re.ASCII)
+_FIELD = re.compile(r"""(?<![\w-])(?:(old|new)[ -])?([\w-]+)=(?:"([^"]*)"|'([^']*)'?|([^\s"'\x1d,]*)),?""", re.ASCII)
 _HEX = re.compile(r"(?:[0-9A-F]{2})+", re.ASCII)
 _ENCODED = {"name", "proctitle", "cmd", "comm", "exe", "acct", "cwd", "path", "dir", "data", "op", "key", "vm"}
 _ARGUMENT = re.compile(r"a\d+(\[\d+\])?", re.ASCII)
