@@ -79,7 +79,7 @@ class InProcess:
         self.manifest = SimpleNamespace(limits=SimpleNamespace(batch_kib=self.batch_kib, record_mib=1, time_s=1.0))
         self.crew = SimpleNamespace(parse=self._parse, intensity=SimpleNamespace(succeeded=lambda now: False))
 
-    async def _parse(self, batch: Batch, time_s: float | None = None) -> Yield:
+    async def _parse(self, batch: Batch, time_s: float | None = None, *, behind: bool = True) -> Yield:
         self.parses += 1
         if self.on_parse is not None:
             await self.on_parse()
