@@ -475,9 +475,9 @@ def test_other_framing_cuts_anew_what_was_parsed_in_one_go(world: World) -> None
     batches: list[bytes] = []
     parse = serving.crew.parse
 
-    async def note(batch: Batch, time_s: float | None = None) -> Yield:
+    async def note(batch: Batch, time_s: float | None = None, *, behind: bool = True) -> Yield:
         batches.append(batch.data)
-        answer: Yield = await parse(batch, time_s)
+        answer: Yield = await parse(batch, time_s, behind=behind)
         return answer
 
     serving.crew.parse = note
