@@ -43,6 +43,10 @@ class Nursery:
         self._spare_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
+    def expect_declared(self) -> None:
+        """Take note that workers of formats without code will be asked for."""
+        self._spawner.declared = True
+
     async def ready(self) -> None:
         """Wait until there is a zygote. Raises as `fork` does."""
         await self._spawner.ready()

@@ -338,6 +338,8 @@ class Pool:
         nursery = self._nurseries.get(place)
         if nursery is None:
             nursery = self._nurseries[place] = Nursery(place, self.confinement, self.idle_s)
+        if load.kind == "toml":
+            nursery.expect_declared()
         self._crews[place] += 1
         return Crew(self, nursery, place, load, time_s, generation)
 

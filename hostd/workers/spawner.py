@@ -20,6 +20,7 @@ SEND_AGAIN_S = 0.01
 class Spawner:
     """Starts the zygote of a place and asks it for workers.
 
+    `declared` says that workers of formats without code are among them.
     `on_exit(pid, reason, blameless)` is called in the event loop for every worker that ends, after it was reaped;
     it is blameless when it ended with its zygote.
     """
@@ -31,6 +32,7 @@ class Spawner:
         on_exit: Callable[[int, str, bool], None],
         launched: Launched | None = None,
     ) -> None:
+        self.declared = False
         self._place = place
         self._confinement = confinement
         self._on_exit = on_exit
@@ -58,7 +60,8 @@ class Spawner:
         number, future = self._next, asyncio.get_running_loop().create_future()
         self._forks[number] = future
         try:
-            while not self._ask(zygote, {"fork": number, "ahead": ahead}, theirs):  # noqa: ASYNC110 - room in a socket sets no event
+            question = {"fork": number, "ahead": ahead, "declared": self.declared}
+            while not self._ask(zygote, question, theirs):  # noqa: ASYNC110 - room in a socket sets no event
                 await asyncio.sleep(SEND_AGAIN_S)
             return int(await future)
         finally:

@@ -3,11 +3,10 @@
 `python -I -m hostd.workers.zygote FD PARENT_PID CONFINEMENT`; that is `confined` or `network` where it runs under
 bubblewrap, and each worker is confined by itself, with or without the network.
 
-Requests and answers are JSON on a SOCK_SEQPACKET socket: `{"fork": n, "ahead": false}` with the worker's end of a
-socket pair and its memory files attached, `{"kill": pid}`; `{"ready": pid}`, `{"forked": n, "pid": pid}`,
-`{"failed": n, "errno": e}`, `{"exited": pid, "status": n}`. It is the workers' parent,
-so that a pid it is asked to kill is always that worker's. When the daemon goes, however it goes, the zygote ends, and
-its workers with it.
+Requests and answers are JSON on a SOCK_SEQPACKET socket: `{"fork": n, "ahead": false, "declared": false}` with the
+worker's end of a socket pair and its memory files attached, `{"kill": pid}`; `{"ready": pid}`, `{"forked": n, "pid":
+pid}`, `{"failed": n, "errno": e}`, `{"exited": pid, "status": n}`. It is the workers' parent, so that a pid it is asked
+to kill is always that worker's. When the daemon goes, however it goes, the zygote ends, and its workers with it.
 """
 
 import contextlib
@@ -33,8 +32,8 @@ MAX_OWN_FD = 64
 """The zygote's own descriptors are below, a worker's above."""
 PRELOAD = ("pydantic", "contract.options", "csv", "datetime", "decimal", "struct", "xml.etree.ElementTree", "zlib")
 """What plugins commonly import: loaded once here, shared by every worker. Making a first model costs pydantic most."""
-PRELOAD_SHARED = ("contract.declared.processor",)
-"""What formats without code are made by, for these have no environment of their own: half of the time of their swap."""
+PRELOAD_DECLARED = ("contract.declared.processor",)
+"""What formats without code are made by: half of the time of their swap, and loaded with the first of them."""
 
 
 def main(packages: str = "") -> None:
@@ -48,9 +47,7 @@ def main(packages: str = "") -> None:
         die_with_parent(daemon_pid)
     _harden()
     worker.show_as("hostd-zygote")
-    for name in PRELOAD if packages else (*PRELOAD, *PRELOAD_SHARED):
-        with contextlib.suppress(ImportError):  # an environment of a plugin's own may lack it
-            __import__(name)
+    _preload(PRELOAD)
     if packages:
         sys.path.append(packages)  # after the last import: what lies there is foreign, and must not run here
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -60,9 +57,6 @@ def main(packages: str = "") -> None:
         os.set_blocking(fd, False)
     signal.set_wakeup_fd(wake_write)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-    # What is imported now is never garbage: keep the collector from touching, and so copying, shared pages.
-    gc.collect()
-    gc.freeze()
     _say(control, {"ready": os.getpid()})
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
@@ -77,6 +71,15 @@ def main(packages: str = "") -> None:
                     with contextlib.suppress(BlockingIOError):
                         os.read(wake_read, 4096)
                     _reap(control, children)
+
+
+def _preload(names: tuple[str, ...]) -> None:
+    for name in names:
+        with contextlib.suppress(ImportError):  # an environment of a plugin's own may lack it
+            __import__(name)
+    # What is imported now is never garbage: keep the collector from touching, and so copying, shared pages.
+    gc.collect()
+    gc.freeze()
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -108,6 +111,8 @@ def _serve(control: socket.socket, children: set[int], confinement: str) -> bool
             _kill_group(request["kill"])
         return True
     zygote_pid = os.getpid()
+    if request["declared"] and not sys.modules.keys() >= {*PRELOAD_DECLARED}:
+        _preload(PRELOAD_DECLARED)
     try:
         pid = confine.fork() if confinement else os.fork()
     except OSError as error:  # too many processes, or no memory

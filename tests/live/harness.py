@@ -335,6 +335,7 @@ class Daemon:
     def workers(self, name: str | None = None) -> set[int]:
         """Return the worker processes that live; those of one plugin's last start if it is named."""
         alive = self.home.pids() - self.home.spares() - {self.pid, self.zygote}
+        alive = {pid for pid in alive if comm(pid) != "hostd-zygote"}  # as a fork is called for a moment
         return (
             alive if name is None else alive & {event["pid"] for event in self.seen("generation.started", plugin=name)}
         )

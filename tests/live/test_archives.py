@@ -272,6 +272,7 @@ def test_a_partial_last_line_is_taken_after_its_time(home: Home) -> None:
     assert home.lines() == ["whole", "prompt> ", "answer"]
 
 
+@pytest.mark.slow
 def test_what_an_archive_holds_is_explained_and_parsed_again(home: Home) -> None:
     """As are a log in UTF-16, and one that was packed since: bytes and offsets are those that plugins have seen."""
     lines = {f"{name}.log": [f"{name} {number}" for number in range(3000)] for name in ("packed", "wide", "old")}

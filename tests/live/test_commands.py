@@ -4,7 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from .harness import Home, comm, eventually, plugin, wait_dead
+
+pytestmark = pytest.mark.slow
 
 
 def command(shell: str, more: str = "", name: str = "job") -> str:

@@ -585,6 +585,7 @@ def test_without_a_ledger_there_is_nothing_to_read(home: Home) -> None:
     assert not home.state.exists()
 
 
+@pytest.mark.slow
 def test_the_event_loop_is_free_while_thousands_of_letters_are_looked_through(home: Home) -> None:
     """Pages are bounded: a line that is written meanwhile comes out at once."""
     daemon = rejected(home, *(f"bad {number}" for number in range(30_000)))

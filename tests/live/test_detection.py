@@ -5,6 +5,8 @@ import json
 import shutil
 from typing import Any
 
+import pytest
+
 from tests.live.harness import Daemon, Home, plugin
 from tests.processors.support import LOGS, SHIPPED, SHIPPED_MANIFESTS
 
@@ -61,6 +63,7 @@ def test_a_file_that_nobody_accepts_waits_and_says_who_came_close(home: Home) ->
     assert daemon.term() == 0
 
 
+@pytest.mark.slow
 def test_the_daemon_parse_and_identify_agree_on_every_sample_and_example(home: Home) -> None:
     """The three ask one function; packed files, holes and names are told alike on the way to it."""
     install(home)

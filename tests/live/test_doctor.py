@@ -15,6 +15,8 @@ from tests.pipeline.sinks.server import Server
 from .harness import Home, plugin
 from .test_ledger_faults import root_page, spoil, with_lines
 
+pytestmark = pytest.mark.slow
+
 
 def tree(home: Home) -> dict[str, bytes]:
     """Return all files that a daemon has made, by name."""

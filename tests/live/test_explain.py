@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from .harness import Home, plugin
 
 
@@ -62,6 +64,7 @@ def test_for_people_it_is_a_few_lines(home: Home) -> None:
     assert lines[7].split(maxsplit=1)[1] == "café\\t\\x1b[1m"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_told_is_said_with_what_to_do(home: Home) -> None:
     """A name without a line, a file that is not there, and a folder without a ledger."""
     for text in ("out/lines.ndjson", "out/lines.ndjson:0", "out/lines.ndjson:x"):

@@ -157,6 +157,7 @@ def test_once_leaves_what_no_worker_can_be_started_for(home: Home) -> None:
     assert dead_letters(home) == []
 
 
+@pytest.mark.slow
 def test_a_plugin_that_kills_the_zygote_is_failing_and_no_line_of_another_is_dead(home: Home) -> None:
     """Nobody can tell which batch it was, so none is to blame: the killer's waits, the other's come out."""
     home.configure(SETTINGS, sandbox="off")  # the plugin looks for a file, or kills its zygote

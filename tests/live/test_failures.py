@@ -391,6 +391,7 @@ def test_a_flood_of_dead_letters_is_taken_in_turns(grid: Grid, name: str) -> Non
     assert letters == [(10 * number, line.encode()) for number, line in enumerate(lines)]
 
 
+@pytest.mark.slow
 def test_batches_that_yield_a_thousand_times_their_size_come_out_a_few_at_once(grid: Grid) -> None:
     """All of their records do, and the daemon never holds them all."""
     sources = [grid.feed(f"large {number}", ["large"]) for number in range(24)]
@@ -403,6 +404,7 @@ def test_batches_that_yield_a_thousand_times_their_size_come_out_a_few_at_once(g
     (grid.home.out / "bad.ndjson").unlink()  # what comes after it need not read all that
 
 
+@pytest.mark.slow
 def test_memory_that_is_not_given_back_costs_workers_and_no_line(grid: Grid) -> None:
     """A leak ends a worker now and then: the batch goes to a fresh one, and none of its lines is to blame."""
     lines = [str(number) for number in range(500)]

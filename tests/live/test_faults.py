@@ -148,6 +148,7 @@ def test_a_disk_of_the_sinks_that_cannot_be_written(home: Home, out_disk: Path) 
     daemon.wait_records("lines", 1)
 
 
+@pytest.mark.slow
 def test_a_sink_that_cannot_be_cut_back_is_said_at_start(home: Home, out_disk: Path) -> None:
     """Read-only, with bytes past the ledger in it: nothing may be parsed before they are cut off."""
     home.drop("lines.py", plugin())

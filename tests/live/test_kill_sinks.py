@@ -9,6 +9,8 @@ from tests.pipeline.sinks.kinds import KINDS, Kind
 
 from .harness import Home, Writer, plugin
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["a.log", "sub/b.log"]
 LONGEST_LIFE_S = 0.7
 """A start takes about 0.3 s: half of the moments are before the first batch, half after."""

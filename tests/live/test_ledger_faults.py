@@ -10,6 +10,8 @@ from hostd.pipeline.ledger import SCHEMA_VERSION
 
 from .harness import Daemon, Home, plugin
 
+pytestmark = pytest.mark.slow
+
 EXIT_LEDGER = 4
 
 

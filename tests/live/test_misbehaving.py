@@ -7,6 +7,8 @@ import pytest
 
 from .harness import REPOSITORY, Daemon, Home, plugin
 
+pytestmark = pytest.mark.slow
+
 FOLDER = REPOSITORY / "examples" / "plugins" / "misbehaving"
 
 

@@ -357,6 +357,7 @@ def test_a_broken_file_at_a_restart_comes_up_on_the_permanent_one(home: Home, ho
     assert daemon.status()["refused"] == []
 
 
+@pytest.mark.slow
 def test_what_is_permanent_survives_restarts(home: Home) -> None:
     """Version after version is proven; a broken file finds the last of them, however often the daemon restarts."""
     daemon = serving(home, probation_s=0.2)

@@ -6,8 +6,12 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from .harness import Daemon, Home, plugin
 from .test_misbehaving import dead_letters
+
+pytestmark = pytest.mark.slow
 
 ODD_NAME = os.fsdecode(b"\xff.log")
 

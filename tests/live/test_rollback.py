@@ -7,6 +7,8 @@ import pytest
 from .harness import Daemon, Home, plugin, wheel, worse
 from .test_misbehaving import dead_letters
 
+pytestmark = pytest.mark.slow
+
 
 def serving(home: Home, versions: int = 3, more: str = "") -> Daemon:
     """Return a daemon on whose plugin `lines` so many versions served, each proven, each parsing one line."""

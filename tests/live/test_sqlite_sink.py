@@ -12,6 +12,8 @@ import pytest
 
 from .harness import Daemon, Home, plugin
 
+pytestmark = pytest.mark.slow
+
 SINKS = '[[sinks]]\nkind = "sqlite"\npath = "records.db"\n'
 
 

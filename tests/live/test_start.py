@@ -135,6 +135,7 @@ def test_a_restart_starts_what_was_not_proven_or_not_under_the_same_python(home:
     assert daemon.seen("generation.resumed") == []
 
 
+@pytest.mark.slow
 def test_what_cannot_be_started_any_more_after_a_restart_is_failing_and_loses_nothing(home: Home) -> None:
     """Its first batch waits, the event says what is missing, and a rescan with that back in place goes on."""
     needed = home.path / "needed.txt"

@@ -2,9 +2,12 @@
 
 import sqlite3
 
+import pytest
+
 from .harness import Home, Writer, plugin
 
 
+@pytest.mark.slow
 def test_sigterm_under_load_is_prompt_and_consistent(home: Home) -> None:
     """Exit 0 within the grace period; sinks and ledger agree; the next start goes on with the next line."""
     home.configure("[daemon]\ngrace_s = 5\n")

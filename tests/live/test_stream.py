@@ -195,6 +195,7 @@ def _kill_one(daemon: Daemon, pick: str) -> None:
     daemon.wait("it is gone", lambda: pid not in daemon.home.pids())
 
 
+@pytest.mark.slow
 def test_killing_the_daemon_loses_and_doubles_nothing_of_a_stream(home: Home) -> None:
     """The snapshot that was committed with the checkpoint goes on."""
     kill_and_check(home, 3, "daemon")

@@ -8,6 +8,8 @@ import pytest
 from .harness import Home
 from .tracing import dead_letters, expected, records, trace, version
 
+pytestmark = pytest.mark.slow
+
 
 def failing(number: str, does: str, *, event: int = 25, limits: str = "") -> str:
     """Return a version for which one event goes wrong, as the code says."""

@@ -412,6 +412,7 @@ def test_the_switch_cannot_be_recorded(home: Home, end: str) -> None:
         assert_mended(daemon, before, was_files, "2.0.1")
 
 
+@pytest.mark.slow
 def test_a_roll_back_cannot_be_recorded(home: Home) -> None:
     """The proven one is current at once; what was decided becomes durable when the ledger can be written."""
     daemon = serving(home)

@@ -142,7 +142,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(steps=STEPS)
 def test_whatever_happens_what_was_committed_is_read_once(kind: Kind, steps: list[tuple[str, str, int]]) -> None:
     """Any history of commits that succeed, fail and are tried again, and of kills at each of their steps."""

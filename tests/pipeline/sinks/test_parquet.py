@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import force_setattr
 from structlog.testing import capture_logs
 
 from hostd.pipeline.sinks import arrow, parquet, staged
@@ -212,7 +213,7 @@ def test_what_may_be_staged_is_bounded(world: World, monkeypatch: pytest.MonkeyP
     sink = world.start()
     assert isinstance(sink, StagedSink)
     monkeypatch.setattr(ParquetCarrier, "deliver", lambda *_: (_ for _ in ()).throw(OSError(5, "no")))
-    object.__setattr__(sink._stage, "backlog_bytes", 10)
+    force_setattr(sink._stage, "backlog_bytes", 10)
     world.commit(sink, "demo", {"v": "more than ten bytes"})
     eventually("it waits", lambda: sink._waiting > 10)
     with pytest.raises(OSError, match="0 MiB wait to be delivered: reading waits until some of it is"):
