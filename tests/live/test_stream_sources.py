@@ -1,9 +1,24 @@
 """Streams and their sources: copies, other framings, plugins that go, versions that do not open what others made."""
 
-from .harness import Home, plugin, stopped
+from .harness import Daemon, Home, plugin, stopped
 from .tracing import OTHER_LAYOUT, expected, records, trace, version
 
 DATA = trace(60, damaged=None)
+
+
+def kept_by_the_first(home: Home) -> tuple[Daemon, str]:
+    """Return a daemon whose first generation keeps a stream that the second cannot open, and the source of that."""
+    home.drop("trace.py", version("1.0.0"))
+    home.append("a.trc", DATA[:400])
+    daemon = home.start()
+    daemon.wait_all_read()
+    second = version("2.0.0", OTHER_LAYOUT)
+    home.drop("trace.py", second)
+    daemon.wait_event("generation.switched", plugin="trace", generation=2)
+    home.append("a.trc", DATA[400:500])
+    daemon.wait_event("stream.kept", generation=1)
+    daemon.wait_all_read()
+    return daemon, second
 
 
 def test_a_copy_that_a_rotation_makes_goes_on_with_the_stream(home: Home) -> None:
@@ -47,16 +62,7 @@ def test_a_version_of_lines_does_not_take_a_stream_over(home: Home) -> None:
 
 def test_a_plugin_that_is_removed_takes_what_keeps_its_streams_with_it(home: Home) -> None:
     """No process of it stays; with the plugin back, what kept the stream is back too."""
-    home.drop("trace.py", version("1.0.0"))
-    home.append("a.trc", DATA[:400])
-    daemon = home.start()
-    daemon.wait_all_read()
-    second = version("2.0.0", OTHER_LAYOUT)
-    home.drop("trace.py", second)
-    daemon.wait_event("generation.switched", plugin="trace", generation=2)
-    home.append("a.trc", DATA[400:500])
-    daemon.wait_event("stream.kept", generation=1)
-    daemon.wait_all_read()
+    daemon, second = kept_by_the_first(home)
     (home.plugins / "trace.py").unlink()
     daemon.wait_event("generation.retired", plugin="trace", generation=1, reason="plugins.d/trace.py was removed")
     home.append("a.trc", DATA[500:])
@@ -70,16 +76,7 @@ def test_a_plugin_that_is_removed_takes_what_keeps_its_streams_with_it(home: Hom
 
 def test_a_restart_while_a_plugin_is_removed_forgets_nothing_that_its_streams_need(home: Home) -> None:
     """What kept one is brought back when the plugin is, however often the daemon was restarted meanwhile."""
-    home.drop("trace.py", version("1.0.0"))
-    home.append("a.trc", DATA[:400])
-    daemon = home.start()
-    daemon.wait_all_read()
-    second = version("2.0.0", OTHER_LAYOUT)
-    home.drop("trace.py", second)
-    daemon.wait_event("generation.switched", plugin="trace", generation=2)
-    home.append("a.trc", DATA[400:500])
-    daemon.wait_event("stream.kept", generation=1)
-    daemon.wait_all_read()
+    daemon, second = kept_by_the_first(home)
     (home.plugins / "trace.py").unlink()
     daemon.wait_event("generation.retired", plugin="trace", generation=1)
     for _ in range(2):

@@ -8,9 +8,9 @@ two copies of SQLite: each drops the other's locks. So whatever of the daemon op
 import importlib.util
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 Row = Sequence[Any]
 
@@ -23,75 +23,59 @@ class DatabaseError(Exception):
         self.code = code
 
 
-class Database(Protocol):
-    """A connection that begins no transactions by itself, and waits for no lock. Raises DatabaseError."""
+class Database:
+    """A connection that begins no transactions by itself, and waits for no lock. Raises DatabaseError.
+
+    Both libraries are called alike: `errors` is what theirs is called, `code` the name of its result code there.
+    """
+
+    def __init__(self, opened: Callable[[], Any], errors: type[Exception], code: str) -> None:
+        self._errors = errors
+        self._code = code
+        self._db = self._do(opened)
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
-        ...
+        return bool(self._db.in_transaction)
 
     def execute(self, sql: str, values: Row = ()) -> list[Row]:
         """Run a statement to its end; return all rows of its result."""
-        ...
+        rows: list[Row] = self._do(lambda: list(self._db.execute(sql, tuple(values))))
+        return rows
 
     def insert(self, sql: str, rows: Iterable[Row]) -> None:
         """Run a statement for each row."""
-        ...
+        self._do(lambda: self._db.executemany(sql, rows))
 
     def close(self) -> None:
         """Close it. May be called twice."""
-        ...
+        self._do(self._db.close)
+
+    def _do(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except self._errors as error:
+            code = getattr(error, self._code, sqlite3.SQLITE_ERROR)
+            raise DatabaseError(str(error), code & 0xFF) from error
 
 
 def connect(path: Path | str) -> Database:
     """Open a database, or make one. Any thread may use it, one at a time. Raises DatabaseError."""
     if has_apsw():
-        from hostd.pipeline.sinks.fast_database import FastDatabase  # an extra, and only for those who have this sink
+        import apsw  # an extra, and only for those who have this sink
 
-        return FastDatabase(path)
-    return StandardDatabase(path)
+        return Database(lambda: apsw.Connection(str(path)), apsw.Error, "result")
+    # The module looks for how to adapt None in three places, in vain, whenever it binds one: a microsecond each time.
+    # To SQLite what is not a number is null.
+    sqlite3.register_adapter(type(None), {None: math.nan}.__getitem__)
+    return Database(
+        lambda: sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0),
+        sqlite3.Error,
+        "sqlite_errorcode",
+    )
 
 
 def has_apsw() -> bool:
     """Tell whether the library is installed."""
     return importlib.util.find_spec("apsw") is not None
-
-
-class StandardDatabase:
-    """By the module `sqlite3`."""
-
-    def __init__(self, path: Path | str) -> None:
-        # It looks for how to adapt None in three places, in vain, whenever it binds one: a microsecond each time. To
-        # SQLite what is not a number is null.
-        sqlite3.register_adapter(type(None), {None: math.nan}.__getitem__)
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
-        except sqlite3.Error as error:
-            raise _refused(error) from error
-
-    @property
-    def in_transaction(self) -> bool:
-        return self._db.in_transaction
-
-    def execute(self, sql: str, values: Row = ()) -> list[Row]:
-        try:
-            return self._db.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise _refused(error) from error
-
-    def insert(self, sql: str, rows: Iterable[Row]) -> None:
-        try:
-            self._db.executemany(sql, rows)
-        except sqlite3.Error as error:
-            raise _refused(error) from error
-
-    def close(self) -> None:
-        try:
-            self._db.close()
-        except sqlite3.Error as error:
-            raise _refused(error) from error
-
-
-def _refused(error: sqlite3.Error) -> DatabaseError:
-    return DatabaseError(str(error), getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF)
