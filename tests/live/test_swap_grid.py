@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from hostd.control import client
+from hostd.workers import wire
 
 from .disks import disk, full
 from .harness import Daemon, Home, plugin, wait_dead, worse
@@ -32,6 +33,8 @@ WAYS = {
 }
 SETTINGS = "[workers]\nidle_s = 600\nstart_timeout_s = 1\n"
 LIMITS = "limits = { time_s = 1 }"
+FDS_PER_WORKER = 1 + 2 * wire.DEPTH
+"""A socket and the files of both directions."""
 
 OPTIONS = """
 
@@ -325,9 +328,11 @@ def test_its_environment_cannot_be_prepared(home: Home) -> None:
 def without_spare(daemon: Daemon) -> None:
     """Have the next worker forked when it is needed, and not before."""
     [spare] = daemon.home.spares()
+    fds = held(daemon).fds - FDS_PER_WORKER
     os.kill(spare, signal.SIGKILL)
     wait_dead(spare)
-    daemon.wait("it was reaped", lambda: not Path(f"/proc/{spare}").exists())
+    # The zygote reaps it; the daemon hears of that later, and lets go of its end then.
+    daemon.wait("the daemon has let go of it", lambda: held(daemon).fds == fds)
 
 
 @contextmanager
