@@ -24,6 +24,7 @@ from contract.manifest import Manifest, ManifestError, read_script
 from contract.version import mismatch, negotiate
 from hostd.errors import Refusal, Stage
 from hostd.plugins import ownership, trust
+from hostd.workers import preload
 
 MAX_BYTES = {".py": 4 << 20, ".toml": 1 << 20, ".whl": 256 << 20}
 
@@ -37,7 +38,8 @@ class Artifact(Struct, frozen=True):
 
     `path` is where the user dropped it and `display` how messages call it; `private` is the copy that runs: a
     file for `py` and `toml`, a folder for `wheel`. `contract` is the version of it that the plugin is served by.
-    `module` and `attribute` are the factory's. `policy` is what it was judged by.
+    `module` and `attribute` are the factory's. `uses` are modules that it shares with other plugins, as far as one can
+    tell. `policy` is what it was judged by.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class Artifact(Struct, frozen=True):
     module: str
     attribute: str
     requirements: tuple[Requirement, ...]
+    uses: tuple[str, ...]
     policy: trust.Policy = trust.DEFAULT
 
 
@@ -174,6 +177,7 @@ def _check_script(path: Path, display: str, content: bytes, digest: str, store: 
         module=f"hostd_plugin_{manifest.name}_{digest[:12]}",
         attribute="new_processor",
         requirements=_requirements(metadata.dependencies, display),
+        uses=preload.named_in(content),
     )
 
 
@@ -197,6 +201,7 @@ def _check_declaration(path: Path, display: str, content: bytes, digest: str, st
         module=f"hostd_plugin_{manifest.name}_{digest[:12]}",
         attribute="new_processor",
         requirements=(),
+        uses=preload.DECLARED,
     )
 
 
@@ -244,6 +249,7 @@ def _check_wheel(path: Path, display: str, content: bytes, digest: str, store: P
         module=contents.module,
         attribute=contents.attribute,
         requirements=_requirements(contents.dependencies, display),
+        uses=preload.ANY,
     )
 
 

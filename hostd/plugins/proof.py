@@ -28,7 +28,7 @@ def make(
     """Return a checked generation, without a process yet."""
     load = load_message(artifact, options, source_field)
     place = grants.place_of(artifact, environments.packages(artifact))
-    crew = pool.crew(load, artifact.manifest.limits.time_s, number, place)
+    crew = pool.crew(load, artifact.manifest.limits.time_s, number, place, artifact.uses)
     return Generation(number, artifact, options, crew, artifact.manifest.compiled_framing())
 
 

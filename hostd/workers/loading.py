@@ -6,7 +6,6 @@ under the name that the author knows it by; no cache is read or written.
 
 import hashlib
 import importlib
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
@@ -35,20 +34,20 @@ class BrokenPluginError(Exception):
         super().__init__(f"{where}: {problem}; {remedy}")
 
 
-class _ArtifactLoader(importlib.abc.SourceLoader):
+class _ArtifactLoader(importlib.machinery.SourceFileLoader):
     """Loads one module from bytes in memory, under the path that its author knows."""
 
-    def __init__(self, source: bytes, display: str) -> None:
+    def __init__(self, name: str, source: bytes, display: str) -> None:
+        super().__init__(name, display)
         self._source = source
-        self._display = display
 
-    def get_filename(self, fullname: str) -> str:  # noqa: ARG002
-        return self._display
-
-    def get_data(self, path: str | bytes) -> bytes:
-        if path == self._display:
+    def get_data(self, path: Any) -> bytes:
+        if path == self.path:
             return self._source
-        raise OSError(f"{path!r} is not part of this artifact")  # among them any .pyc
+        raise OSError(f"{path!r} is not part of this artifact")
+
+    def path_stats(self, path: Any) -> Any:
+        raise OSError(f"{path!r} is no file")  # so there is no .pyc of it either
 
 
 def import_artifact(load: wire.Load) -> ModuleType:
@@ -88,7 +87,7 @@ def _read_copy(load: wire.Load) -> bytes:
 
 def import_source(source: bytes, name: str, display: str) -> ModuleType:
     """Run a module's source under a name of its own; tracebacks call it `display`. Raises what it raises."""
-    loader = _ArtifactLoader(source, display)
+    loader = _ArtifactLoader(name, source, display)
     spec = importlib.machinery.ModuleSpec(name, loader, origin=display)
     spec.has_location = True
     module = importlib.util.module_from_spec(spec)

@@ -5,6 +5,7 @@ process, and so ends when nobody has had a worker of it for a while; whoever nee
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from hostd import events
@@ -41,11 +42,18 @@ class Nursery:
         self._spare: Worker | None = None
         self._spare_task: asyncio.Task[None] | None = None
         self._spare_timer: asyncio.TimerHandle | None = None
+        self._preload: set[str] = set()
         self._closed = False
 
-    def expect_declared(self) -> None:
-        """Take note that workers of formats without code will be asked for."""
-        self._spawner.declared = True
+    def expect(self, modules: Sequence[str]) -> None:
+        """Have the zygote import these before it forks again: workers that need them will be asked for.
+
+        One with an environment of its own imports them from there, which is foreign, and so in each worker only.
+        """
+        if self._place.packages or self._preload >= {*modules}:
+            return
+        self._preload |= {*modules}
+        self._end_spare()
 
     async def ready(self) -> None:
         """Wait until there is a zygote. Raises as `fork` does."""
@@ -90,7 +98,7 @@ class Nursery:
 
     async def _fork(self, *, ahead: bool = False) -> Worker:
         worker = Worker()
-        await worker.fork(self._spawner, ahead=ahead)
+        await worker.fork(self._spawner, sorted(self._preload), ahead=ahead)
         return worker
 
     def _fork_spare(self) -> None:
@@ -138,15 +146,18 @@ class Nursery:
         if self._spare_timer is not None:
             self._spare_timer.cancel()
             self._spare_timer = None
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            del self._owners[spare.pid]
-            spare.dismiss()
+        self._end_spare()
         # Whoever needs a worker from now on must not get one of a zygote that is ending.
         spawner, self._spawner = self._spawner, Spawner(self._place, self._confinement, self._on_exit)
         self._ending = asyncio.create_task(
             self._end(spawner, f"idle for {self._idle_s:g} s"), name="end an idle zygote"
         )
+
+    def _end_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            del self._owners[spare.pid]
+            spare.dismiss()
 
     async def _end(self, spawner: Spawner, reason: str) -> None:
         pid = spawner.zygote_pid

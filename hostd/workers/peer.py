@@ -95,8 +95,8 @@ class Worker:
         self._hung_up = False
         self._dismissed = False
 
-    async def fork(self, spawner: Spawner, *, ahead: bool = False) -> None:
-        """Have the process forked, `ahead` of its use or for it.
+    async def fork(self, spawner: Spawner, preload: Sequence[str], *, ahead: bool = False) -> None:
+        """Have the process forked, `ahead` of its use or for it, with the modules `preload` in it.
 
         Raises WorkerLostError, or OSError when descriptors have run out.
         """
@@ -105,7 +105,7 @@ class Worker:
                 self._inboxes = [wire.memory_file("hostd-inbox") for _ in range(wire.DEPTH)]
                 self._outboxes = [wire.memory_file("hostd-outbox") for _ in range(wire.DEPTH)]
                 fds = [self._theirs.fileno(), *self._inboxes, *self._outboxes]
-                self.pid = await spawner.fork([fd for fd in fds if fd >= 0], ahead=ahead)
+                self.pid = await spawner.fork([fd for fd in fds if fd >= 0], preload, ahead=ahead)
         except BaseException:
             self.hang_up()
             raise

@@ -6,7 +6,7 @@ A crew is the workers of one generation. A worker belongs to one crew for life.
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from hostd import clock, events
@@ -333,13 +333,17 @@ class Pool:
         self._nurseries = {SHARED: Nursery(SHARED, self.confinement, idle_s, launched)}
         self._crews: Counter[Place] = Counter()
 
-    def crew(self, load: wire.Load, time_s: float, generation: int, place: Place = SHARED) -> Crew:
-        """Return a crew without workers for a generation. `kill` it in the end, also when it never started one."""
+    def crew(
+        self, load: wire.Load, time_s: float, generation: int, place: Place = SHARED, uses: Sequence[str] = ()
+    ) -> Crew:
+        """Return a crew without workers for a generation. `kill` it in the end, also when it never started one.
+
+        `uses` are modules of `preload` that its workers will import.
+        """
         nursery = self._nurseries.get(place)
         if nursery is None:
             nursery = self._nurseries[place] = Nursery(place, self.confinement, self.idle_s)
-        if load.kind == "toml":
-            nursery.expect_declared()
+        nursery.expect(uses)
         self._crews[place] += 1
         return Crew(self, nursery, place, load, time_s, generation)
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hostd import clock, events
 from hostd.errors import WorkerLostError
@@ -20,7 +21,6 @@ SEND_AGAIN_S = 0.01
 class Spawner:
     """Starts the zygote of a place and asks it for workers.
 
-    `declared` says that workers of formats without code are among them.
     `on_exit(pid, reason, blameless)` is called in the event loop for every worker that ends, after it was reaped;
     it is blameless when it ended with its zygote.
     """
@@ -32,7 +32,6 @@ class Spawner:
         on_exit: Callable[[int, str, bool], None],
         launched: Launched | None = None,
     ) -> None:
-        self.declared = False
         self._place = place
         self._confinement = confinement
         self._on_exit = on_exit
@@ -49,8 +48,10 @@ class Spawner:
         """The process that forks, if there is one."""
         return self._pid or (self._zygote.process.pid if self._zygote is not None else None)
 
-    async def fork(self, theirs: Sequence[int], *, ahead: bool = False) -> int:
+    async def fork(self, theirs: Sequence[int], preload: Sequence[str], *, ahead: bool = False) -> int:
         """Fork a worker that gets the descriptors `theirs`; return its pid. `ahead`: nobody waits for it yet.
+
+        The zygote has imported the modules `preload` by then.
 
         Raises WorkerLostError when the zygote has ended, OSError when the system gives no more processes,
         SandboxError when the zygote cannot be confined and must be.
@@ -60,14 +61,14 @@ class Spawner:
         number, future = self._next, asyncio.get_running_loop().create_future()
         self._forks[number] = future
         try:
-            question = {"fork": number, "ahead": ahead, "declared": self.declared}
+            question = {"fork": number, "ahead": ahead, "preload": preload}
             while not self._ask(zygote, question, theirs):  # noqa: ASYNC110 - room in a socket sets no event
                 await asyncio.sleep(SEND_AGAIN_S)
             return int(await future)
         finally:
             self._forks.pop(number, None)
 
-    def _ask(self, zygote: Launched, question: dict[str, int], theirs: Sequence[int]) -> bool:
+    def _ask(self, zygote: Launched, question: dict[str, Any], theirs: Sequence[int]) -> bool:
         """Ask for a fork; tell whether there was room for the question. Raises WorkerLostError."""
         try:
             socket.send_fds(zygote.control, [json.dumps(question).encode()], theirs)

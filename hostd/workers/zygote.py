@@ -3,17 +3,17 @@
 `python -I -m hostd.workers.zygote FD PARENT_PID CONFINEMENT`; that is `confined` or `network` where it runs under
 bubblewrap, and each worker is confined by itself, with or without the network.
 
-Requests and answers are JSON on a SOCK_SEQPACKET socket: `{"fork": n, "ahead": false, "declared": false}` with the
-worker's end of a socket pair and its memory files attached, `{"kill": pid}`; `{"ready": pid}`, `{"forked": n, "pid":
-pid}`, `{"failed": n, "errno": e}`, `{"exited": pid, "status": n}`. It is the workers' parent, so that a pid it is asked
-to kill is always that worker's. When the daemon goes, however it goes, the zygote ends, and its workers with it.
+Requests and answers are JSON on a SOCK_SEQPACKET socket: `{"fork": n, "ahead": false, "preload": [module, ...]}` with
+the worker's end of a socket pair and its memory files attached, `{"kill": pid}`; `{"ready": pid}`, `{"forked": n,
+"pid": pid}`, `{"failed": n, "errno": e}`, `{"exited": pid, "status": n}`. It is the workers' parent, so that a pid it
+is asked to kill is always that worker's. When the daemon goes, however it goes, the zygote ends, and its workers with
+it.
 """
 
 import contextlib
 import ctypes
 import fcntl
 import functools
-import gc
 import json
 import os
 import selectors
@@ -25,15 +25,12 @@ from typing import Any
 
 import hostd.workers.worker as worker
 from hostd.workers import confine, wire
+from hostd.workers.preload import preload
 from hostd.workers.warm import warm_up
 
 PR_SET_PDEATHSIG = 1
 MAX_OWN_FD = 64
 """The zygote's own descriptors are below, a worker's above."""
-PRELOAD = ("pydantic", "contract.options", "csv", "datetime", "decimal", "struct", "xml.etree.ElementTree", "zlib")
-"""What plugins commonly import: loaded once here, shared by every worker. Making a first model costs pydantic most."""
-PRELOAD_DECLARED = ("contract.declared.processor",)
-"""What formats without code are made by: half of the time of their swap, and loaded with the first of them."""
 
 
 def main(packages: str = "") -> None:
@@ -47,7 +44,7 @@ def main(packages: str = "") -> None:
         die_with_parent(daemon_pid)
     _harden()
     worker.show_as("hostd-zygote")
-    _preload(PRELOAD)
+    preload(())
     if packages:
         sys.path.append(packages)  # after the last import: what lies there is foreign, and must not run here
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -71,15 +68,6 @@ def main(packages: str = "") -> None:
                     with contextlib.suppress(BlockingIOError):
                         os.read(wake_read, 4096)
                     _reap(control, children)
-
-
-def _preload(names: tuple[str, ...]) -> None:
-    for name in names:
-        with contextlib.suppress(ImportError):  # an environment of a plugin's own may lack it
-            __import__(name)
-    # What is imported now is never garbage: keep the collector from touching, and so copying, shared pages.
-    gc.collect()
-    gc.freeze()
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -111,8 +99,8 @@ def _serve(control: socket.socket, children: set[int], confinement: str) -> bool
             _kill_group(request["kill"])
         return True
     zygote_pid = os.getpid()
-    if request["declared"] and not sys.modules.keys() >= {*PRELOAD_DECLARED}:
-        _preload(PRELOAD_DECLARED)
+    if not sys.modules.keys() >= {*request["preload"]}:
+        preload(request["preload"])
     try:
         pid = confine.fork() if confinement else os.fork()
     except OSError as error:  # too many processes, or no memory
