@@ -172,7 +172,7 @@ class _Parse:
         except OSError as error:
             self._fail(f"{name}: cannot be read: {error.strerror}; check the path and its mode")
             return None
-        source = FileSource(number, name, Path(name), fd, status.st_dev, status.st_ino, self._processor)
+        source = FileSource(number, name, name, fd, status.st_dev, status.st_ino, self._processor)
         source.globbed_as = name_of(str(Path(name).absolute()), self._base)  # as the daemon calls it
         return source
 

@@ -118,7 +118,7 @@ def _source(source: FileSource, pump: Pump) -> dict[str, Any]:
     route = pump.route_of(source)
     return {
         "name": source.name,
-        "path": str(source.path),
+        "path": source.path,
         "plugin": route.plugin,
         "why": route.why,
         "kept_by": pump.kept_by(source),

@@ -205,7 +205,7 @@ def _decide(path: str, sources: Table, unknown: Unknown) -> Finding:
     number = max(sources.rows, default=0) + 1
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     status = os.fstat(fd)
-    source = FileSource(number, path, Path(path), fd, status.st_dev, status.st_ino)
+    source = FileSource(number, path, path, fd, status.st_dev, status.st_ino)
     try:
         source.advance(status.st_size, b"")
         sources.rows[number] = _values(source.row())

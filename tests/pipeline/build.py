@@ -12,7 +12,7 @@ def open_source(path: Path, number: int = 1) -> FileSource:
     """Open a file as the finder does."""
     fd = os.open(path, os.O_RDONLY)
     status = os.fstat(fd)
-    return FileSource(number, path.name, path, fd, status.st_dev, status.st_ino)
+    return FileSource(number, path.name, str(path), fd, status.st_dev, status.st_ino)
 
 
 def row(number: int = 1, offset: int = 0) -> SourceRow:

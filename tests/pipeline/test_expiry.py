@@ -42,7 +42,7 @@ def test_only_sources_that_are_gone_for_long_are_forgotten(world: World, monkeyp
     for source in range(5):
         world.append(source, "a")
         world.commit(world.results(source, 1))
-    gone, renamed, opened, _, last = (source.path for source in world.sources)
+    gone, renamed, opened, _, last = (Path(source.path) for source in world.sources)
     for path in (gone, opened, last):
         path.unlink()
     renamed.rename(renamed.with_name("renamed"))
@@ -73,7 +73,7 @@ def test_what_is_committed_later_keeps_its_source(world: World, monkeypatch: pyt
     later(monkeypatch, 60)
     world.rotate()
     world.commit(world.results(0, 1))
-    world.sources[0].path.unlink()
+    Path(world.sources[0].path).unlink()
     later(monkeypatch, 60)
     assert [event["event"] for event in forget(world)] == ["provenance.dropped"]
     assert sources(world) == [1, 2]
@@ -88,7 +88,7 @@ def test_a_ledger_from_before_days_were_noted_begins_now(world: World, monkeypat
     for source in (0, 1):
         world.append(source, "a")
         world.commit(world.results(source, 1))
-        world.sources[source].path.unlink()
+        Path(world.sources[source].path).unlink()
     world.ledger._db.execute("DELETE FROM source_days")
     later(monkeypatch, 1000)
     forget(world)

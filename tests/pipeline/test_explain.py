@@ -119,7 +119,7 @@ def test_a_source_that_is_gone_or_rewritten_leaves_the_batch(world: World) -> No
     world.append(0, "aa")
     world.append(1, "aa")
     world.commit([*world.results(0, 2), *world.results(1, 2)])
-    gone, rewritten = (source.path for source in world.sources)
+    gone, rewritten = (Path(source.path) for source in world.sources)
     gone.unlink()
     rewritten.write_text("other\n" * 5)
     for number, why in ((1, f"{gone} is gone"), (3, f"{rewritten} was rewritten, or cut")):
@@ -132,7 +132,7 @@ def test_a_source_that_was_renamed_is_found(world: World) -> None:
     """By its identity, in its folder."""
     world.append(0, "aa")
     world.commit(world.results(0, 2))
-    moved = world.sources[0].path.rename(world.folder / "logs" / "0.log.1")
+    moved = Path(world.sources[0].path).rename(world.folder / "logs" / "0.log.1")
     explained = world.explain(world.output, 2)
     assert explained.source_path == moved
     assert explained.input == b"a0.2\n"
@@ -142,7 +142,7 @@ def test_a_source_that_was_copied_and_cut_is_found_in_the_copy(world: World) -> 
     """As copytruncate leaves it."""
     world.append(0, "a" * 100)
     world.commit(world.results(0, 100))
-    path = world.sources[0].path
+    path = Path(world.sources[0].path)
     copy = path.with_name("0.log.1")
     copy.write_bytes(path.read_bytes())
     path.write_bytes(b"")

@@ -338,8 +338,8 @@ def test_what_cannot_be_replaced_is_said_and_left(world: World) -> None:
         world.append(source, "aa")
         world.commit(world.results(source, 2))
     world.serve(4)
-    world.sources[2].path.unlink()
-    world.sources[3].path.write_text("other\n")
+    Path(world.sources[2].path).unlink()
+    Path(world.sources[3].path).write_text("other\n")
     said = [(left.what, left.reason, left.amount, left.unit) for left in plan_of(world, 2).left]
     gone, rewritten = (world.sources[number].path for number in (2, 3))
     assert said == [

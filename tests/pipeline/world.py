@@ -140,7 +140,7 @@ class World:
             path.touch()
             self.sources.append(open_source(path, len(self.sources) + 1))
         self.has_doubles |= "t" in kinds
-        with self.sources[source].path.open("ab") as file:
+        with Path(self.sources[source].path).open("ab") as file:
             for kind in kinds:
                 self._count += 1
                 file.write(b"\n" if kind == "_" else f"{kind}{source}.{self._count}\n".encode())

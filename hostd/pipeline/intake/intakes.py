@@ -216,7 +216,7 @@ class Intakes:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         status = os.fstat(fd)
         number = row.id if row is not None else self._new_id()
-        source = FileSource(number, label, path, fd, status.st_dev, status.st_ino)
+        source = FileSource(number, label, str(path), fd, status.st_dev, status.st_ino)
         source.receive_into(spool, Checkpoint(max(checkpoint.offset, spool.start)))
         limit = settings.spool_mib << 20 if settings is not None else 0
         entry = self._entries[label] = _Entry(Inlet(source, spool, limit, self._pump.wake), spool)

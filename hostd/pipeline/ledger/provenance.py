@@ -11,6 +11,8 @@ Range = tuple[int, int, str, int]
 
 NOTHING_TO_GO_ON: Range = (0, -1, "", 0)
 """In place of a source's last range: the next one is a row of its own."""
+MOST_KEPT = 1024
+"""Of how many sources the last range is remembered; of others the table is asked."""
 
 
 class Provenance:
@@ -71,6 +73,8 @@ class Provenance:
     def accept(self, ranges: dict[int, Range]) -> None:
         """Take note that what was put is durable."""
         self._last_range.update(ranges)
+        while len(self._last_range) > MOST_KEPT:
+            del self._last_range[next(iter(self._last_range))]
 
     def replace(self, plugin: str, generation: int, results: Iterable[Result]) -> None:
         """Write that `results` are what counts now of what a generation parsed, inside the caller's transaction."""

@@ -65,7 +65,7 @@ async def parse_again(
     found = await asyncio.to_thread(find_original, row)
     if isinstance(found, str):
         raise HostdError(row.name, found, "ask again: it is left out then")
-    source = _Part(row.id, row.name, found.path, found.fd, row.device, row.inode)
+    source = _Part(row.id, row.name, str(found.path), found.fd, row.device, row.inode)
     if isinstance(found.content, Repeated):
         source.content = Unpacked(found.fd, found.content.kind, Decoders())
     pending: deque[_Work] = deque()

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from contract.framing import Framing
 from hostd import events
@@ -56,12 +55,13 @@ class FileSource:
 
     `reached` is how far it was read, `committed` how far that is accounted for.
 
-    `offset` is where the next read begins; it is past `reached` only when a header, or a hole, was skipped.
+    `offset` is where the next read begins; it is past `reached` only when a header, or a hole, was skipped. `path` is a
+    string, since a Path holds six times as much and there may be many thousands of them.
     """
 
     id: int
     name: str
-    path: Path
+    path: str
     fd: int
     device: int
     inode: int
@@ -363,7 +363,7 @@ class FileSource:
 
     def row(self) -> SourceRow:
         """Return what the ledger is to know once everything up to `reached` is accounted for."""
-        return SourceRow(self.id, self.name, str(self.path), self.device, self.inode, self.reached)
+        return SourceRow(self.id, self.name, self.path, self.device, self.inode, self.reached)
 
     def close(self) -> None:
         """Close the file. May be called twice."""

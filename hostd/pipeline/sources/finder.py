@@ -174,7 +174,7 @@ class FileFinder:
         Thousands of idle files are looked at so every now and then.
         """
         source = self.sources.get(listed)
-        is_same = source is not None and not source.moved_away and str(source.path) == path
+        is_same = source is not None and not source.moved_away and source.path == path
         if is_same and not self._hears_appends():
             assert source is not None
             self._on_data(source)
@@ -202,8 +202,9 @@ class FileFinder:
                 return None
         elif identity not in seen:
             source.moved_away = False
-            source.path = Path(name)
+            source.path = name
         real = os.path.realpath(name)
+        real = name if real == name else real  # one string in memory, not two
         displaced = self._by_path.get(real)
         if displaced is not None and displaced is not source:
             self._memory.remember(displaced.row(), displaced.trail)  # a copy of it may lie here, under a longer name
@@ -268,14 +269,14 @@ class FileFinder:
 
     def _lost_sight_of(self, source: FileSource) -> None:
         """A file's path names another file, or nothing: find where it went, or read it to its end."""
-        if not source.moved_away and self._is_hidden(source.path):
+        if not source.moved_away and self._is_hidden(Path(source.path)):
             return
-        found = find_in(source.path.parent, (source.device, source.inode))
+        found = find_in(Path(source.path).parent, (source.device, source.inode))
         if found is not None:
-            if found != source.path:
+            if found != Path(source.path):
                 events.emit(events.SOURCE_ROTATED, source=source.name, offset=source.offset)
             self._by_path[os.path.realpath(found)] = source
-            source.path = found
+            source.path = str(found)
             source.moved_away = True
         elif not source.moved_away:
             source.moved_away = True

@@ -230,7 +230,8 @@ class Memory:
         Of the same name: an editor saved it anew; the old one is gone then, or it would be a rotation. Of a shorter
         name: a rotation copied it, and adds `.1`, `-20240131` or the like.
         """
-        folder, name = os.path.realpath(source.path.parent), source.path.name
+        folder, name = os.path.split(source.path)
+        folder = os.path.realpath(folder)
         for length in range(len(name), 0, -1):
             renamed = length < len(name)
             if renamed and name[length] not in ".-_":

@@ -16,7 +16,7 @@ def open_source(
     """Open a file as a source without a number, at its start. Raises OSError."""
     fd = _open_file(path)
     status = os.fstat(fd)
-    source = FileSource(0, name_of(path, base), Path(path), fd, status.st_dev, status.st_ino)
+    source = FileSource(0, name_of(path, base), path, fd, status.st_dev, status.st_ino)
     source.decoders, source.identify = decoders, identify
     if config is not None:
         source.processor = config.processor

@@ -19,7 +19,7 @@ def with_inlet(folder: Path, trial: Callable[[Inlet], Awaitable[None]], limit: i
     async def run() -> None:
         spool = Spool(folder / "app", "http:app")
         spool.recover(0, cut=False)
-        source = FileSource(1, "http:app", folder, -1, 1, 1)
+        source = FileSource(1, "http:app", str(folder), -1, 1, 1)
         source.receive_into(spool, Checkpoint())
         inlet = Inlet(source, spool, limit, lambda _: None)
         try:

@@ -32,7 +32,7 @@ def opened(path: Path, number: int = 1) -> FileSource:
     path.touch()
     fd = os.open(path, os.O_RDONLY)
     status = os.fstat(fd)
-    return FileSource(number, path.name, path, fd, status.st_dev, status.st_ino)
+    return FileSource(number, path.name, str(path), fd, status.st_dev, status.st_ino)
 
 
 @asynccontextmanager

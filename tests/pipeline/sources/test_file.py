@@ -31,7 +31,7 @@ def source(tmp_path: Path) -> Iterator[FileSource]:
 
 def write(source: FileSource, content: bytes) -> None:
     """Write over the file, in place."""
-    source.path.write_bytes(content)
+    Path(source.path).write_bytes(content)
 
 
 def read_to(source: FileSource, end: int) -> Checkpoint:
@@ -141,7 +141,7 @@ def test_it_is_the_same_file_under_another_name(source: FileSource, tmp_path: Pa
     """A rename changes neither contents nor identity."""
     write(source, b"one\n")
     reached = read_to(source, 4)
-    source.path.rename(tmp_path / "a.log.1")
+    Path(source.path).rename(tmp_path / "a.log.1")
     with (tmp_path / "a.log.1").open("ab") as file:
         file.write(b"two\n")
     assert is_continued_by(reached, source.fd, source.size())

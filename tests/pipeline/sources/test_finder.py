@@ -124,7 +124,7 @@ async def test_one_file_under_two_names_is_one_source(tmp_path: Path) -> None:
         (tmp_path / "a.log").unlink()
         found.look()
         assert len(found.finder.sources) == 1
-        assert found.source("a.log").path == tmp_path / "b.log"
+        assert found.source("a.log").path == str(tmp_path / "b.log")
 
 
 @in_loop
@@ -138,8 +138,8 @@ async def test_a_renamed_file_goes_on_where_it_was_read(tmp_path: Path) -> None:
         files(tmp_path, a_log="new\n")
         found.look()
         old, new = found.finder.sources.values()
-        assert (old.path, old.offset, old.moved_away) == (tmp_path / "a.log.1", 4, True)
-        assert (new.path, new.offset, new.id) == (tmp_path / "a.log", 0, 2)
+        assert (old.path, old.offset, old.moved_away) == (str(tmp_path / "a.log.1"), 4, True)
+        assert (new.path, new.offset, new.id) == (str(tmp_path / "a.log"), 0, 2)
 
 
 @in_loop
@@ -235,8 +235,8 @@ async def test_a_file_rotated_out_of_the_globs_while_nobody_looked_is_read_to_it
     async with finding(tmp_path, rows=rows) as found:
         found.look()
         old, new = sorted(found.finder.sources.values(), key=lambda source: source.id)
-        assert (old.path, old.offset, old.moved_away) == (tmp_path / "a.old", 4, True)
-        assert (new.path, new.offset) == (tmp_path / "a.log", 0)
+        assert (old.path, old.offset, old.moved_away) == (str(tmp_path / "a.old"), 4, True)
+        assert (new.path, new.offset) == (str(tmp_path / "a.log"), 0)
 
 
 @in_loop
