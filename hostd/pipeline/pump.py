@@ -500,6 +500,7 @@ class Pump:
         flow.routed_at_epoch = self._catalog.epoch
         if chosen.plugin is not None and chosen.plugin not in current:
             flow.route = Route(None, f"{chosen.plugin}, which accepts it, is being started")
+            self._pool.starts.hurry(chosen.plugin)
             return
         if chosen == flow.route:
             return

@@ -90,7 +90,7 @@ class Crew:
 
         Raises GenerationBrokenError or WorkerLostError; nothing is left behind then.
         """
-        async with self._pool.starts.take():
+        async with self._pool.starts.take(self._load.name):
             worker = await self._hire()
         self._rest(worker)
         return worker.pid
@@ -319,7 +319,8 @@ class Pool:
         self.confinement = Confinement(sandbox)
         # Each worker that parses has the next batch in its other inbox.
         self.slots = Slots(busy * wire.DEPTH, handoff_s)
-        # More starts at once take longer each, and memory: a thousand plugins are started one after the other.
+        # More starts at once take longer each, and memory: a thousand plugins are started one after the other, those
+        # first that something waits for.
         self.starts = Slots(busy * 2, handoff_s)
         self.idle: dict[Worker, Callable[[Worker], None]] = {}
         """The idle workers of all crews, the one that has been so for longest first, and what ends it."""

@@ -29,7 +29,7 @@ class Holders:
             self.tasks[number] = asyncio.create_task(self._hold(number))
 
     async def _hold(self, number: int) -> None:
-        async with self.slots.take():
+        async with self.slots.take(str(number)):
             self.inside.append(number)
             self.entered[number].set()
             await self.let_go[number].wait()
@@ -108,8 +108,8 @@ def test_cancelling_at_the_moment_of_being_given_a_slot_passes_it_on(order: str)
 
     async def scenario() -> None:
         slots = Slots(1, 60.0)
-        await slots._acquire()
-        second, third = (asyncio.create_task(slots._acquire()) for _ in range(2))
+        await slots._acquire("")
+        second, third = (asyncio.create_task(slots._acquire("")) for _ in range(2))
         await turns()
         for step in (slots._release, second.cancel)[:: 1 if order.startswith("given") else -1]:
             step()
@@ -135,5 +135,22 @@ def test_an_exception_gives_the_slot_back() -> None:
                     _ = 1 / 0
         async with asyncio.timeout(1), slots.take():
             pass
+
+    asyncio.run(scenario())
+
+
+def test_who_is_in_a_hurry_is_next() -> None:
+    """Whoever is not waiting is not in a hurry, and the others keep their order."""
+
+    async def scenario() -> None:
+        holders = Holders(Slots(1, 60.0))
+        holders.start(1, 2, 3, 4)
+        await turns()
+        holders.slots.hurry("4")
+        holders.slots.hurry("nobody")
+        await holders.end(1)
+        assert holders.inside == [1, 4]
+        await holders.end(4, 2, 3)
+        assert holders.inside == [1, 4, 2, 3]
 
     asyncio.run(scenario())
