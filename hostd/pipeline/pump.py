@@ -12,7 +12,6 @@ from collections.abc import Callable
 from msgspec import Struct, field
 
 from contract.framing import Framing
-from contract.manifest import Manifest
 from hostd import clock, events
 from hostd.pipeline.budget import Budget
 from hostd.pipeline.commit import Committer, Entry
@@ -119,7 +118,6 @@ class Pump:
         self._tasks = tasks
         self._window = 2 * pool.slots.capacity
         self._flows: dict[FileSource, _Flow] = {}
-        self._manifests: dict[str, Manifest] = {}
         self._gate: Gate[_Flow] = Gate(READ_AT_ONCE)
         self._closed = False
 
@@ -486,14 +484,12 @@ class Pump:
         if b"\n" not in head and len(head) < HEAD_BYTES and not final and source.idle_for_s() < QUIET_S:
             self._wake_later(flow, QUIET_S)  # too early to tell by its head
             return
-        current, coming = self._catalog.current, self._catalog.coming
-        serving = {name: generation.manifest for name, generation in current.items()}
-        if self._manifests != (manifests := {**coming, **serving}):
-            self._manifests = manifests
+        current, manifests = self._catalog.current, self._catalog.manifests
         present = flow.route.plugin if flow.route else None
-        chosen = route(source.routed_as, head, source.processor, present, self._manifests, flow.memory)
+        chosen = route(source.routed_as, head, source.processor, present, manifests, flow.memory)
         if present in current and chosen.plugin not in (None, *current):
             # A better one may take minutes to be there, if it comes at all; until then nothing changes.
+            serving = {name: manifests[name] for name in current}
             chosen = route(source.routed_as, head, source.processor, present, serving)
         if chosen.plugin is not None and not self._committer.takes(chosen.plugin):
             chosen = Route(None, f"no sink takes records of {chosen.plugin}; add one, or widen a sink's processors")

@@ -48,8 +48,14 @@ class Catalog(Protocol):
     """Which generation of each plugin is current; `epoch` changes whenever that does."""
 
     epoch: int
-    coming: dict[str, Manifest]
-    """Plugins on their way into service: what they accept waits for them, instead of going to another."""
+
+    @property
+    def manifests(self) -> Mapping[str, Manifest]:
+        """What serves and what is on its way into service, by plugin name; one mapping until that changes.
+
+        What a plugin accepts that is on its way waits for it, instead of going to another.
+        """
+        ...
 
     @property
     def current(self) -> Mapping[str, Generation]:

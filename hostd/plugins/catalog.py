@@ -44,8 +44,17 @@ class Catalog:
         self.moving: set[Generation] = set()
         self.refused: dict[Path, Refused] = {}
         self.epoch = 0
+        self._manifests: dict[str, Manifest] | None = None
         self._listeners: list[Callable[[], None]] = []
         self._told_of_proven: list[Callable[[str], None]] = []
+
+    @property
+    def manifests(self) -> dict[str, Manifest]:
+        """What serves and what is on its way, by name; one mapping until that changes, since all sources ask for it."""
+        if self._manifests is None:
+            serving = {name: generation.manifest for name, generation in self.current.items()}
+            self._manifests = {**self.coming, **serving}
+        return self._manifests
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever another generation, or none, has become current."""
@@ -58,6 +67,7 @@ class Catalog:
     def expect(self, manifest: Manifest) -> None:
         """Take note that a plugin is on its way into service."""
         self.coming[manifest.name] = manifest
+        self._manifests = None
 
     def unexpect(self, plugin: str) -> None:
         """Take note that a plugin will not come, for now."""
@@ -136,6 +146,7 @@ class Catalog:
 
     def _changed(self) -> None:
         self.epoch += 1
+        self._manifests = None
         for listener in self._listeners:
             listener()
 

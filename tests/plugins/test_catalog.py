@@ -133,3 +133,20 @@ def test_refusal_is_kept_by_path_with_its_words(tmp_path: Path) -> None:
     assert (refused.plugin, refused.digest, refused.stage) == ("demo", "abc", Stage.STARTED)
     assert refused.reason == "x.py:3: raises; mend it"
     assert refused.since.endswith("Z")
+
+
+def test_all_sources_are_shown_one_mapping_until_it_changes(tmp_path: Path) -> None:
+    """What serves comes before what is on its way under the same name."""
+    catalog = Catalog()
+    catalog.expect(manifest("other"))
+    first = tried(tmp_path, 1)
+    catalog.switch(first)
+    shown = catalog.manifests
+    assert {name: each.version for name, each in shown.items()} == {"demo": first.version, "other": "1.0.0"}
+    assert catalog.manifests is shown
+    catalog.expect(manifest())
+    assert catalog.manifests["demo"] is first.manifest
+    catalog.switch(second := tried(tmp_path, 2))
+    assert catalog.manifests["demo"] is second.manifest
+    catalog.withdraw("demo")
+    assert set(catalog.manifests) == {"other"}
