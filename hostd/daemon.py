@@ -13,7 +13,7 @@ from hostd import __version__, clock, events
 from hostd.config import Config, NdjsonSink
 from hostd.control.dead import DeadLetterDesk
 from hostd.control.server import Arguments, ControlServer
-from hostd.control.status import snapshot
+from hostd.control.status import dead_letters, snapshot
 from hostd.errors import HostdError, LedgerError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.intake.intakes import Intakes
@@ -393,8 +393,7 @@ class Daemon:
         self._tasks.start(self._committer.until_done(ledger.seals.put, row, seal), f"note {row.name}")
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
-        totals = await self._desk.totals()  # before all else: what is looked at below may be closed meanwhile
-        return snapshot(
+        answer = snapshot(
             daemon={
                 "version": __version__,
                 "pid": os.getpid(),
@@ -408,11 +407,11 @@ class Daemon:
             sources=self._sources(),
             intakes=self._intakes.status(),
             pump=self._pump,
-            dead_letters=totals,
-            replaying=self._replayer.under_way,
             held_up=self._committer.troubles.held_up,
             backlogs=[sink.backlog() for sink in self._committer.sinks if isinstance(sink, StagedSink)],
         )
+        # After all else: of what is committed by then, nothing is left out.
+        return answer | dead_letters(await self._desk.totals(), self._replayer.under_way)
 
 
 def _raise_file_limit() -> None:

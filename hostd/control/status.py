@@ -27,12 +27,10 @@ def snapshot(
     sources: Iterable[FileSource],
     intakes: list[dict[str, Any]],
     pump: Pump,
-    dead_letters: Mapping[str, Total],
-    replaying: Container[str],
     held_up: HeldUp | None,
     backlogs: Iterable[Backlog],
 ) -> dict[str, Any]:
-    """Return the status as JSON values; the shape is part of the interface."""
+    """Return the status but for `dead_letters`, as JSON values; the shape is part of the interface."""
     return {
         "daemon": daemon,
         "sandbox": {"by": confinement.by, "reason": confinement.reason},
@@ -60,10 +58,6 @@ def snapshot(
             }
             for _, refused in sorted(catalog.refused.items())
         ],
-        "dead_letters": {plugin: total.letters for plugin, total in dead_letters.items() if total.letters},
-        "dead_letter_totals": {
-            plugin: {**asdict(total), "is_replaying": plugin in replaying} for plugin, total in dead_letters.items()
-        },
         "held_up": asdict(held_up) if held_up is not None else None,
         "undelivered": [
             {
@@ -77,6 +71,16 @@ def snapshot(
             }
             for backlog in backlogs
         ],
+    }
+
+
+def dead_letters(totals: Mapping[str, Total], replaying: Container[str]) -> dict[str, Any]:
+    """Return what the status has of dead letters."""
+    return {
+        "dead_letters": {plugin: total.letters for plugin, total in totals.items() if total.letters},
+        "dead_letter_totals": {
+            plugin: {**asdict(total), "is_replaying": plugin in replaying} for plugin, total in totals.items()
+        },
     }
 
 

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from tests.docs.fences import ROOT
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = 45.0
 LOOK_S = 5.0
 """How long the last of several looks may take."""
 QUIET_S = 0.15

@@ -270,6 +270,11 @@ def test_a_system_without_descriptors_leaves_the_candidate_to_be_tried_again(tmp
     """It is refused for now, for a cause that may pass, and not for good."""
 
     async def scenario(new: Generation, old: Generation) -> None:
+        nursery = new.crew._nursery
+        nursery._closed = True  # and so forks no worker ahead
+        if nursery._spare_task is not None:
+            await asyncio.wait([nursery._spare_task])
+        nursery._end_spare()
         for worker in list(new.crew._workers.values()):
             new.crew._dismiss(worker)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
