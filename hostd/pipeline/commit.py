@@ -28,7 +28,7 @@ group, the workers would wait for the commit, and then the commit for the worker
 BUSY_BYTES = 1 << 20
 GATHER_S = 0.02
 """How long to gather after a group of at least `BUSY_BYTES`: under load, fewer and larger commits cost less."""
-COMPANY_S = 0.005
+COMPANY_S = 0.02
 """How long what is only for the ledger's book waits for results to be committed with: a new generation's first batch
 comes back in about that time, and would have to wait for the end of a commit without it."""
 RETRY_S = (0.2, 1.0, 5.0, 15.0)
