@@ -40,7 +40,9 @@ from hostd.workers.pool import Pool
 from hostd.workers.sandbox import Sandbox
 
 LOOK_EVERY_S = 10.0
-"""How often folders are compared without a hint, in case that one was lost."""
+"""How often folders are compared without a hint, in case that one was lost; less often where that takes long."""
+LOOK_SHARE = 1 / 200
+"""How much of the time that may take at most."""
 POLL_EVERY_S = 1.0
 """The same, where there are no hints."""
 
@@ -343,7 +345,8 @@ class Daemon:
 
     async def _look_now_and_then(self) -> None:
         while True:
-            await asyncio.sleep(POLL_EVERY_S if self._watcher and self._watcher.polls else LOOK_EVERY_S)
+            rest_s = max(LOOK_EVERY_S, self._finder.look_s / LOOK_SHARE)
+            await asyncio.sleep(POLL_EVERY_S if self._watcher and self._watcher.polls else rest_s)
             self._swapper.look_again()
             self._finder.look_soon()
             await self._swapper.register.save_recent()

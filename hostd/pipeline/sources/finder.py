@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from hostd import events
+from hostd import clock, events
 from hostd.config import FileSource as FileSourceConfig
 from hostd.pipeline.ledger import SourceRow
 from hostd.pipeline.sources.appends import Appends
@@ -52,6 +52,8 @@ class FileFinder:
         seals: Seals | None = None,
     ) -> None:
         self.sources: dict[Identity, FileSource] = {}
+        self.look_s = 0.0
+        """How long the last look took."""
         self._configs = configs
         self._base = base
         self._excluded = tuple(f"{path}{os.sep}" for path in excluded)
@@ -77,6 +79,7 @@ class FileFinder:
     def look(self) -> None:
         """Compare the globs with what is open. Blocks for as long as listing the folders takes."""
         self._timer = None
+        began = clock.monotonic()
         writes = self._appends is None or not self._appends.works
         self._folders.watch((pattern for config in self._configs for pattern in config.paths), writes=writes)
         seen: set[Identity] = set()
@@ -97,6 +100,7 @@ class FileFinder:
         if not self._adopted:
             self._adopted = True
             self._adopt_rotated(seen)
+        self.look_s = clock.monotonic() - began
 
     def look_soon(self) -> None:
         """Look again in a moment. Returns at once; many calls are one look."""
