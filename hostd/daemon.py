@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -30,6 +29,7 @@ from hostd.pipeline.sources.finder import FileFinder
 from hostd.pipeline.streams import Streams
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.environment import Environments
+from hostd.process import raise_file_limit, return_large_blocks
 from hostd.reload import Reloader, make_sinks
 from hostd.state import StateFolder
 from hostd.swap import Swapper
@@ -81,7 +81,8 @@ class Daemon:
         """
         began = clock.monotonic()
         os.umask(0o027)
-        _raise_file_limit()
+        raise_file_limit()
+        return_large_blocks()
         self._state.acquire()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._state.release)
@@ -415,13 +416,6 @@ class Daemon:
         )
         # After all else: of what is committed by then, nothing is left out.
         return answer | dead_letters(await self._desk.totals(), self._replayer.under_way)
-
-
-def _raise_file_limit() -> None:
-    """Every tailed file is an open one: use all that the system allows."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # some systems report a limit that they do not grant
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -29,6 +29,9 @@ from hostd.pipeline.ledger.streams import StreamStates
 CHECKED_BYTES = 16 << 20
 """A ledger up to this size is looked through when it is opened, in some 20 ms at most; `hostd doctor` always does."""
 
+CACHE_KIB = 512
+"""How much of it is held in memory: a commit is about its last pages."""
+
 RECOVERED = "ledger.db.recovered"
 """What a recovery has saved, until it has taken the place of the broken ledger."""
 
@@ -68,6 +71,7 @@ class Ledger:
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version < SCHEMA_VERSION:
             news = "".join(SCHEMAS[version:])
