@@ -147,7 +147,10 @@ def at_once(text: str, ctx: Context) -> list[Record] | None:
     records: list[Record] = []
     for row in rows:
         record: dict[str, JsonValue] = dict(zip(_ROW, row, strict=True))
-        record["timestamp"] = times[row[5]]
+        try:
+            record["timestamp"] = times[row[5]]
+        except ValueError:  # no time, and then no request either
+            return None
         for name in _ROW_NUMBERS:
             record[name] = int(record[name])  # type: ignore[arg-type] # as the expression has it
         records.append(record)
