@@ -90,7 +90,7 @@ _COUNT_NAMES = ("actconn", "feconn", "beconn", "srv_conn", "retries")
 
 _REQUESTS = re.compile(
     r"^(\w{3} [ \d]\d \d\d:\d\d:\d\d) (\S++) haproxy\[(\d++)\]: "
-    r"([^\s:]++):(\d{1,9}+) \[([^\]\n]++)\] (\S++) ([^\s/]++)/(\S++)"
+    r"([^\s:]++):(\d{1,9}+) \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d\.\d{3})\] (\S++) ([^\s/]++)/(\S++)"
     r" (-?\d{1,18}+)/(-?\d{1,18}+)/(-?\d{1,18}+)/(-?\d{1,18}+)/(\d{1,18}+) (-?\d{1,9}+) (\d{1,18}+)"
     r" (\S++) (\S++) (\S{4}) (\d{1,9}+)/(\d{1,9}+)/(\d{1,9}+)/(\d{1,9}+)/(\d{1,9}+) (\d{1,9}+)/(\d{1,9}+)"
     r' \{([^}\n]*+)\} \{([^}\n]*+)\} "(([A-Z]++) (\S++) (HTTP/[\d.]++))"$',
@@ -147,10 +147,7 @@ def at_once(text: str, ctx: Context) -> list[Record] | None:
     records: list[Record] = []
     for row in rows:
         record: dict[str, JsonValue] = dict(zip(_ROW, row, strict=True))
-        try:
-            record["timestamp"] = times[row[5]]
-        except ValueError:  # no time, and then no request either
-            return None
+        record["timestamp"] = times[row[5]]
         for name in _ROW_NUMBERS:
             record[name] = int(record[name])  # type: ignore[arg-type] # as the expression has it
         records.append(record)

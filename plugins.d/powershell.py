@@ -50,8 +50,9 @@
 
 Keys: `timestamp` (of a command only where the transcript has invocation headers), `prompt`, `command`, and `body`, its
 output. The transcript's start and end are records with `event`, and the keys that PowerShell writes there (`Username`,
-`Host Application`, …). What stands before the first prompt is a record with a `body` alone, and so is what follows the
-first 256 KiB of an output, which have `partial`, true. The times are local: the option `time_zone` says which zone.
+`Host Application`, `PSVersion`, …). What stands before the first prompt is a record with a `body` alone, and so is what
+follows the first 256 KiB of an output, which have `partial`, true. The times are local: the option `time_zone` says
+which zone. One that is no time stays as it is written, as `time`.
 """
 
 import re

@@ -179,8 +179,8 @@ def _at_once(data: bytes, options: Options) -> Sequence[Record] | None:
     ]
     if times is not None:
         try:
-            for record, (stamp, *_) in zip(records, rows, strict=True):
-                record[name] = times[stamp]
+            for record, row in zip(records, rows, strict=True):
+                record[name] = times[row[0]]
         except ValueError:  # an impossible time, which costs its own line only
             return None
     if "=" in text or any(program.startswith("sshd") for program in {row[2] for row in rows}):
