@@ -78,8 +78,8 @@ class DockerStream(LineStream):
             lines = _decode_lines(text)
         except msgspec.DecodeError:
             return None
-        written = "".join([line.log for line in lines])
-        bodies = [line.log[:-1] for line in lines]
+        logs = [line.log for line in lines]
+        written, bodies = "".join(logs), [log[:-1] for log in logs]
         # Each ends with a line feed, or these two differ.
         if len(lines) != others + 1 or "\r" in written or "\n".join(bodies) + "\n" != written:
             return None

@@ -79,7 +79,7 @@ class PowershellStream(LineStream):
     blank_lines = True
 
     def parse_line(self, line: str) -> Iterator[Record]:
-        block = self.kept.get("block")
+        block, line = self.kept.get("block"), line.removeprefix("\ufeff")
         if line == _STARS and block is None:
             self.kept["block"] = []
         elif block == [] and not _BLOCK.fullmatch(line):  # the stars are of the output

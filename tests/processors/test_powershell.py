@@ -42,3 +42,9 @@ def test_a_long_output_comes_in_parts_and_all_of_it() -> None:
     assert (first["command"], first["partial"]) == ("a", True)
     assert all(set(other) <= {"body", "partial"} for other in others)
     assert "\n".join(str(record["body"]) for record in (first, *others)) == "\n".join(lines)
+
+
+def test_the_mark_of_utf_8_is_none_of_the_transcript() -> None:
+    assert parse("powershell", b"\xef\xbb\xbf" + START.encode()).records == [
+        {"timestamp": "2024-05-17T10:05:03Z", "event": "start", "Username": "A\\b"}
+    ]
