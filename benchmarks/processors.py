@@ -5,6 +5,7 @@ ratio is of the loop's time to the processor's, of neighbouring turns. Both are 
 on 256 KiB of whole lines. The lines are of the ordinary kind, as nearly all of a log are.
 """
 
+import gc
 import json
 import statistics
 import subprocess
@@ -51,6 +52,7 @@ def run(*, quick: bool = False) -> Report:
 
 def measure(name: str, turns: int, size: int) -> dict[str, Any]:
     """Take turns in this process; the first is a warm-up."""
+    gc.set_threshold(50_000, 20, 50)  # as a worker does
     chunks = _chunks(name, size)
     contestants = {"processor": _processor(name), "loop": LOOPS[name]()}
     encoder = Encoder("")

@@ -45,10 +45,10 @@ class Context:
     byte in that source, in bytes. `header` holds the leading lines that the manifest's `header` asks for,
     as bytes with their line ends, the same for every batch of a source. `options` is the plugin's `Options`
     model, validated, or None when the plugin defines none. `deadline` is the `time.monotonic()` at which
-    the worker is killed.
+    the worker is killed. `rejections` counts what was rejected so far.
     """
 
-    __slots__ = ("_framing", "_reject", "deadline", "header", "log", "offset", "options", "source")
+    __slots__ = ("_framing", "_reject", "deadline", "header", "log", "offset", "options", "rejections", "source")
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Context:
         self.options = options
         self.deadline = deadline
         self.log = PluginLog(say)
+        self.rejections = 0
         self._reject = reject
         self._framing = framing
 
@@ -88,4 +89,5 @@ class Context:
         it alone. Of a stream it is as found in what that was fed lately: its part before this `feed` may be as long as
         the last snapshot, and 64 KiB. May be called any number of times.
         """
+        self.rejections += 1
         self._reject(raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw, reason)

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from contract.context import Context
 from contract.record import Record
+from contract.together import AtOnce, Together, describe
 
 
 @runtime_checkable
@@ -107,32 +108,22 @@ def each_line(function: Callable[[str], Record | None]) -> Processor:
     return _EachLine(function)
 
 
-AtOnce = Callable[[str, Context], list[Record] | None]
-"""Takes many records at once, or none of them."""
-
-_RECORDS_IN_A_PIECE = 32
-
-
 class _EachRecord:
     """The processor that `each_record` makes."""
 
-    __slots__ = ("_at_once", "_function")
+    __slots__ = ("_function", "_together")
 
     def __init__(self, function: Callable[[str, Context], Record | None], at_once: AtOnce | None) -> None:
         self._function = function
-        self._at_once = at_once
+        self._together = None if at_once is None else Together(at_once)
 
     def parse(self, data: bytes, ctx: Context) -> Iterable[Record]:
-        if self._at_once is None:
+        if self._together is None:
             return self._one_by_one(ctx.split(data), ctx)
-        records = together(self._at_once, data, ctx)
-        return records if records is not None else self._by_pieces(ctx.split(data), ctx, self._at_once)
-
-    def _by_pieces(self, parts: list[bytes], ctx: Context, at_once: AtOnce) -> Iterator[Record]:
-        for start in range(0, len(parts), _RECORDS_IN_A_PIECE):
-            piece = parts[start : start + _RECORDS_IN_A_PIECE]
-            records = together(at_once, b"".join(piece), ctx)
-            yield from records if records is not None else self._one_by_one(piece, ctx)
+        records = self._together.take(data, ctx)
+        if isinstance(records, list):
+            return records
+        return self._together.by_pieces(ctx.split(data), b"", self._one_by_one, ctx, records)
 
     def _one_by_one(self, parts: list[bytes], ctx: Context) -> Iterator[Record]:
         function = self._function
@@ -151,22 +142,6 @@ class _EachRecord:
                 yield record
 
 
-def together(at_once: AtOnce, data: bytes, ctx: Context) -> list[Record] | None:
-    """Return what `at_once` makes of whole records' bytes, None when it takes them not, or may not be asked."""
-    text = data.decode("utf-8", "backslashreplace")
-    if "\r" in text:
-        text = text.replace("\r\n", "\n")
-    text = text.removesuffix("\n")
-    if not text or "\r" in text:
-        return None
-    try:
-        return at_once(text, ctx)
-    except MemoryError:
-        raise  # as in each_line
-    except Exception:  # noqa: BLE001 - of one record mostly, such as an impossible time: it is rejected alone then
-        return None
-
-
 def each_record(function: Callable[[str, Context], Record | None], *, at_once: AtOnce | None = None) -> Processor:
     """Make a processor of a function of one record as the manifest's `framing` cuts them: of several lines, mostly.
 
@@ -175,14 +150,8 @@ def each_record(function: Callable[[str, Context], Record | None], *, at_once: A
     record, None is no record, and an exception rejects that record alone.
 
     `at_once` makes it faster where most records are of one kind. It gets the text of a batch, or of 32 records, and
-    returns the records of all of it; None, or an exception, when there is one that it does not know: the function then
-    gets each. The text has its line ends as ``\\n``, and lacks the last one; it may have blank lines.
+    returns the records of all of it; None when there is one that it does not know: the function then gets each. So it
+    does after an exception, which is logged, once by each worker, unless the function rejects one of them too. The text
+    has its line ends as ``\\n``, and lacks the last one; it may have blank lines.
     """
     return _EachRecord(function, at_once)
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception as one line: its type and its text."""
-    text = str(error)
-    kind = type(error).__name__
-    return f"{kind}: {text}" if text else kind

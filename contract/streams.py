@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from contract.context import Context
-from contract.processor import Stream, StreamProcessor, describe, together
+from contract.processor import Stream, StreamProcessor
 from contract.record import Record
+from contract.together import Together, describe
 
 _LAYOUT = b"\x01"
-_LINES_IN_A_PIECE = 32
 
 
 class ByteStream:
@@ -64,7 +64,8 @@ class LineStream(ByteStream):
 
     def __init__(self, ctx: Context, state: bytes | None) -> None:
         super().__init__(ctx, state)
-        self._has_at_once = type(self).at_once is not LineStream.at_once
+        self._together = Together(self.at_once) if type(self).at_once is not LineStream.at_once else None
+        self._error: Exception | None = None
 
     def parse_line(self, line: str) -> Iterable[Record]:
         """Return the records that a line completes. An exception rejects the line alone.
@@ -74,7 +75,7 @@ class LineStream(ByteStream):
         raise NotImplementedError
 
     def at_once(self, text: str, ctx: Context) -> list[Record] | None:  # noqa: ARG002
-        """Return the records of many lines, without changing `kept`; None, or an exception, when one needs more.
+        """Return the records of many lines, without changing `kept`; None when one needs more.
 
         It is for speed alone: what it returns is what `parse_line` would. See `each_record`.
         """
@@ -86,12 +87,13 @@ class LineStream(ByteStream):
 
     def feed(self, data: bytes, final: bool) -> Iterable[Record]:  # noqa: FBT001
         """See `Stream.feed`."""
-        if not self._has_at_once:
+        if self._together is None:
             return super().feed(data, final)
         data, self._rest = self._rest + data, b""
         end = len(data) if final else data.rfind(b"\n") + 1
-        records = together(self.at_once, data[:end], self.ctx)
-        if records is None:
+        records = self._together.take(data[:end], self.ctx)
+        if not isinstance(records, list):
+            self._error = records
             return super().feed(data, final)
         self._rest = data[end:]
         return [*records, *self.finish()] if final else records
@@ -102,17 +104,14 @@ class LineStream(ByteStream):
         lines = data[: self.used].split(b"\n")
         if not lines[-1]:
             lines.pop()
-        if not self._has_at_once:
-            yield from self._one_by_one(lines)
+        if self._together is None:
+            yield from self._one_by_one(lines, self.ctx)
         else:
-            for start in range(0, len(lines), _LINES_IN_A_PIECE):
-                piece = lines[start : start + _LINES_IN_A_PIECE]
-                records = together(self.at_once, b"\n".join(piece), self.ctx)
-                yield from records if records is not None else self._one_by_one(piece)
+            yield from self._together.by_pieces(lines, b"\n", self._one_by_one, self.ctx, self._error)
         if final:
             yield from self.finish()
 
-    def _one_by_one(self, lines: list[bytes]) -> Iterator[Record]:
+    def _one_by_one(self, lines: list[bytes], ctx: Context) -> Iterator[Record]:
         for raw in lines:
             line = raw.decode("utf-8", "backslashreplace").removesuffix("\r")
             if not line and not self.blank_lines:
@@ -122,7 +121,7 @@ class LineStream(ByteStream):
             except MemoryError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever the author's code raises rejects its line
-                self.ctx.reject(raw, describe(error))
+                ctx.reject(raw, describe(error))
 
 
 class _EachStream:

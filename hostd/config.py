@@ -112,8 +112,8 @@ class FileSource(_Table):
     processor: str | None = Field(None, description="The processor for these files, instead of routing.")
     decode: bool = Field(
         default=True,
-        description="Whether files that begin as gzip, zstd, bzip2 or xz do are unpacked, and those that begin with the"
-        " mark of UTF-16 are handed over as UTF-8; false hands all bytes over as they are.",
+        description="Whether files that begin as gzip, zstd, bzip2, xz or zip do are unpacked, and those that begin"
+        " with the mark of UTF-16 are handed over as UTF-8; false hands all bytes over as they are.",
     )
     partial_line_s: float = Field(
         0.0,

@@ -184,12 +184,14 @@ def at_once(text: str, ctx: Context) -> list[Record] | None:
     rows = _layout(slash, letter, fraction[:1], zone[:1], after).findall(text)
     if not rows:
         return None
-    columns = list(zip(*rows, strict=True))
     continued = text.count("\n") + 1 - len(rows)
     # A blank line at the end of a record is none of its body.
-    if continued and ("\n\n" in text or text[-1] == "\n" or "".join(columns[-1]).count("\n") != continued):
+    if continued and (
+        "\n\n" in text or text[-1] == "\n" or "".join([row[-1] for row in rows]).count("\n") != continued
+    ):
         return None
-    loggers, levels = set(columns[1 if after == " - " else 3]), set(columns[2])
+    logger_at = 1 if after == " - " else 3
+    loggers, levels = {row[logger_at] for row in rows}, {row[2] for row in rows}
     if not levels <= _LEVEL_NAMES or not all(map(_NAME.fullmatch, loggers)):
         return None
     numbers = {level: severity_number(level) for level in levels}
@@ -205,7 +207,7 @@ def at_once(text: str, ctx: Context) -> list[Record] | None:
             }
             for time, logger, level, body in rows
         ]
-    threads = {thread: thread.strip() for thread in set(columns[1])}
+    threads = {thread: thread.strip() for thread in {row[1] for row in rows}}
     if _LEVEL_NAMES & set(threads.values()):  # a thread of that name, or a level and a thread
         return None
     return [

@@ -93,10 +93,8 @@ class CsvProcessor:
     def parse(self, data: bytes, ctx: Context) -> Iterable[Record]:
         dialect = (ctx.options or Options()).dialect(ctx.header)
         names = _unique(_header_row(ctx.header, dialect))
-        rows = _rows(data, dialect, len(names))
-        if rows is not None:
-            return [dict(zip(names, row, strict=False)) for row in rows]
-        return self._row_by_row(data, ctx, dialect, names)
+        records = _at_once(data, dialect, names)
+        return records if records is not None else self._row_by_row(data, ctx, dialect, names)
 
     def _row_by_row(self, data: bytes, ctx: Context, dialect: dict[str, Any], names: list[str]) -> Iterator[Record]:
         lines = io.BytesIO(data).readlines()
@@ -120,19 +118,16 @@ class CsvProcessor:
                 start = row_start + 1
 
 
-def _rows(data: bytes, dialect: dict[str, Any], width: int) -> list[list[str]] | None:
-    """Return all rows when all are of this width, None otherwise."""
+def _at_once(data: bytes, dialect: dict[str, Any], names: list[str]) -> list[Record] | None:
+    """Return the records of all rows when each has a field for each name, None otherwise."""
     text = data.decode("utf-8", "backslashreplace")
-    if text.count("\r") != text.count("\r\n"):  # the reader would take one alone for the end of a line
+    if "\r" in text and text.count("\r") != text.count("\r\n"):  # the reader would take one alone for a line's end
         return None
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), **dialect))
-    except csv.Error:
+        rows = csv.reader(io.StringIO(text, newline=""), **dialect)
+        return [dict(zip(names, row, strict=True)) for row in rows if row]
+    except (csv.Error, ValueError):  # ValueError: a row of another width
         return None
-    widths = set(map(len, rows))
-    if 0 in widths:  # blank lines
-        rows = [row for row in rows if row]
-    return rows if widths <= {0, width} else None
 
 
 def _decoded(lines: list[bytes], start: int) -> Iterator[str]:

@@ -76,14 +76,18 @@ class DockerStream(LineStream):
             return None
         try:
             lines = _decode_lines(text)
-            if len(lines) != others + 1 or {line.log[-1] for line in lines} != {"\n"}:
-                return None
-            if "\r" in {line.log[-2:-1] for line in lines}:
-                return None
-        except (msgspec.DecodeError, IndexError):  # IndexError: nothing was written, and no line end either
+        except msgspec.DecodeError:
+            return None
+        logs = [line.log for line in lines]
+        written, bodies = "".join(logs), [log[:-1] for log in logs]
+        # Each ends with a line feed, or these two differ.
+        if len(lines) != others + 1 or "\r" in written or "\n".join(bodies) + "\n" != written:
             return None
         times = timestamps("%Y-%m-%dT%H:%M:%S%z")
-        return [{"timestamp": times[line.time], "stream": line.stream, "body": line.log[:-1]} for line in lines]
+        return [
+            {"timestamp": times[line.time], "stream": line.stream, "body": body}
+            for line, body in zip(lines, bodies, strict=True)
+        ]
 
     def finish(self) -> Iterable[Record]:
         unfinished, self.kept = list(self.kept.values()), {}

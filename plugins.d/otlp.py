@@ -55,6 +55,13 @@ class OtlpProcessor:
                 ctx.reject(raw, f"not OTLP's JSON: {type(error).__name__}: {error}")
                 continue
             yield from records
+            if not records:
+                self._account_for(raw, ctx)
+
+    def _account_for(self, raw: bytes, ctx: Context) -> None:
+        """Reject what has no record: it may be misspelt. `{"resourceLogs": []}` asks whether someone is there."""
+        if json.loads(raw) != {"resourceLogs": []}:
+            ctx.reject(raw, "no log record in it: expected resourceLogs with scopeLogs with logRecords")
 
 
 def _records(request: Any) -> Iterator[Record]:

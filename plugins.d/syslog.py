@@ -99,15 +99,13 @@ _RFC_3164 = re.compile(
     r"(?:(?P<appname>[^\s:\[]+)(?:\[(?P<procid>[^\]\s]*)\])?:(?: |$))?(?P<body>.*)",
     re.ASCII | re.DOTALL,
 )
-_MONTH_NAMES = frozenset(_MONTHS.split("|"))
-_REST = r" ([^\s:\[]++) ([^\s:\[]++)(?:\[([^\]\s]++)\])?: (.*+)$"
-_ORDINARY_3164 = re.compile(rf"^([A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d){_REST}", re.ASCII | re.MULTILINE)
+_REST = rf" (?!(?:{_LEVELS}) )([^\s:\[]++) ([^\s:\[]++)(?:\[([^\]\s]++)\])?: (.*+)$"
+_ORDINARY_3164 = re.compile(rf"^((?:{_MONTHS}) [ \d]\d \d\d:\d\d:\d\d){_REST}", re.ASCII | re.MULTILINE)
 _ORDINARY_ISO = re.compile(rf"^({_DATE_TIME}){_REST}", re.ASCII | re.MULTILINE)
 _ELEMENT = re.compile(r'\[([^\s\]"]++)((?: [^\s=\]"]++="[^"\\\]]*+(?:\\.[^"\\\]]*+)*")*)\]')
 _PARAMETER = re.compile(r' ([^\s=\]"]++)="([^"\\\]]*+(?:\\.[^"\\\]]*+)*)"')
 _ESCAPE = re.compile(r'\\(["\\\]])')
 
-_LEVEL_NAMES = frozenset(_LEVELS.split("|"))
 _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
     *("ntp", "audit", "alert", "clock", *(f"local{number}" for number in range(8))),
@@ -166,30 +164,27 @@ def _at_once(data: bytes, options: Options) -> Sequence[Record] | None:
     rows = (_ORDINARY_ISO if text[:1].isdecimal() else _ORDINARY_3164).findall(text)
     if not rows or len(rows) != text.count("\n") + (not text.endswith("\n")):
         return None
-    stamps, hosts, programs, procids, bodies = zip(*rows, strict=True)
-    if not _LEVEL_NAMES.isdisjoint(hosts):  # in the place of the host's name
-        return None
     name, times = "timestamp", None
     if text[0].isdecimal():
         times = timestamps("%Y-%m-%dT%H:%M:%S%z")
-    elif {stamp[:3] for stamp in set(stamps)} - _MONTH_NAMES:
-        return None
     elif options.year is not None:
         times = timestamps("%b %d %H:%M:%S", options.time_zone, options.year)
     else:
         name = "time"
-    try:
-        whens = stamps if times is None else [times[stamp] for stamp in stamps]
-    except ValueError:  # an impossible time, which costs its own line only
-        return None
     records: list[dict[str, JsonValue]] = [
-        {name: when, "hostname": host, "appname": program, "procid": procid, "body": body}
+        {name: stamp, "hostname": host, "appname": program, "procid": procid, "body": body}
         if procid
-        else {name: when, "hostname": host, "appname": program, "body": body}
-        for when, host, program, procid, body in zip(whens, hosts, programs, procids, bodies, strict=True)
+        else {name: stamp, "hostname": host, "appname": program, "body": body}
+        for stamp, host, program, procid, body in rows
     ]
-    if "=" in text or any(program.startswith("sshd") for program in set(programs)):
-        for record, program, body in zip(records, programs, bodies, strict=True):
+    if times is not None:
+        try:
+            for record, row in zip(records, rows, strict=True):
+                record[name] = times[row[0]]
+        except ValueError:  # an impossible time, which costs its own line only
+            return None
+    if "=" in text or any(program.startswith("sshd") for program in {row[2] for row in rows}):
+        for record, (_, _, program, _, body) in zip(records, rows, strict=True):
             if details := _details(program, body):
                 record["details"] = details
     return records

@@ -54,6 +54,7 @@ _NUMBERS: dict[str, type[int] | type[float]] = {
     "interval": float,
     "time": float,
 }
+_CONTAINERS = ("set[", "vector[", "table[")
 _SINGLE = {"#set_separator": "set_separator", "#empty_field": "empty", "#unset_field": "unset", "#path": "path"}
 
 
@@ -110,14 +111,16 @@ class ZeekStream(LineStream):
             values = line.split(separator)
             if len(values) != width or not line:
                 return None
-            row = {
-                name: None if value == unset else value if make is None else make(value)
-                for (name, make), value in zip(columns, values, strict=False)
-            }
-            if time_at is not None and values[time_at] != unset:
-                records.append({"timestamp": from_epoch(values[time_at]), **begun, **row})
-            else:
-                records.append({**begun, **row})
+            record: dict[str, JsonValue] = {}
+            try:
+                if time_at is not None and values[time_at] != unset:
+                    record["timestamp"] = from_epoch(values[time_at])
+                record |= begun
+                for (name, make), value in zip(columns, values, strict=False):
+                    record[name] = None if value == unset else value if make is None else make(value)
+            except ValueError:  # a value that is not of its type, which stays text
+                return None
+            records.append(record)
         return records
 
     def _maker(self, kind: str, empty: str | None) -> Callable[[str], JsonValue] | None:
@@ -127,23 +130,23 @@ class ZeekStream(LineStream):
         """
         if kind in _NUMBERS and empty in {None, "(empty)"}:
             return _NUMBERS[kind]
-        if kind == "bool" and empty is None:
-            return "T".__eq__
-        if "[" in kind:
+        if kind == "bool":
+            return "T".__eq__ if empty is None else lambda text: "" if text == empty else text == "T"
+        if kind.startswith(_CONTAINERS):
             return lambda text: [] if text == empty else self._value(text, kind)
-        if kind in _NUMBERS or kind == "bool":
+        if kind in _NUMBERS:
             return lambda text: self._value(text, kind)
         return None if empty is None else lambda text: "" if text == empty else text
 
     def _value(self, text: str, kind: str) -> JsonValue:
         if text == self.kept.get("unset", "-"):
             return None
-        container, bracket, inner = kind.partition("[")
-        if bracket and container in {"set", "vector", "table"}:
+        if kind.startswith(_CONTAINERS):
             if text == self.kept.get("empty", "(empty)"):
                 return []
             parts = text.split(self.kept.get("set_separator") or ",")
-            return [self._value(part, inner.removesuffix("]")) for part in parts]
+            inner = kind.partition("[")[2].removesuffix("]")
+            return [self._value(part, inner) for part in parts]
         if text == self.kept.get("empty", "(empty)"):
             return ""
         if kind in _NUMBERS:

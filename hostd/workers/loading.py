@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from contract.adapter import MisfitError, as_processor, as_stream_processor
-from contract.processor import Processor, StreamProcessor, describe
+from contract.processor import Processor, StreamProcessor
+from contract.together import describe
 from hostd.workers import wire
 
 T = TypeVar("T")

@@ -7,6 +7,7 @@ import lzma
 import os
 import sys
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +139,34 @@ def test_a_damaged_archive_says_so_and_is_read_when_another_takes_its_place(read
 
 
 @pytest.mark.slow
+def zipped(home: Home, name: str, **files: str) -> Path:
+    """Put a ZIP archive among the logs, in one step, that was written a while ago."""
+    path = home.aside(b"")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file, content in files.items():
+            archive.writestr(f"{file}.log", content)
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    return path.replace(home.logs / name)
+
+
+def test_a_zip_of_one_file_is_read_once_and_of_several_it_is_said_what_to_do(home: Home) -> None:
+    """By the name without `.zip`, and not again after a restart; unpacked into the folder, the others are read."""
+    home.drop("lines.py", plugin(glob="*.log"))
+    zipped(home, "one.log.zip", one="".join(f"{number}\n" for number in range(20_000)))
+    zipped(home, "two.log.zip", a="1\n", b="2\n")
+    daemon = home.start()
+    daemon.wait_records("lines", 20_000)
+    assert home.lines("lines", "logs/one.log.zip") == [str(number) for number in range(20_000)]
+    assert daemon.wait_event("source.damaged", source="logs/two.log.zip")["reason"] == (
+        "it holds 2 files (a.log, b.log), and is read with one alone; unpack it, and have the globs find them"
+    )
+    assert daemon.term() == 0
+    daemon = home.start()
+    home.append("a.log", "1")
+    daemon.wait_records("lines", 20_001)
+    assert home.lines("lines", "logs/one.log.zip") == [str(number) for number in range(20_000)]
+
+
 def test_a_bomb_is_a_long_log(home: Home) -> None:
     """A thousandfold ratio: memory holds a window of it, and other files do not wait."""
     home.drop("lines.py", plugin(glob="*.log", manifest="limits = { record_mib = 1 }"))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import contract.together
 from benchmarks.logs import HEADERS, MAKERS, block
 from tests.processors.support import parse, plainly
 
@@ -29,6 +30,7 @@ def outcomes(name: str, data: bytes) -> tuple[object, object]:
     header = HEADERS.get(name, "").encode()
     given_header = {} if name != "csv" else {"header": header}
     data = data if name == "csv" else header + data
+    contract.together._said.clear()  # it says once what this test wants to hear every time
     with plainly(name):
         one_by_one = parse(name, data, **given_header)
     return parse(name, data, **given_header), one_by_one

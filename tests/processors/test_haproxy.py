@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.processors.support import parse, record
+from tests.processors.support import parse, plainly, record
 
 HTTP = (
     "192.0.2.7:53332 [17/May/2024:10:05:03.143] fe~ be/web1 0/0/7/14/21 200 1139"
@@ -34,3 +34,14 @@ def test_what_haproxy_never_writes_is_rejected_alone() -> None:
     outcome = parse("haproxy", f"{HTTP}\nMay 17 10:05:04 lb other[7]: x\n".encode())
     assert len(outcome.records) == 1
     assert outcome.rejected == [(b"May 17 10:05:04 lb other[7]: x\n", "ValueError: no line that HAProxy writes")]
+
+
+def test_a_time_of_another_form_is_told_alone_and_among_others() -> None:
+    line = (
+        "May 17 10:05:09 lb1 haproxy[7]: 192.0.2.7:394 [17/May/2024:10:05:09.48] http_in~ shop/till4"
+        ' 0/0/7/617/1619 200 53894 - - ---- 2/1/0/0/0 0/0 {example.com} {} "GET / HTTP/1.1"\n'
+    )
+    together = parse("haproxy", (line * 3).encode())
+    with plainly("haproxy"):
+        assert parse("haproxy", (line * 3).encode()) == together
+    assert [set(record) for record in together.records] == [{"time", "host", "pid", "body"}] * 3

@@ -1,6 +1,6 @@
 """The processor `zeek`."""
 
-from tests.processors.support import parse, records
+from tests.processors.support import parse, plainly, records
 
 HEADER = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tdns\n"
 
@@ -52,3 +52,11 @@ def test_a_row_that_does_not_fit_is_rejected_alone() -> None:
         (b"x", "ValueError: there is no #fields and #types before this row"),
         (b"1\t2", "ValueError: expected 1 columns, found 2"),
     ]
+
+
+def test_an_empty_value_of_a_type_that_is_not_known_is_text_alone_and_among_others() -> None:
+    data = b"#fields\ta\tb\n#types\tlist[string]\tset[string]\n(empty)\t(empty)\n"
+    together = parse("zeek", data + b"(empty)\t(empty)\n" * 3)
+    with plainly("zeek"):
+        assert parse("zeek", data + b"(empty)\t(empty)\n" * 3) == together
+    assert together.records == [{"a": "", "b": []}] * 4

@@ -38,6 +38,7 @@ class Archives:
         if wait_s is not None and content.kind.is_packed:
             return wait_s
         await content.load(0, HEAD_BYTES)
+        source.note_damage()
         for known in reversed(self._like(content, own)):
             if await self._compare(known, content, is_own=True) is not None:
                 _resume(source, known)

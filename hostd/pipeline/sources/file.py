@@ -235,6 +235,10 @@ class FileSource:
         """Have what could not be read be readable. Raises OSError."""
         await self.content.load(missing.offset, missing.length)
         await asyncio.sleep(0)  # it may have been too much for one turn, not missing
+        self.note_damage()
+
+    def note_damage(self) -> None:
+        """Say why there is no more in an archive, once."""
         unpacked = self.unpacked
         if unpacked is not None and unpacked.damage != self.trouble:
             self.trouble = unpacked.damage

@@ -26,6 +26,7 @@ class Kind(Enum):
     ZSTD = "zstd"
     BZIP2 = "bzip2"
     XZ = "xz"
+    ZIP = "zip"
     UTF16_LE = "utf-16-le"
     UTF16_BE = "utf-16-be"
 
@@ -40,10 +41,11 @@ MAGIC: dict[Kind, tuple[bytes, ...]] = {
     Kind.ZSTD: (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))),
     Kind.BZIP2: tuple(b"BZh%d" % level + end for level in range(1, 10) for end in (b"1AY&SY", b"\x17rE8P\x90")),
     Kind.XZ: (b"\xfd7zXZ\0",),
+    Kind.ZIP: (b"PK\3\4",),
 }
 """How the members of archives begin. Those of zstd may be skippable frames, those of bzip2 empty."""
 
-SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
+SUFFIXES = (".gz", ".zst", ".bz2", ".xz", ".zip")
 _BOMS = {b"\xff\xfe": Kind.UTF16_LE, b"\xfe\xff": Kind.UTF16_BE}
 _UTF32_BOM = b"\xff\xfe\0\0"
 KIND_BYTES = 10

@@ -14,6 +14,7 @@ from hostd.pipeline.sources.decoders import Decoders
 from hostd.pipeline.sources.kinds import DamagedError, Kind
 from hostd.pipeline.sources.marks import FINGERPRINT_BYTES, MARKER_BYTES, digest, is_continued
 from hostd.pipeline.sources.unpacking import Unpacking
+from hostd.pipeline.sources.zipped import UnsuitableError
 from hostd.workers.batch import BEFORE_BYTES
 
 STEP_BYTES = 512 << 10
@@ -151,7 +152,8 @@ class Unpacked(Fingerprinted):
         try:
             plain = pass_.read(STEP_BYTES)
         except DamagedError as error:
-            self.damage, self._is_cut_short, plain = f"it is damaged: {error}", False, b""
+            self.damage = str(error) if isinstance(error, UnsuitableError) else f"it is damaged: {error}"
+            self._is_cut_short, plain = False, b""
         else:
             self._is_cut_short = not plain and pass_.cut_short
             self.damage = "it ends too early" if self._is_cut_short else ""

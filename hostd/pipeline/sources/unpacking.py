@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 
 from hostd.pipeline.sources.kinds import MAGIC, DamagedError, Decoder, Kind, decoder_errors, kind_of, new_decoder
+from hostd.pipeline.sources.zipped import Zipped
 
 FEED_BYTES = 64 << 10
 _MAGIC_BYTES = 10
@@ -22,11 +23,18 @@ class Unpacking:
     """
 
     def __init__(self, fd: int, kind: Kind) -> None:
-        self.consumed = 0
         self.made = 0
         self._fd = fd
-        self._members = _Members(self._feed, kind) if kind.is_packed else None
+        self._fed = 0
+        self._members: _Members | Zipped | None = None
+        if kind.is_packed:
+            self._members = Zipped(fd) if kind is Kind.ZIP else _Members(self._feed, kind)
         self._text = _Text()
+
+    @property
+    def consumed(self) -> int:
+        """Return how many of the file's bytes were taken."""
+        return self._members.consumed if isinstance(self._members, Zipped) else self._fed
 
     @property
     def cut_short(self) -> bool:
@@ -53,8 +61,8 @@ class Unpacking:
                 return plain
 
     def _feed(self, length: int) -> bytes:
-        content = os.pread(self._fd, length, self.consumed)
-        self.consumed += len(content)
+        content = os.pread(self._fd, length, self._fed)
+        self._fed += len(content)
         return content
 
 
