@@ -85,16 +85,19 @@ class ColumnsEncoder:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if name == self._field:  # a record cannot say that it came from elsewhere
                 continue
-            texts, quote = self._named_texts(name, column)
             between += f"{json.dumps(name, ensure_ascii=False)}:"
+            if column.null_count == len(column):
+                between += "null,"
+                continue
+            texts, quote = self._named_texts(name, column)
             if quote and texts.null_count:
                 texts, quote = pc.binary_join_element_wise(self._literal('"'), texts, *map(self._literal, ('"', ""))), ""
             if texts.null_count:
                 texts = pc.coalesce(texts, self._literal("null"))
             parts += [self._literal(between + quote), texts]
             between = f"{quote},"
-        parts.append(self._literal(self._end(between.removesuffix(",") if parts else between, source)))
-        if len(parts) == 1:
+        parts.append(self._literal(self._end(between.removesuffix(","), source)))
+        if len(parts) == 1:  # nothing but nulls
             return str(parts[0]).encode() * batch.num_rows
         return bytes(_content(pc.binary_join_element_wise(*parts, self._literal(""))))
 
@@ -137,7 +140,7 @@ class ColumnsEncoder:
             texts, quote = self._texts(name, column.dictionary)
             return texts.take(column.indices), quote
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            return _escaped(column), '"'
+            return _escaped(column.cast(pa.string())), '"'
         if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
             return column.cast(pa.string()), ""
         if pa.types.is_float32(kind) or pa.types.is_float64(kind):
@@ -162,12 +165,10 @@ class ColumnsEncoder:
 
 def _content(column: Any) -> memoryview:
     """Return the bytes of all texts of a column, one after the other."""
-    import pyarrow as pa
-
     _, offsets, content = column.buffers()
     if not len(column) or content is None:
         return memoryview(b"")
-    places = memoryview(offsets).cast("q" if pa.types.is_large_string(column.type) else "i")
+    places = memoryview(offsets).cast("i")
     return memoryview(content)[places[column.offset] : places[column.offset + len(column)]]
 
 
