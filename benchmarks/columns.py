@@ -55,7 +55,10 @@ def run(*, quick: bool = False) -> Report:
         straight = [
             (dicts + to_parquet) / (parse + written)
             for dicts, to_parquet, parse, written in zip(
-                *(found[label] for label in ("dicts", "lines to parquet", "columns, parsed only", "columns to parquet")),
+                *(
+                    found[label]
+                    for label in ("dicts", "lines to parquet", "columns, parsed only", "columns to parquet")
+                ),
                 strict=True,
             )
         ]

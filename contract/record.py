@@ -27,10 +27,12 @@ class Columns(Protocol):
     """Many records as columns: a `pyarrow.RecordBatch` or a `pyarrow.Table`, which stand for a record for each row.
 
     A processor may yield them among records, or return one. Every row has all columns; a null is stored as null. A
-    value is stored as its `as_py()` is by the rule of `Record`: so floats that are not finite as null, binary as base64,
-    decimals as text, times as ISO 8601 with none or six digits of a second, and nine where they have nanoseconds. What
-    cannot be stored, such as text that is not UTF-8 or a time before the year 1, or two columns of one name, fails the
-    batch, as an exception does: it is parsed again in ever smaller parts, until the record that fails is alone.
+    value is stored as its `as_py()` is by the rule of `Record`: so floats that are not finite as null, binary as
+    base64, decimals as text, times as ISO 8601 with none or six digits of a second, and nine where they have
+    nanoseconds.
+
+    What cannot be stored, such as text that is not UTF-8, a time before the year 1, or two columns of one name, fails
+    the batch, as an exception does: it is parsed again in ever smaller parts, until the record that fails is alone.
     """
 
     @property

@@ -109,7 +109,8 @@ def run_stream(
 def as_json(records: Iterable[Any]) -> list[dict[str, JsonValue]]:
     """Return records as the JSON values that they are stored as."""
     values: list[dict[str, JsonValue]] = []
-    for record in [records] if is_columns(records) else records:
+    found: Any = [records] if is_columns(records) else records
+    for record in found:
         if is_columns(record):
             values += [as_json_value(each) for each in as_records(record)]
             continue

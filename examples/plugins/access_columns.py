@@ -39,22 +39,24 @@ is several times as fast as an expression with as many groups, which Arrow's fun
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
 from contract import Columns, Context, Record, timestamps
 
-_NAMES = "client ident user time zone method path protocol status bytes referer agent".split()
-_KEYS = ["timestamp", "client", "ident", "user", "method", "path", "protocol", "status", "bytes", "referer", "agent"]
+_FIRST = ["client", "ident", "user"]
+_REST = ["method", "path", "protocol", "status", "bytes", "referer", "agent"]
+_NAMES, _KEYS = [*_FIRST, "time", "zone", *_REST], ["timestamp", *_FIRST, *_REST]
 _TYPES = dict.fromkeys(_NAMES, pa.string()) | {"status": pa.int64(), "bytes": pa.int64()}
-_TYPES |= dict.fromkeys(("time", "zone"), pa.dictionary(pa.int32(), pa.string()))
+_DISTINCT = pa.dictionary(pa.int32(), pa.string())
+_TYPES |= dict.fromkeys(("time", "zone", "method", "protocol"), _DISTINCT)
 _PARSE = ParseOptions(delimiter=" ", double_quote=False)
 _CONVERT = ConvertOptions(column_types=_TYPES, null_values=["-"], strings_can_be_null=True)
-_PROTOCOLS = (b"HTTP/1.1", b"HTTP/2.0", b"HTTP/1.0")
 _FEW_LINES = 32
 _TIMES = timestamps("[%d/%b/%Y:%H:%M:%S %z]")
+_METHOD, _PROTOCOL = re.compile(r"\x01([A-Z]++)"), re.compile(r'(HTTP/[0-9.]++)"')
 _QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _LINE = re.compile(
     rf'(\S++) (\S++) (\S++) (\[[^]]++\]) "([A-Z]++) (\S++) (HTTP/[0-9.]++)" ([0-9]{{3}}) ([0-9]{{1,18}}+|-)'
@@ -80,30 +82,45 @@ def _ordinary(data: bytes, lines: int) -> Columns | None:
     """Return all lines as columns when all are ordinary, and None otherwise."""
     if b"\\" in data or b"\r" in data or data.count(b'"') != 6 * lines or data.count(b'] "') != lines:
         return None
-    # Without its quotes the request is three fields like the others.
-    for protocol in _PROTOCOLS:
-        data = data.replace(b" %b" % protocol + b'" ', b" %b " % protocol)
-    data = data.replace(b'] "', b"] ")
-    if data.count(b'"') != 4 * lines:
-        return None
+    # A request that does not begin with a quote is three fields like the others.
+    data = data.replace(b'] "', b"] \x01")
     read = ReadOptions(use_threads=False, column_names=_NAMES, block_size=len(data) + 1)
     try:
         table = read_csv(pa.py_buffer(data), read_options=read, parse_options=_PARSE, convert_options=_CONVERT)
-        times = _times(table["time"].combine_chunks(), table["zone"].combine_chunks())
+        found = {name: table[name].combine_chunks() for name in ("time", "zone", "method", "protocol")}
+        zone = _only(found["zone"].dictionary.to_pylist())
+        columns = {
+            "timestamp": _each(found["time"], lambda time: _TIMES[f"{time} {zone}"]),
+            **{name: table[name] for name in _KEYS[1:]},
+            "method": _each(found["method"], lambda text: _match(_METHOD, text)),
+            "protocol": _each(found["protocol"], lambda text: _match(_PROTOCOL, text)),
+        }
     except ValueError:  # of one line mostly: another number of fields, a status that is no number, an impossible time
         return None
-    if times is None or table.num_rows != lines:
-        return None
-    return pa.table([times, *(table[name] for name in _KEYS[1:])], names=_KEYS)
+    return pa.table([columns[name] for name in _KEYS], names=_KEYS) if table.num_rows == lines else None
 
 
-def _times(times: pa.DictionaryArray, zones: pa.DictionaryArray) -> pa.DictionaryArray | None:
-    """Return the times in UTC; None when there are several zones. Only times that differ are looked at."""
-    if len(zones.dictionary) != 1 or zones.null_count or times.null_count:
-        return None
-    zone = zones.dictionary[0].as_py()
-    texts = [_TIMES[f"{time} {zone}"] for time in times.dictionary.to_pylist()]
-    return pa.DictionaryArray.from_arrays(times.indices, pa.array(texts, pa.string()))
+def _each(column: pa.DictionaryArray, function: Callable[[str], str]) -> pa.DictionaryArray:
+    """Return a column with a function of its values in their place. Each value is looked at once, however often it is.
+
+    Raises ValueError where there is none.
+    """
+    if column.null_count:
+        raise ValueError("a line without it")
+    values = [function(value) for value in column.dictionary.to_pylist()]
+    return pa.DictionaryArray.from_arrays(column.indices, pa.array(values, pa.string()))
+
+
+def _only(values: list[str]) -> str:
+    (value,) = values
+    return value
+
+
+def _match(expression: re.Pattern[str], text: str) -> str:
+    found = expression.fullmatch(text)
+    if found is None:
+        raise ValueError(f"not a part of a request: {text!r}")
+    return found[1]
 
 
 def _line_by_line(data: bytes, ctx: Context) -> Iterator[Record]:

@@ -29,7 +29,7 @@
 """Comma-separated values (RFC 4180) with a header row, as columns: a whole batch is read in one call.
 
 Keys: the names in the header row; every value is a string. A row with more or fewer fields than the header is rejected
-alone.
+alone, and so is one that is not UTF-8.
 """
 
 import csv
@@ -42,6 +42,7 @@ from contract import Columns, Context
 
 class CsvColumns:
     def parse(self, data: bytes, ctx: Context) -> list[Columns]:
+        data.decode()  # or raise: of a row that is not UTF-8 the reader cannot tell what it is
         if not data.strip():
             return []
         names = next(csv.reader([ctx.header.decode()]))

@@ -29,8 +29,8 @@ from hostd.plugins.install import InstallError, install
 
 HOST = "hostd"
 SHARED = ("msgspec", "pyarrow", "pydantic")
-"""Distributions that the shared environment has beside hostd, which brings the package `contract`: an extra's only where
-that is installed."""
+"""Distributions that the shared environment has beside hostd, which brings the package `contract`. That of an extra may
+be missing."""
 
 
 def own_requirements(artifact: Artifact) -> tuple[str, ...]:

@@ -91,14 +91,17 @@ class ColumnsEncoder:
                 continue
             texts, quote = self._named_texts(name, column)
             if quote and texts.null_count:
-                texts, quote = pc.binary_join_element_wise(self._literal('"'), texts, *map(self._literal, ('"', ""))), ""
+                texts, quote = (
+                    pc.binary_join_element_wise(self._literal('"'), texts, *map(self._literal, ('"', ""))),
+                    "",
+                )
             if texts.null_count:
                 texts = pc.coalesce(texts, self._literal("null"))
             parts += [self._literal(between + quote), texts]
             between = f"{quote},"
         parts.append(self._literal(self._end(between.removesuffix(","), source)))
         if len(parts) == 1:  # nothing but nulls
-            return str(parts[0]).encode() * batch.num_rows
+            return str(parts[0]).encode() * int(batch.num_rows)
         return bytes(_content(pc.binary_join_element_wise(*parts, self._literal(""))))
 
     def _end(self, between: str, source: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -122,9 +123,9 @@ def test_what_cannot_be_stored_is_an_error_that_names_the_field(
     make: Callable[[str], Encoder], make_columns: Callable[[], Any], message: str
 ) -> None:
     """Also in a test of an author's own, if in other words."""
-    with pytest.raises(ValueError, match=f"^{message}"):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         encode(make("@source"), [make_columns()])
-    with pytest.raises(ValueError, match="^field 'x': "):
+    with pytest.raises(ValueError, match=r"^field 'x': "):
         as_json([make_columns()])
 
 
@@ -161,7 +162,7 @@ def batches(draw: st.DrawFn) -> Any:
     return made.slice(start, draw(st.integers(0, rows))) if names else made
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(columns=batches())
 def test_columns_are_stored_as_the_records_that_they_stand_for(columns: Any) -> None:
     """Whatever they hold: by both encoders, record by record, and of the same kind of number."""
@@ -231,7 +232,9 @@ def test_what_is_between_columns_is_forgotten_in_time(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "MOST_LITERALS", 10)
     encoder = Encoder("@source")
     for number in range(50):
-        assert encode(encoder, batch(a=["x"], b=[1]), f"{number}.log") == [{"a": "x", "b": 1, "@source": f"{number}.log"}]
+        assert encode(encoder, batch(a=["x"], b=[1]), f"{number}.log") == [
+            {"a": "x", "b": 1, "@source": f"{number}.log"}
+        ]
     assert len(encoder._columns._literals) <= 10
 
 
