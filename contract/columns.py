@@ -12,8 +12,13 @@ from contract.record import Columns
 
 def is_columns(value: Any) -> bool:
     """Tell whether a value is a `pyarrow.RecordBatch` or a `pyarrow.Table`."""
+    return isinstance(value, kinds())
+
+
+def kinds() -> tuple[Any, ...]:
+    """Return the types of columns; none where pyarrow is not imported, or not yet to its end."""
     pa = sys.modules.get("pyarrow")
-    return pa is not None and isinstance(value, (pa.RecordBatch, pa.Table))
+    return getattr(pa, "RecordBatch", ()), getattr(pa, "Table", ())
 
 
 def as_records(columns: Columns) -> list[dict[str, Any]]:

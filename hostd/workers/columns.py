@@ -5,11 +5,10 @@ has no function for goes through Python, column by column. Both store what `cont
 """
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from contract.columns import check_names, is_columns, values_of
+from contract.columns import check_names, is_columns, kinds, values_of
 from contract.values import find_unwritable
 
 MOST_ROWS = 8192
@@ -28,10 +27,9 @@ _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}
 EncodeLines = Callable[[list[Any]], bytes]
 
 
-def are_among(kinds: set[type]) -> bool:
+def are_among(types: set[type]) -> bool:
     """Tell whether one of some values' types is that of columns."""
-    pa = sys.modules.get("pyarrow")
-    return pa is not None and any(issubclass(kind, (pa.RecordBatch, pa.Table)) for kind in kinds)
+    return any(issubclass(each, kinds()) for each in types)
 
 
 def chunks(records: Iterator[Any], most: int) -> Iterator[list[Any]]:

@@ -69,9 +69,10 @@ class Encoder:
 
     def _encoded(self, records: list[Any], source: str) -> Iterator[tuple[int, bytes]]:
         """Yield how many records, and their lines, piece by piece."""
-        if not columns.are_among(set(map(type, records))):
+        kinds = set(map(type, records))
+        if not columns.are_among(kinds):
             if records:
-                yield len(records), self._lines(records, source)
+                yield len(records), self._lines(records, source, only_dicts=kinds == {dict})
             return
         for are_columns, group in groupby(records, is_columns):
             if are_columns:
@@ -80,8 +81,8 @@ class Encoder:
             else:
                 yield from self._encoded(list(group), source)
 
-    def _lines(self, records: list[Any], source: str) -> bytes:
-        if set(map(type, records)) - {dict}:
+    def _lines(self, records: list[Any], source: str, *, only_dicts: bool) -> bytes:
+        if not only_dicts:
             records = [as_mapping(record) for record in records]
         if field := self._field:
             for mapping in records:
