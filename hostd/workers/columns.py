@@ -122,33 +122,13 @@ class ColumnsEncoder:
         return literal
 
     def _named_texts(self, name: str, column: Any) -> tuple[Any, str]:
+        """Return a column's JSON, and the quote that goes around each; null where there is nothing."""
         try:
             column.validate(full=True)  # text is UTF-8, and nothing lies outside of what there is
-            return self._texts(name, column)
+            texts = _texts(column)
         except (ValueError, NotImplementedError) as error:
-            if str(error).startswith("field "):
-                raise
             raise ValueError(f"field {name[:100]!r}: {error}") from error
-
-    def _texts(self, name: str, column: Any) -> tuple[Any, str]:
-        """Return a column's JSON, and the quote that goes around each; null where there is nothing."""
-        import pyarrow as pa
-
-        kind = column.type
-        if pa.types.is_dictionary(kind):
-            if len(column.dictionary) > len(column):
-                return self._texts(name, column.dictionary_decode())
-            texts, quote = self._texts(name, column.dictionary)
-            return texts.take(column.indices), quote
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            return _escaped(column.cast(pa.string())), '"'
-        if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-            return column.cast(pa.string()), ""
-        if pa.types.is_float32(kind) or pa.types.is_float64(kind):
-            return _numbers(column), ""
-        if pa.types.is_timestamp(kind) and kind.tz in (None, "UTC"):
-            return _times(column), '"'
-        return self._through_python(name, column), ""
+        return texts or (self._through_python(name, column), "")
 
     def _through_python(self, name: str, column: Any) -> Any:
         import pyarrow as pa
@@ -162,6 +142,27 @@ class ColumnsEncoder:
                 raise
             raise unwritable from None
         return pa.array(lines.decode().split("\n")[:-1], pa.string())
+
+
+def _texts(column: Any) -> tuple[Any, str] | None:
+    """Return a column's JSON and its quote; None where Arrow has no function for it."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        if len(column.dictionary) > len(column):
+            return _texts(column.dictionary_decode())
+        texts = _texts(column.dictionary)
+        return texts and (texts[0].take(column.indices), texts[1])
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _escaped(column.cast(pa.string())), '"'
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return column.cast(pa.string()), ""
+    if pa.types.is_float32(kind) or pa.types.is_float64(kind):
+        return _numbers(column), ""
+    if pa.types.is_timestamp(kind) and kind.tz in (None, "UTC"):
+        return _times(column), '"'
+    return None
 
 
 def _content(column: Any) -> memoryview:
