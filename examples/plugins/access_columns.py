@@ -97,7 +97,8 @@ def _ordinary(data: bytes, lines: int) -> Columns | None:
         }
     except ValueError:  # of one line mostly: another number of fields, a status that is no number, an impossible time
         return None
-    return pa.table([columns[name] for name in _KEYS], names=_KEYS) if table.num_rows == lines else None
+    whole: Columns = pa.table([columns[name] for name in _KEYS], names=_KEYS)
+    return whole if whole.num_rows == lines else None
 
 
 def _each(column: pa.DictionaryArray, function: Callable[[str], str]) -> pa.DictionaryArray:
