@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks import (
     append,
+    columns,
     declared,
     durable,
     faults,
@@ -41,6 +42,7 @@ MODULES = (
     ledger,
     syslog,
     processors,
+    columns,
     unload,
     faults,
 )

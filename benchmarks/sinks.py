@@ -8,12 +8,19 @@ they come. For `sqlite` one thread decodes each record once more, makes a row of
 insert it, which takes twice the bytes, since the record is kept whole beside its columns. (Generated columns would save
 that, but SQLite computes them at each insert all the same, and readers would parse JSON for each row.) For `parquet`
 one thread reads the staged lines by Arrow's reader of JSON, which is most of it, and encodes the columns. The CPU of
-these threads is shown.
+these threads is shown, and that of each step alone, on input that is ready (`limit`): no sink can be faster than its
+last step, whatever workers sent instead of lines. Tried without gain: generated columns (each is computed at every
+insert), one `INSERT … SELECT` from `json_each` for a batch (each value looks its path up in the JSON), several rows a
+statement (to bind is what costs), and to make Arrow's columns of dicts in the worker (it costs as much as to read the
+lines).
 """
 
 import importlib.util
+import json
 import os
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -21,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import corpus
-from benchmarks.host import SHIPPED, Host
+from benchmarks.host import REPOSITORY, SHIPPED, Host
 from benchmarks.measure import MIB, Report, Target
 from benchmarks.quiet import take_turns
 from benchmarks.throughput import touch_pages
@@ -90,7 +97,12 @@ class Runs:
         self._scratch = scratch
         self._log = log
 
-    def turn(self, kind: Kind) -> None:
+    def lines(self, kind: Kind, kept: Path) -> Path:
+        """Run once, and keep the lines that came out."""
+        self.turn(kind, kept / "lines.ndjson")
+        return kept / "lines.ndjson"
+
+    def turn(self, kind: Kind, keep: Path | None = None) -> None:
         """Run once in a new folder. Raises RuntimeError when the daemon fails."""
         settings = f"[[sinks]]\n{kind.settings}"
         with tempfile.TemporaryDirectory(dir=self._scratch) as name, Host(Path(name), settings) as host:
@@ -100,9 +112,20 @@ class Runs:
             code = host.wait()
             if code not in (0, 3):  # 3: some lines were rejected, as in real logs some are
                 raise RuntimeError(f"hostd ended with {code}:\n{host.log.read_text()}")
+            if keep is not None:
+                (host.out / "access.ndjson").rename(keep)
+                return
             kind.working_s.append(host.event("daemon.stopped")["at"] - host.event("daemon.ready")["at"])
             kind.commit_s.append(host.usage.other_threads_s)
             kind.records = kind.count(host.folder)
+
+
+def _limits(lines: Path, turns: int) -> dict[str, list[float]]:
+    """Return the CPU seconds of each step alone, by turn."""
+    command = [sys.executable, "-m", "benchmarks.ceilings", str(lines), str(turns)]
+    done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, check=True)
+    found: dict[str, list[float]] = json.loads(done.stdout)
+    return found
 
 
 def run(*, quick: bool) -> Report:
@@ -115,6 +138,7 @@ def run(*, quick: bool) -> Report:
         corpus.write(log, size)
         touch_pages(scratch, 4 * size)
         runs = Runs(scratch, log)
+        limits = _limits(runs.lines(measured[0], scratch), turns)
         counted = take_turns([lambda kind=kind: runs.turn(kind) for kind in measured], turns)
     numbers = [number for number, _ in counted]
     report = Report("sinks")
@@ -134,6 +158,8 @@ def run(*, quick: bool) -> Report:
     for kind in measured:
         cpu_us = [kind.commit_s[number] / kind.records * 1e6 for number in numbers]
         report.add(f"{kind.name}: CPU of the daemon's threads beside the event loop", "us/rec", cpu_us)
+    for label, seconds in limits.items():
+        report.add(f"limit, {label}", "us/rec", [each / plain.records * 1e6 for each in seconds])
     report.add("others' share of the machine in these turns", "%", [share * 100 for _, share in counted])
     unlike = sum(kind.records != plain.records for kind in measured)
     report.targets.append(Target("kinds that hold another number of records than ndjson", unlike, 0, ""))

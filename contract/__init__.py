@@ -7,7 +7,7 @@ environment. `contract.manifest` and `contract.testing` are for the host and for
 from contract.context import Context, PluginLog
 from contract.normal import SYSLOG_SEVERITIES, Timestamps, from_epoch, read_zone, severity_number, timestamps
 from contract.processor import Processor, Stream, StreamProcessor, each_line, each_record
-from contract.record import JsonValue, Record
+from contract.record import Columns, JsonValue, Record
 from contract.streams import ByteStream, LineStream, each_stream
 from contract.strict_json import decode_json
 from contract.version import CONTRACT_VERSION
@@ -16,6 +16,7 @@ __all__ = [
     "CONTRACT_VERSION",
     "SYSLOG_SEVERITIES",
     "ByteStream",
+    "Columns",
     "Context",
     "JsonValue",
     "LineStream",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 from contract.context import Context
-from contract.record import Record
+from contract.record import Columns, Record
 from contract.together import AtOnce, Together, describe
 
 
@@ -18,8 +18,8 @@ from contract.together import AtOnce, Together, describe
 class Processor(Protocol):
     """Turns whole records' bytes into records."""
 
-    def parse(self, data: bytes, ctx: Context) -> Iterable[Record]:
-        """Yield the records of `data`, in order.
+    def parse(self, data: bytes, ctx: Context) -> Iterable[Record | Columns]:
+        """Yield the records of `data`, in order, also as columns.
 
         `data` holds whole records as the manifest's `framing` cuts them. An exception fails the batch: the
         daemon then parses it in halves until only the records that fail are left, and keeps those as dead
@@ -36,7 +36,7 @@ class Stream(Protocol):
     of the snapshot.
     """
 
-    def feed(self, data: bytes, final: bool) -> Iterable[Record]:  # noqa: FBT001
+    def feed(self, data: bytes, final: bool) -> Iterable[Record | Columns]:  # noqa: FBT001
         """Take the source's next bytes, any number of them, and yield the records that they complete, in order.
 
         `final` says that the source ends here: yield what is held back, reject what is torn. It comes once, maybe

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from contract.adapter import MisfitError, as_processor, as_stream, as_stream_processor, snapshot_of
+from contract.columns import as_records, is_columns
 from contract.context import Context
 from contract.framing import Framing
 from contract.manifest import Manifest, read_script
@@ -108,7 +109,11 @@ def run_stream(
 def as_json(records: Iterable[Any]) -> list[dict[str, JsonValue]]:
     """Return records as the JSON values that they are stored as."""
     values: list[dict[str, JsonValue]] = []
-    for record in records:
+    found: Any = [records] if is_columns(records) else records
+    for record in found:
+        if is_columns(record):
+            values += [as_json_value(each) for each in as_records(record)]
+            continue
         mapping = {"message": record} if isinstance(record, str) else record
         values.append(as_json_value(dict(mapping)))
     return values

@@ -16,6 +16,7 @@ CACHE = ROOT / ".mypy_cache" / "plugins"
 """Apart from the project's own: the copies have other names there."""
 
 CONFIG = "[mypy]\nstrict = True\npython_version = 3.11\nplugins = pydantic.mypy\nfollow_imports = silent\n"
+CONFIG += "[mypy-pyarrow.*]\nignore_missing_imports = True\n"  # it has no types
 
 
 def plugins() -> list[Path]:

@@ -28,8 +28,9 @@ from hostd.plugins.artifact import Artifact
 from hostd.plugins.install import InstallError, install
 
 HOST = "hostd"
-SHARED = ("msgspec", "pydantic")
-"""Distributions that the shared environment has beside hostd, which brings the package `contract`."""
+SHARED = ("msgspec", "pyarrow", "pydantic")
+"""Distributions that the shared environment has beside hostd, which brings the package `contract`. That of an extra may
+be missing."""
 
 
 def own_requirements(artifact: Artifact) -> tuple[str, ...]:
@@ -165,7 +166,10 @@ def _check(artifact: Artifact) -> None:
 
 def _is_shared(requirement: Requirement) -> bool:
     plain = requirement.url is None and not requirement.extras
-    return plain and canonicalize_name(requirement.name) in SHARED and _has(requirement)
+    try:
+        return plain and canonicalize_name(requirement.name) in SHARED and _has(requirement)
+    except metadata.PackageNotFoundError:  # of an extra
+        return False
 
 
 def _has(requirement: Requirement) -> bool:

@@ -5,11 +5,14 @@ by the rule that `contract.record.Record` states, and refuse the same.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
+from contract.columns import is_columns
 from contract.values import as_json_value, as_plain, find_unwritable
+from hostd.workers import columns
 
 try:
     import msgspec
@@ -43,6 +46,7 @@ class Encoder:
     def __init__(self, source_field: str, encode_lines: Encode = _encode_lines) -> None:
         self._field = source_field
         self._encode_lines = encode_lines
+        self._columns = columns.ColumnsEncoder(source_field, encode_lines)
 
     def encode(self, records: Iterable[Any], source: str, most_bytes: int) -> tuple[int, list[bytes]]:
         """Return the number of records, and their JSON lines in pieces. Takes the records over: dicts may be changed.
@@ -52,18 +56,33 @@ class Encoder:
         """
         count = size = 0
         pieces: list[bytes] = []
+        if is_columns(records):
+            records = [records]
         for chunk in [records] if isinstance(records, list) else _chunks(iter(records)):
-            if not chunk:
-                continue
-            pieces.append(self._lines(chunk, source))
-            count += len(chunk)
-            size += len(pieces[-1])
-            if size > most_bytes:
-                raise TooMuchError(f"its records are over the limit (limits.output_mib), {size} bytes so far")
+            for number, lines in self._encoded(chunk, source):
+                pieces.append(lines)
+                count += number
+                size += len(lines)
+                if size > most_bytes:
+                    raise TooMuchError(f"its records are over the limit (limits.output_mib), {size} bytes so far")
         return count, pieces
 
-    def _lines(self, records: list[Any], source: str) -> bytes:
-        if set(map(type, records)) - {dict}:
+    def _encoded(self, records: list[Any], source: str) -> Iterator[tuple[int, bytes]]:
+        """Yield how many records, and their lines, piece by piece."""
+        kinds = set(map(type, records))
+        if not columns.are_among(kinds):
+            if records:
+                yield len(records), self._lines(records, source, only_dicts=kinds == {dict})
+            return
+        for are_columns, group in groupby(records, is_columns):
+            if are_columns:
+                for each in group:
+                    yield from self._columns.encode(each, source)
+            else:
+                yield from self._encoded(list(group), source)
+
+    def _lines(self, records: list[Any], source: str, *, only_dicts: bool) -> bytes:
+        if not only_dicts:
             records = [as_mapping(record) for record in records]
         if field := self._field:
             for mapping in records:
@@ -87,5 +106,7 @@ def as_mapping(record: Any) -> dict[str, Any]:
 
 
 def _chunks(records: Iterator[Any]) -> Iterator[list[Any]]:
+    if "pyarrow" in sys.modules:  # columns may come, each of them as much as many records
+        yield from columns.chunks(records, CHUNK_RECORDS)
     while chunk := list(islice(records, CHUNK_RECORDS)):
         yield chunk

@@ -4,6 +4,7 @@ import asyncio
 import sys
 import tarfile
 from collections.abc import Coroutine
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def users_of(tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "requirements",
-    [(), ("pydantic>=2", "msgspec"), ("hostd>=0.0.1", "Pydantic"), ("x; python_version < '3'",)],
+    [(), ("pydantic>=2", "msgspec"), ("hostd>=0.0.1", "Pydantic"), ("x; python_version < '3'",), ("pyarrow>=15",)],
     ids=str,
 )
 def test_what_the_shared_environment_has_needs_no_other(
@@ -110,6 +111,18 @@ def test_what_the_shared_environment_does_not_quite_have_is_installed(
 ) -> None:
     """Another version than hostd's own is as good a dependency as any."""
     assert environments.packages(needing(tmp_path, requirement))
+
+
+def test_a_library_of_an_extra_is_shared_only_where_it_is_installed(
+    tmp_path: Path, environments: Environments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without hostd[parquet] a plugin that needs pyarrow has an environment of its own, like any other."""
+
+    def none(distribution: str) -> str:
+        raise metadata.PackageNotFoundError(distribution)
+
+    monkeypatch.setattr("hostd.plugins.environment._version", none)
+    assert environments.packages(needing(tmp_path, "pyarrow>=15"))
 
 
 def test_prepared_environment_is_whole_and_made_once(tmp_path: Path, environments: Environments) -> None:

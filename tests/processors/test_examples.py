@@ -66,6 +66,48 @@ def test_xml_events_makes_a_list_of_what_occurs_again() -> None:
     assert parse("xml_events", document).records == [{"n": ["1", "1", {"m": ""}], "b": "", "text": "a c"}]
 
 
+ACCESS_LINES = (
+    '192.0.2.7 - frank [17/May/2015:12:05:03 +0200] "GET /a?b=1 HTTP/1.1" 200 2326 "https://example.com/" "curl/8 (x)"',
+    '192.0.2.8 - - [17/May/2015:12:05:03 +0200] "POST / HTTP/1.0" 304 - "-" "-"',
+    '192.0.2.8 id - [17/May/2015:12:05:04 +0000] "GET /c HTTP/2.0" 200 5 "-" "é"',
+    r'192.0.2.9 - - [17/May/2015:12:05:04 +0200] "GET /c HTTP/1.1" 200 5 "-" "an \"agent\""',
+)
+ACCESS_BROKEN = (
+    "192.0.2.7 dana",
+    '192.0.2.9 - - [17/Mai/2015:12:05:04 +0200] "GET /c HTTP/1.1" 200 5 "-" "-"',
+    '192.0.2.9 - - [17/May/2015:12:05:04 +0200] "GET /c d HTTP/1.1" 200 5 "-" "-"',
+    '192.0.2.9 - - [17/May/2015:12:05:04 +0200] "GET /c HTTP/1.1" two 5 "-" "-"',
+    '192.0.2.9 - - [17/May/2015:12:05:04 +0200] "GET /c HTTP/1.1" 200 5 "] "x" "-"',
+)
+
+
+@given(lines=st.lists(st.sampled_from(ACCESS_LINES * 20 + ACCESS_BROKEN), max_size=200))
+def test_access_by_columns_has_the_records_of_access(lines: list[str]) -> None:
+    """Whichever lines are ordinary, in the order of the log; the others are rejected, each alone."""
+    data = "".join(f"{line}\n" for line in lines).encode()
+    good = "".join(f"{line}\n" for line in lines if line in ACCESS_LINES).encode()
+    outcome = parse("access_columns", data)
+    assert outcome.records == parse("access", good).records
+    assert [raw.decode() for raw, _ in outcome.rejected] == [line for line in lines if line in ACCESS_BROKEN]
+
+
+@given(
+    rows=st.lists(
+        st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=6), min_size=1, max_size=4),
+        max_size=20,
+    )
+)
+def test_csv_by_columns_has_the_records_of_csv(rows: list[list[str]]) -> None:
+    """Quotes, line feeds in fields, and rows of another width, which are rejected alone."""
+    lines = [",".join('"' + field.replace('"', '""') + '"' for field in row) + "\n" for row in rows]
+    header = b"a,b,c\n"
+    one, other = (parse(name, "".join(lines).encode(), header=header) for name in ("csv_columns", "csv"))
+    assert one.records == other.records
+    assert [(raw.rstrip(b"\n"), reason) for raw, reason in one.rejected] == [
+        (raw.rstrip(b"\n"), reason) for raw, reason in other.rejected
+    ]
+
+
 def test_telemetry_rejects_a_damaged_record_alone_and_reads_it_again_by_itself() -> None:
     data = (LOGS / "telemetry.tlm").read_bytes()
     outcome = parse("telemetry", data)

@@ -1,0 +1,93 @@
+"""What bounds the sinks that decode: the steps of one thread for the same lines, alone, on ready input each.
+
+`python -m benchmarks.ceilings LINES TURNS` prints the CPU seconds of each step and turn as JSON. A sink can be no
+faster than its last step, whatever the worker sent it instead of lines.
+"""
+
+import importlib.util
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hostd.pipeline.sinks.columns import Changed, chunked
+from hostd.pipeline.sinks.database import connect
+from hostd.pipeline.sinks.sqlite import CHUNK_BYTES, PRAGMAS
+from hostd.pipeline.sinks.tables import Table
+
+GROUP_BYTES = 8 << 20
+"""About what one commit takes under load."""
+
+
+def groups(lines: bytes) -> Iterator[bytes]:
+    """Yield whole lines, as much as a commit takes."""
+    return (bytes(group) for group in chunked([lines], GROUP_BYTES))
+
+
+def sqlite_steps(lines: bytes, folder: Path) -> dict[str, float]:
+    """Return the CPU seconds for lines to rows, and for rows that are ready to a database by the real statements."""
+    db = connect(folder / "records.db")
+    for pragma in PRAGMAS:
+        db.execute(f"PRAGMA {pragma}")
+    table, last = Table(db, "records.db", "access"), 0
+    took = {"sqlite: lines to rows": 0.0, "sqlite: rows inserted and committed": 0.0}
+    for group in groups(lines):
+        began = time.process_time()
+        rows: list[Any] = []
+        db.execute("BEGIN IMMEDIATE")
+        for chunk in chunked([group], CHUNK_BYTES):
+            while True:
+                try:
+                    found = table.columns.rows(chunk, last + 1)
+                    break
+                except Changed as change:
+                    table.change(change)
+            rows.append(found)
+            last += len(found)
+        ready = time.process_time()
+        for each in rows:
+            table.insert(each)
+        db.execute("COMMIT")
+        took["sqlite: lines to rows"] += ready - began
+        took["sqlite: rows inserted and committed"] += time.process_time() - ready
+    db.close()
+    return took
+
+
+def parquet_steps(lines: bytes, folder: Path) -> dict[str, float]:
+    """Return the CPU seconds for lines to columns, and for columns that are ready to a file."""
+    import pyarrow.parquet as pq
+
+    from hostd.pipeline.sinks.arrow import Schema, read_table
+
+    staged = folder / "staged.ndjson"
+    staged.write_bytes(lines)
+    began = time.process_time()
+    table = read_table(staged, Schema({}))
+    ready = time.process_time()
+    pq.write_table(table, folder / "records.parquet", compression="zstd")
+    return {
+        "parquet: lines to columns": ready - began,
+        "parquet: columns written": time.process_time() - ready,
+    }
+
+
+def measure(lines: bytes, turns: int) -> dict[str, list[float]]:
+    """Return the seconds of each step, by turn; a first turn does not count."""
+    steps: list[Callable[[bytes, Path], dict[str, float]]] = [sqlite_steps]
+    if importlib.util.find_spec("pyarrow") is not None:
+        steps.append(parquet_steps)
+    took: dict[str, list[float]] = {}
+    for turn in range(turns + 1):
+        for step in steps:
+            with tempfile.TemporaryDirectory(prefix="hostd-bench-") as folder:
+                for label, seconds in step(lines, Path(folder)).items():
+                    took.setdefault(label, []).extend([seconds] if turn else [])
+    return took
+
+
+if __name__ == "__main__":
+    json.dump(measure(Path(sys.argv[1]).read_bytes(), int(sys.argv[2])), sys.stdout)

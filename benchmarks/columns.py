@@ -1,0 +1,175 @@
+"""Columns: CPU time of CSV and access logs to JSON lines by columns, beside the same by a dict a record.
+
+Each format has a process of its own, in which the processor that ships and the example that yields columns take the
+same bytes in turn, in batches as large as their manifests say, as a worker calls them: parsed and encoded, in memory.
+The ratio is of the processor's time to the example's, of neighbouring turns. *rows* encodes the same columns the plain
+way, as a list of dicts. `parquet` is what follows where the records go to Parquet files: the lines read back by Arrow
+and written, as hostd does; or the columns written as they are, which it does not: what that would save.
+
+What bounds the access log: its expression makes all fields of a batch in one call already. Arrow's reader of separated
+values alone takes about a third of that path's time, and to join eleven columns with what is between them as much
+again. `extract_regex` takes longer than the whole path: beyond four groups RE2 has no fast way to find them.
+"""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks import corpus
+from benchmarks.host import REPOSITORY, SHIPPED
+from benchmarks.logs import CSV_HEADER, block
+from benchmarks.measure import MIB, Report, Target
+from contract import Context
+from contract.testing import load, make_processor
+from hostd.workers.encode import Encoder
+
+RATIO = 4.0
+EXAMPLES = REPOSITORY / "examples" / "plugins"
+FORMATS = ("csv", "access")
+
+
+def run(*, quick: bool = False) -> Report:
+    """Measure both formats, and report the ratios."""
+    report = Report("columns")
+    if importlib.util.find_spec("pyarrow") is None:
+        report.notes.append("left out: hostd[parquet] is not installed")
+        return report
+    turns, size = (3, MIB) if quick else (9, 4 * MIB)
+    wrong = 0
+    for name in FORMATS:
+        command = [sys.executable, "-m", "benchmarks.columns", name, str(turns), str(size)]
+        done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
+        found = json.loads(done.stdout)
+        wrong += not found.pop("same")
+        mib, records = found.pop("bytes") / MIB, found.pop("records")
+        for label, seconds in found.items():
+            report.add(f"{name}: {label}", "us/rec", [each / records * 1e6 for each in seconds])
+        for label in ("dicts", "columns"):
+            report.add(f"{name}: {label}", "MiB/s", [mib / each for each in found[label]])
+        pairs = zip(found["dicts"], found["columns"], strict=True)
+        ratio = report.add(f"{name}: dicts / columns", "x", [dicts / columns for dicts, columns in pairs])
+        report.targets.append(Target(f"{name}: as fast as by dicts", ratio.median, RATIO, "x", at_least=True))
+        straight = [
+            (dicts + to_parquet) / (parse + written)
+            for dicts, to_parquet, parse, written in zip(
+                *(
+                    found[label]
+                    for label in ("dicts", "lines to parquet", "columns, parsed only", "columns to parquet")
+                ),
+                strict=True,
+            )
+        ]
+        report.add(f"{name}: to parquet, dicts / columns without JSON", "x", straight)
+    report.targets.append(Target("formats whose records are not the same by columns", wrong, 0, ""))
+    report.notes.append("CPU time of one core; ratios are medians of pairs of turns")
+    return report
+
+
+class Contestant:
+    """A processor, called as a worker calls it, on its own batches of one input."""
+
+    def __init__(self, path: Path, data: bytes, header: bytes) -> None:
+        manifest, module = load(path)
+        framing = manifest.compiled_framing()
+        options = module.Options() if hasattr(module, "Options") else None
+        ctx = Context(
+            source=path.stem,
+            reject=_refuse,
+            say=lambda _level, _message: None,
+            header=header,
+            options=options,
+            framing=framing,
+        )
+        processor = make_processor(manifest, module.new_processor)
+        self.parse: Callable[[bytes], Any] = lambda batch: processor.parse(batch, ctx)
+        ends = [0]
+        while ends[-1] < len(data):
+            piece = data[ends[-1] : ends[-1] + (manifest.limits.batch_kib << 10)]
+            ends.append(ends[-1] + framing.boundary(piece))
+        self.batches = [data[start:end] for start, end in pairwise(ends)]
+
+    def encode(self, encoder: Encoder) -> list[bytes]:
+        """Parse and encode everything."""
+        lines: list[bytes] = []
+        for batch in self.batches:
+            lines += encoder.encode(self.parse(batch), "a.log", 1 << 30)[1]
+        return lines
+
+
+def measure(name: str, turns: int, size: int) -> dict[str, Any]:
+    """Return the seconds of each turn by what was done, and whether both ways come to the same records."""
+    header, data = _input(name, size)
+    dicts = Contestant(SHIPPED / f"{name}.py", data, header)
+    columns = Contestant(EXAMPLES / f"{name}_columns.py", data, header)
+    encoder = Encoder("@source")
+    lines = b"".join(dicts.encode(encoder))
+    same = _records(lines) == _records(b"".join(columns.encode(encoder)))
+    tables = [each for batch in columns.batches for each in columns.parse(batch)]
+    took: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory(prefix="hostd-bench-") as folder:
+        staged = Path(folder) / "staged.ndjson"
+        staged.write_bytes(lines)
+        what: dict[str, Callable[[], Any]] = {
+            "dicts": lambda: dicts.encode(encoder),
+            "columns": lambda: columns.encode(encoder),
+            "columns, parsed only": lambda: [list(columns.parse(batch)) for batch in columns.batches],
+            "columns, encoded only": lambda: encoder.encode(tables, "a.log", 1 << 30),
+            "columns, encoded as rows": lambda: [
+                encoder.encode(table.to_pylist(), "a.log", 1 << 30) for table in tables
+            ],
+            "lines to parquet": lambda: _write(_read(staged), staged),
+            "columns to parquet": lambda: _write(_joined(tables), staged),
+        }
+        for turn in range(turns + 1):
+            for label, do in what.items():
+                began = time.process_time()
+                do()
+                if turn:
+                    took.setdefault(label, []).append(time.process_time() - began)
+    return {**took, "bytes": len(data), "records": lines.count(b"\n"), "same": same}
+
+
+def _input(name: str, size: int) -> tuple[bytes, bytes]:
+    if name == "csv":
+        lines = block("csv")
+        return CSV_HEADER.encode(), lines * -(-size // len(lines))
+    with tempfile.NamedTemporaryFile() as log:
+        corpus.write(Path(log.name), size)
+        return b"", log.read()
+
+
+def _records(lines: bytes) -> list[Any]:
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def _read(staged: Path) -> Any:
+    from hostd.pipeline.sinks.arrow import Schema, read_table
+
+    return read_table(staged, Schema({}))
+
+
+def _joined(tables: list[Any]) -> Any:
+    import pyarrow as pa
+
+    return pa.concat_tables(tables)
+
+
+def _write(table: Any, beside: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, beside.with_suffix(".parquet"), compression="zstd")
+
+
+def _refuse(raw: bytes, reason: str) -> None:
+    """Count what the lines of a real log have that is no record: both reject it."""
+
+
+if __name__ == "__main__":
+    json.dump(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])), sys.stdout)
