@@ -14,6 +14,7 @@ from benchmarks import (
     identify,
     idle,
     ledger,
+    peers,
     processors,
     roundtrip,
     sinks,
@@ -41,6 +42,7 @@ MODULES = (
     ledger,
     syslog,
     processors,
+    peers,
     unload,
     faults,
 )
