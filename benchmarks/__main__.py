@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks import (
     append,
+    calls,
     declared,
     durable,
     faults,
@@ -16,6 +17,7 @@ from benchmarks import (
     ledger,
     peers,
     processors,
+    reload,
     roundtrip,
     sinks,
     start,
@@ -43,6 +45,8 @@ MODULES = (
     syslog,
     processors,
     peers,
+    reload,
+    calls,
     unload,
     faults,
 )

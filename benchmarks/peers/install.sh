@@ -3,7 +3,7 @@
 #
 # Debian's own packages go where they always do. FOLDER, which the benchmarks find by HOSTD_PEERS, or
 # ~/.cache/hostd-peers, gets the rest: syslog-ng, which Debian does not let be installed beside rsyslog, and what
-# comes from PyPI, in environments of its own. Nothing is started. What cannot be had is said, and left out.
+# comes from PyPI, in environments of its own. What cannot be had is said, and left out.
 set -euo pipefail
 
 folder=$(realpath -m "${1:-${HOSTD_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/hostd-peers}}")
@@ -17,8 +17,7 @@ left_out() { missing+=("$1") && echo "left out: $1" >&2; }
 
 "${as_root[@]}" apt-get update
 for package in rsyslog lnav miller erlang-base strace valgrind; do
-  # A policy of 101 keeps Debian from starting a daemon that it installs.
-  "${as_root[@]}" env RUNLEVEL=1 apt-get install -y --no-install-recommends "$package" || left_out "$package"
+  "${as_root[@]}" apt-get install -y --no-install-recommends "$package" || left_out "$package"
 done
 
 beside_rsyslog() {
