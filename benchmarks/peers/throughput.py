@@ -77,7 +77,7 @@ def run(*, quick: bool) -> Report:
     report = Report("peers")
     with tempfile.TemporaryDirectory(prefix="hostd-bench-") as name:
         scratch = Path(name)
-        contestants = [Contestant(parser, *_log(scratch, parser.most_mib // share)) for parser in _installed(report)]
+        contestants = [Contestant(parser, *_log(scratch, parser.most_mib // share)) for parser in installed(report)]
         for contestant in contestants:
             contestant.mib = contestant.log.stat().st_size / MIB
         counted = take_turns([contestant.turn for contestant in contestants], turns)
@@ -85,7 +85,7 @@ def run(*, quick: bool) -> Report:
         return report
 
 
-def _installed(report: Report) -> list[Parser]:
+def installed(report: Report) -> list[Parser]:
     """Return hostd and the peers that are installed; the others become notes."""
     found: list[Parser] = [Hostd()]
     for kind in PARSERS:
