@@ -12,8 +12,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import corpus, counted, traced
-from benchmarks.host import REPOSITORY, SHIPPED
+from benchmarks import counted, traced
+from benchmarks.host import REPOSITORY
 from benchmarks.measure import MIB, Report, Target
 
 CALLS_PER_MIB = 220.0
@@ -22,9 +22,14 @@ MOVED_PER_BYTE = 5.4
 """5.17: the log read, written for the worker; its records, 1.58 times as long, read and written."""
 MAIN_THREAD_CALLS_PER_MIB = 4_700.0
 """About 3,700, in Python 3.11."""
-INSTRUCTIONS_OF_LOOP = 1.15
-ALLOCATIONS_OF_LOOP = 1.10
-FORMATS = ("access", "json_lines")
+WORKER_LIMITS = (
+    ("instructions", counted.INSTRUCTIONS, {"access": 1.15, "json_lines": 1.36}),
+    ("allocations", counted.ALLOCATIONS, {"access": 1.02, "json_lines": 1.08}),
+)
+"""What is counted in a worker, and how many times that of the best loop by hand it may be, by format.
+
+1.10 and 1.31, 0.93 and 1.01 when this was written; one copy of each record makes it 1.18 and 1.41, 1.09 and 1.16.
+"""
 
 PROFILE_SIZES = (2 * MIB, 10 * MIB)
 TRIES = 3
@@ -52,10 +57,7 @@ def main_thread_calls_per_mib(folder: Path, before: str = "") -> float:
 
 
 def _profile(folder: Path, size: int, before: str) -> tuple[int, int]:
-    (folder / "plugins.d").mkdir(parents=True)
-    (folder / "plugins.d" / "access.py").write_bytes((SHIPPED / "access.py").read_bytes())
-    corpus.make(folder / "access.log", size)
-    (folder / "hostd.toml").write_text('[[sources]]\npaths = ["access.log"]\n')
+    traced.lay_out(folder, size)
     counted_in = folder / "calls.txt"
     code = f"{before}\nimport sys, benchmarks.profiled as p\nsys.exit(p.run(p.Path({str(counted_in)!r}), sys.argv[1:]))"
     done = subprocess.run(
@@ -93,12 +95,12 @@ def run(*, quick: bool) -> Report:
 
 
 def _add_worker(report: Report, folder: Path) -> None:
-    for what, counter, limit in (
-        ("instructions", counted.INSTRUCTIONS, INSTRUCTIONS_OF_LOOP),
-        ("allocations", counted.ALLOCATIONS, ALLOCATIONS_OF_LOOP),
-    ):
-        for name in FORMATS:
-            ours, loop = counted.per_record(counter, ("processor", "loop"), name, folder)
+    for what, counter, limits in WORKER_LIMITS:
+        found = counted.per_record(
+            counter, [f"{kind}:{name}" for name in limits for kind in ("processor", "loop")], folder
+        )
+        for name, limit in limits.items():
+            ours, loop = found[f"processor:{name}"], found[f"loop:{name}"]
             report.add(f"{name}: {what} of the best loop by hand", "1/rec", [loop])
             report.add(f"{name}: {what} in a worker", "1/rec", [ours])
             report.targets.append(Target(f"{name}: {what}, worker / loop", ours / loop, limit, "x"))

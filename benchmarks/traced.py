@@ -44,12 +44,19 @@ def available() -> bool:
     return subprocess.run(["strace", "-qq", "-o", os.devnull, "true"], capture_output=True, check=False).returncode == 0
 
 
+def lay_out(folder: Path, size: int) -> None:
+    """Make a new folder in which hostd will find so much access log, and the patience not to do anything twice."""
+    (folder / "plugins.d").mkdir(parents=True)
+    manifest, end, code = (SHIPPED / "access.py").read_text().partition("# ///\nr")
+    patient = f"{manifest}#\n# [tool.hostd.limits]\n# time_s = 600\n{end}{code}"
+    (folder / "plugins.d" / "access.py").write_text(patient)
+    corpus.make(folder / "access.log", size)
+    (folder / "hostd.toml").write_text('[[sources]]\npaths = ["access.log"]\n\n[workers]\nstart_timeout_s = 600\n')
+
+
 def trace(folder: Path, size: int, program: tuple[str, ...] = ("-m", "hostd")) -> Traced:
     """Run the daemon once on so much access log, in a new folder. Raises RuntimeError when it fails."""
-    (folder / "plugins.d").mkdir(parents=True)
-    shutil.copy(SHIPPED / "access.py", folder / "plugins.d")
-    corpus.make(folder / "access.log", size)
-    (folder / "hostd.toml").write_text('[[sources]]\npaths = ["access.log"]\n')
+    lay_out(folder, size)
     traced = folder / "trace.txt"
     command = ["strace", "-f", "-y", "-qq", "-o", str(traced), sys.executable, *program]
     done = subprocess.run(

@@ -31,7 +31,7 @@ class Logprep(Parser):
 
     name = "Logprep, dissector"
     install = "benchmarks/peers/install.sh, or pip install logprep in an environment of its own"
-    most_mib = 16
+    most_mib = 8
 
     def version(self) -> str | None:
         python = program("logprep/bin/python")

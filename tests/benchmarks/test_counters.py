@@ -59,17 +59,16 @@ def test_the_daemon_asks_little_of_the_kernel(tmp_path: Path) -> None:
 
 
 @needs_valgrind
-@pytest.mark.parametrize("name", counters.FORMATS)
-def test_a_worker_takes_hardly_more_instructions_than_the_best_loop(name: str, tmp_path: Path) -> None:
-    ours, loop = counted.per_record(counted.INSTRUCTIONS, ("processor", "loop"), name, tmp_path)
-    assert ours / loop <= counters.INSTRUCTIONS_OF_LOOP, f"{ours:.0f} instructions for a record, the loop {loop:.0f}"
-
-
-@needs_valgrind
-@pytest.mark.parametrize("name", counters.FORMATS)
-def test_a_worker_allocates_hardly_more_than_the_best_loop(name: str, tmp_path: Path) -> None:
-    ours, loop = counted.per_record(counted.ALLOCATIONS, ("processor", "loop"), name, tmp_path)
-    assert ours / loop <= counters.ALLOCATIONS_OF_LOOP, f"{ours:.1f} allocations for a record, the loop {loop:.1f}"
+@pytest.mark.parametrize(("what", "counter", "limits"), counters.WORKER_LIMITS)
+def test_a_worker_takes_hardly_more_than_the_best_loop_and_a_copy_of_each_record_shows(
+    what: str, counter: counted.Counter, limits: dict[str, float], tmp_path: Path
+) -> None:
+    kinds = [f"{kind}:{name}" for name in limits for kind in ("processor", "careless", "loop")]
+    found = counted.per_record(counter, kinds, tmp_path)
+    for name, limit in limits.items():
+        ours, careless, loop = (found[f"{kind}:{name}"] for kind in ("processor", "careless", "loop"))
+        assert ours / loop <= limit, f"{name}: {ours:.1f} {what} for a record, the loop {loop:.1f}"
+        assert careless / loop > limit, f"{name}: {careless:.1f} {what} with a copy of each record, the loop {loop:.1f}"
 
 
 @pytest.mark.slow
@@ -84,13 +83,3 @@ def test_a_copy_more_and_a_system_call_for_each_line_show(tmp_path: Path) -> Non
     found = counters.system(tmp_path, SLOWED_PROGRAM)
     assert found.calls_per_mib > counters.CALLS_PER_MIB, f"{found.calls_per_mib:.0f} system calls for a MiB"
     assert found.moved_per_byte > counters.MOVED_PER_BYTE, f"{found.moved_per_byte:.2f} bytes copied for a byte"
-
-
-@pytest.mark.slow
-@needs_valgrind
-@pytest.mark.parametrize("name", counters.FORMATS)
-def test_a_copy_of_each_record_shows_in_a_worker(name: str, tmp_path: Path) -> None:
-    careless, loop = counted.per_record(counted.INSTRUCTIONS, ("careless", "loop"), name, tmp_path)
-    assert careless / loop > counters.INSTRUCTIONS_OF_LOOP, f"{careless / loop:.2f} times the instructions"
-    careless, loop = counted.per_record(counted.ALLOCATIONS, ("careless", "loop"), name, tmp_path)
-    assert careless / loop > counters.ALLOCATIONS_OF_LOOP, f"{careless / loop:.2f} times the allocations"
