@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def main() -> int:
     if unknown := [name for name in options.names if name not in BENCHMARKS]:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is stopped too
     events.configure("auto", "warning")  # of the pools that benchmarks run in this process
     reports: list[Report] = []
     for name in options.names or BENCHMARKS:
