@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -84,8 +85,18 @@ def test_a_peer_is_ended_with_all_that_it_has_started(files: Files) -> None:
     code = "import subprocess\nchild = subprocess.Popen(['sleep', '600'])\nprint(child.pid, file=out, flush=True)"
     code += "\ntime.sleep(600)"
     wait(Script(code, ends=False), files, 1)
-    child = Path(f"/proc/{files.out.read_text().strip()}/stat")
-    assert not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z"
+    pid = int(files.out.read_text())
+    ends = time.monotonic() + 10
+    while _runs(pid) and time.monotonic() < ends:  # it was told to end, and has no parent left that waits for it
+        time.sleep(0.01)
+    assert not _runs(pid)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_peers_that_write_the_same_values_in_other_types_and_times_are_equal() -> None:
