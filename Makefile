@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 AT_ONCE := -n 3 --dist loadfile
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: run test test-slow test-all corpus check lint format bench bench-quick fuzz docs constraints clean
+.PHONY: run test test-slow test-all corpus check lint format bench bench-quick peers fuzz docs constraints clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/hostd run --config hostd.toml
@@ -43,6 +43,10 @@ bench: $(VENV)/dev.stamp
 
 bench-quick: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks --quick $(ONLY)
+
+# What the benchmarks `peers`, `reload` and `calls` compare hostd to, on Debian; into HOSTD_PEERS, or ~/.cache/hostd-peers.
+peers:
+	benchmarks/peers/install.sh
 
 # Coverage-guided fuzzing of the processors that ship: all of them, or ONLY="syslog csv", for SECONDS each.
 SECONDS ?= 60

@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
 from benchmarks import (
     append,
+    calls,
     columns,
     declared,
     durable,
@@ -15,7 +17,9 @@ from benchmarks import (
     identify,
     idle,
     ledger,
+    peers,
     processors,
+    reload,
     roundtrip,
     sinks,
     start,
@@ -43,6 +47,9 @@ MODULES = (
     syslog,
     processors,
     columns,
+    peers,
+    reload,
+    calls,
     unload,
     faults,
 )
@@ -64,6 +71,7 @@ def main() -> int:
     if unknown := [name for name in options.names if name not in BENCHMARKS]:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is stopped too
     events.configure("auto", "warning")  # of the pools that benchmarks run in this process
     reports: list[Report] = []
     for name in options.names or BENCHMARKS:

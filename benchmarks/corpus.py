@@ -32,6 +32,11 @@ def write(path: Path, size: int) -> int:
     """Write at least `size` bytes of whole lines; return how many lines."""
     if folder := os.environ.get("HOSTD_CORPUS"):
         return _repeat(Path(folder) / "access" / "apache_logs.log", path, size)
+    return make(path, size)
+
+
+def make(path: Path, size: int) -> int:
+    """Write at least `size` bytes of made lines, each of the ordinary form, whatever the environment says."""
     chosen = random.Random(20240309)  # one seed: the same log every time
     lines = written = 0
     with path.open("wb") as out:

@@ -40,7 +40,7 @@ async def _run(rounds: int) -> Report:
         await generation.crew.start()
         try:
             for _ in range(rounds):
-                through_pool += [await _pool_trip(generation.crew) for _ in range(ROUND)]
+                through_pool += [await pool_trip(generation.crew) for _ in range(ROUND)]
                 blocking += [echo.trip() for _ in range(ROUND)]
                 through_loop += [await echo.loop_trip() for _ in range(ROUND)]
         finally:
@@ -55,7 +55,8 @@ async def _run(rounds: int) -> Report:
     return report
 
 
-async def _pool_trip(crew: Crew) -> float:
+async def pool_trip(crew: Crew) -> float:
+    """Return the microseconds of one line to a worker and its record back."""
     began = time.perf_counter()
     result = await crew.parse(Batch("numbers.log", 0, b"", LINE))
     elapsed_us = (time.perf_counter() - began) * 1e6
