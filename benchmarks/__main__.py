@@ -10,6 +10,7 @@ from benchmarks import (
     append,
     calls,
     columns,
+    counters,
     declared,
     durable,
     faults,
@@ -50,6 +51,7 @@ MODULES = (
     peers,
     reload,
     calls,
+    counters,
     unload,
     faults,
 )

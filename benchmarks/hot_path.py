@@ -3,7 +3,7 @@
 It parses the whole lines of FOLDER/NAME.log and encodes the records: once, and then so many times in a forked child,
 and not at all in another. Their process ids go to standard output as JSON, [not at all, many times] for each KIND:NAME.
 KIND is `processor`, the one of that NAME that ships, called as a worker calls it; `loop`, the best loop by hand for its
-format; or `careless`, the processor with one copy of each record more, which a guard must notice.
+format; or `careless`, the processor with two copies of each record more, which a guard must notice.
 """
 
 import importlib.util
@@ -38,9 +38,9 @@ def by_processor(name: str) -> Parse:
 
 
 def by_careless(name: str) -> Parse:
-    """Return the same with a copy of each record."""
+    """Return the same with two copies of each record."""
     parse = by_processor(name)
-    return lambda data: [dict(record) for record in parse(data)]
+    return lambda data: [dict(dict(record)) for record in parse(data)]
 
 
 KINDS: dict[str, Callable[[str], Parse]] = {

@@ -60,7 +60,7 @@ def test_the_daemon_asks_little_of_the_kernel(tmp_path: Path) -> None:
 
 @needs_valgrind
 @pytest.mark.parametrize(("what", "counter", "limits"), counters.WORKER_LIMITS)
-def test_a_worker_takes_hardly_more_than_the_best_loop_and_a_copy_of_each_record_shows(
+def test_a_worker_takes_hardly_more_than_the_best_loop_and_copies_of_each_record_show(
     what: str, counter: counted.Counter, limits: dict[str, float], tmp_path: Path
 ) -> None:
     kinds = [f"{kind}:{name}" for name in limits for kind in ("processor", "careless", "loop")]
@@ -68,7 +68,7 @@ def test_a_worker_takes_hardly_more_than_the_best_loop_and_a_copy_of_each_record
     for name, limit in limits.items():
         ours, careless, loop = (found[f"{kind}:{name}"] for kind in ("processor", "careless", "loop"))
         assert ours / loop <= limit, f"{name}: {ours:.1f} {what} for a record, the loop {loop:.1f}"
-        assert careless / loop > limit, f"{name}: {careless:.1f} {what} with a copy of each record, the loop {loop:.1f}"
+        assert careless / loop > limit, f"{name}: {careless:.1f} {what} with copies of each record, the loop {loop:.1f}"
 
 
 @pytest.mark.slow
