@@ -5,7 +5,9 @@ only a change. Pieces that come out alike cost one parse each; only those that d
 """
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections import deque
+from collections.abc import Awaitable, Sequence, Set
+from itertools import islice
 
 import msgspec
 from msgspec import Struct, field
@@ -116,13 +118,21 @@ async def compare(
     a swap must not queue behind the data.
     """
     trial = _Trial(candidate, present, framing, max(most + 1, SHOWN + 1))
+    under_way: deque[asyncio.Task[tuple[Yield, Yield | WorkerLostError]]] = deque()
+    remaining = iter(pieces)
     try:
         for piece in pieces:
+            # The workers parse the next one while this one is looked at.
+            under_way.extend(asyncio.create_task(trial.both(each)) for each in islice(remaining, 2 - len(under_way)))
+            await trial.compare(piece, under_way.popleft())
             if trial.is_decided:
                 break
-            await trial.compare(piece)
     except _PresentLostError:
         return None
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
     return trial.verdict
 
 
@@ -145,9 +155,9 @@ class _Trial(Struct, frozen=True):
     def is_decided(self) -> bool:
         return self.verdict.lost or len(self.verdict.regressions) >= self.enough
 
-    async def compare(self, piece: Batch) -> None:
+    async def compare(self, piece: Batch, parsing: Awaitable[tuple[Yield, Yield | WorkerLostError]]) -> None:
         try:
-            expected, found = await self._both(piece)
+            expected, found = await parsing
         except UnfedError as error:
             self.verdict.refused.append(f"{piece.source} at {piece.offset}: {error.reason}")
             return
@@ -159,7 +169,7 @@ class _Trial(Struct, frozen=True):
         else:
             self._note_changes(piece, expected, found)
 
-    async def _both(self, piece: Batch) -> tuple[Yield, Yield | WorkerLostError]:
+    async def both(self, piece: Batch) -> tuple[Yield, Yield | WorkerLostError]:
         expected, found = await asyncio.gather(_ask(self.present, piece), _ask(self.candidate, piece))
         if isinstance(expected, WorkerLostError):
             raise _PresentLostError from expected
@@ -181,7 +191,7 @@ class _Trial(Struct, frozen=True):
             if self.is_decided:
                 return
             part = replace(piece, offset=piece.offset + start, data=piece.data[start:end])
-            expected, outcome = await self._both(part)
+            expected, outcome = await self.both(part)
             if isinstance(outcome, WorkerLostError):
                 self._lose(part, outcome)
             elif _is_worse(expected, outcome):
@@ -200,6 +210,8 @@ class _Trial(Struct, frozen=True):
         if expected.lines == found.lines:
             return
         befores, afters = _keys(expected.lines), _keys(found.lines)
+        if befores == afters:
+            return
         starts = [*self.framing.starts(piece.data), len(piece.data)]
         if len(starts) - 1 != len(befores):
             starts = []  # which record is made of which input cannot be told
@@ -220,7 +232,7 @@ async def _ask(crew: Crew, piece: Batch) -> Yield | WorkerLostError:
     """
     for losses in range(1, MAX_INNOCENT_LOSSES + 1):
         try:
-            return await crew.parse(piece)
+            return await crew.parse(piece, forks=False)
         except UnfedError as error:
             if error.at_open:
                 raise

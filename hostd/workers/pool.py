@@ -95,27 +95,30 @@ class Crew:
         self._rest(worker)
         return worker.pid
 
-    async def parse(self, batch: Batch, time_s: float | None = None, *, behind: bool = True) -> Yield:
+    async def parse(
+        self, batch: Batch, time_s: float | None = None, *, behind: bool = True, forks: bool = True
+    ) -> Yield:
         """Have a worker parse `batch`, forking one if need be. The caller holds one of the pool's slots.
 
-        It may be put `behind` another batch in the line of a worker, and may then share the loss of that worker.
+        It may be put `behind` another batch in the line of a worker, and may then share the loss of that worker: where
+        as many workers are busy as may be, or, unless `forks`, where there is such a line.
         Raises WorkerLostError when the worker is lost, GenerationBrokenError when none can be started, and UnfedError
         for a piece of a stream. When the caller is cancelled the worker is not: its answer is dropped.
         """
-        work, begun = await self._begin(batch, time_s, queue=behind)
+        work, begun = await self._begin(batch, time_s, queue=behind, forks=forks)
         if begun is not None and not await _within(begun.wait(), self._pool.handoff_s):
             # The batch ahead of it in that worker's line takes long: do not share its fate.
             work, _ = await self._begin(batch, time_s, queue=False)
         return await asyncio.shield(work)
 
     async def _begin(
-        self, batch: Batch, time_s: float | None, *, queue: bool
+        self, batch: Batch, time_s: float | None, *, queue: bool, forks: bool = True
     ) -> tuple[asyncio.Task[Yield], asyncio.Event | None]:
         """Hand a batch to a worker; with it comes, if it has to wait in that worker's line, the end of that wait."""
         self._in_flight += 1
         self._settled.clear()
         try:
-            worker = await self._seat(queue=queue)
+            worker = await self._seat(queue=queue, forks=forks)
         except BaseException:
             self._land()
             raise
@@ -152,12 +155,12 @@ class Crew:
         if not self._in_flight:
             self._settled.set()
 
-    async def _seat(self, *, queue: bool) -> Worker:
+    async def _seat(self, *, queue: bool, forks: bool) -> Worker:
         """Return a worker for one more batch: an idle one, a new one, or one that parses, when cores are taken."""
         while not self._idle:
             if self._killed:
                 raise WorkerLostError("its generation was retired", innocent=True)
-            if queue and self._pool.busy >= self._pool.busy_limit:
+            if queue and (not forks or self._pool.busy >= self._pool.busy_limit):
                 with_room = [
                     each for each in self._workers.values() if 0 < each.outstanding < wire.DEPTH and each.in_reach
                 ]

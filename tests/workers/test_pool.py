@@ -661,3 +661,28 @@ def test_a_bounded_number_of_starts_is_under_way(tmp_path: Path, handoff_s: floa
         await pool.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("forks", "workers"), [(True, 2), (False, 1)])
+def test_who_would_not_have_a_worker_forked_waits_behind_another_batch(
+    runner: asyncio.Runner, crew: MakeCrew, tmp_path: Path, *, forks: bool, workers: int
+) -> None:
+    """There is a free core; a second worker costs more than a short batch takes."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+
+    async def scenario() -> None:
+        demo = crew(processor(f"open({str(gate)!r}).read()"))
+        await demo.start()
+        first = asyncio.create_task(demo.parse(batch(b"bad\n")))
+        second = asyncio.create_task(demo.parse(batch(b"x\n"), forks=forks))
+        async with asyncio.timeout(10):
+            while demo.in_flight < 2 or demo.workers < workers:  # noqa: ASYNC110 - a fork sets no event
+                await asyncio.sleep(0.01)
+            gate_open = await asyncio.to_thread(open, gate, "w")
+            gate_open.close()
+            assert lines_of(await second) == ["x"]
+            await first
+        assert demo.workers == workers
+
+    runner.run(scenario())
