@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,9 @@ QUIET_S = 0.15
 LONG_QUIET_S = 0.8
 """For how long nothing more may come, while something runs in the background, before what came counts as all there
 is; the long one where the page shows that it leaves out the rest."""
+MOST_TICKS = 4
+"""How much processor time (a tick is 10 ms) may be taken in the long one: what is being started says nothing for
+seconds, where others want the processor too."""
 
 _LOOK = re.compile(r"(?:sleep \S+; )?(?:cat|head|tail|wc|grep|sqlite3|hostd status|hostd dead list)\b")
 """What a reader types again after having looked too early, while a daemon works in the background."""
@@ -163,9 +167,11 @@ class Session:
         while True:
             output = self._new()
             if matches(command.shown, output) or time.monotonic() > deadline:
+                ticks, is_long = self._ticks(), command.shown.endswith("…")
                 if self._jobs():
-                    time.sleep(LONG_QUIET_S if command.shown.endswith("…") else QUIET_S)
-                if self._new() == output:
+                    time.sleep(LONG_QUIET_S if is_long else QUIET_S)
+                rests = not is_long or self._ticks() - ticks <= MOST_TICKS or time.monotonic() > deadline
+                if rests and self._new() == output:
                     self._seen += len(output.encode())
                     return output
             time.sleep(0.02)
@@ -185,8 +191,25 @@ class Session:
 
     def _jobs(self) -> bool:
         """Tell whether the shell has children, which may say something at any time."""
-        children = Path(f"/proc/{self._shell.pid}/task/{self._shell.pid}/children")
-        return not children.exists() or bool(children.read_text().strip())
+        return _children(self._shell.pid) is None or bool(_children(self._shell.pid))
+
+    def _ticks(self) -> int:
+        """Return how much processor time what runs has taken, and what it has waited for."""
+        ticks, pids = 0, [self._shell.pid]
+        while pids:
+            pid = pids.pop()
+            pids += _children(pid) or []
+            with suppress(OSError):
+                ticks += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
+        return ticks
+
+
+def _children(pid: int) -> list[int] | None:
+    """Return a process's children; None where the system does not say."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return None
 
 
 def _group_lives(shell: subprocess.Popen[bytes]) -> bool:
