@@ -42,7 +42,8 @@ from hostd.workers.sandbox import Sandbox
 LOOK_EVERY_S = 10.0
 """How often folders are compared without a hint, in case that one was lost; less often where that takes long."""
 LOOK_SHARE = 1 / 200
-"""How much of the time that may take at most."""
+LOOK_MOST_S = 60.0
+"""How much of the time that may take, as long as it is done this often: the first look opens all files."""
 POLL_EVERY_S = 1.0
 """The same, where there are no hints."""
 
@@ -346,7 +347,7 @@ class Daemon:
 
     async def _look_now_and_then(self) -> None:
         while True:
-            rest_s = max(LOOK_EVERY_S, self._finder.look_s / LOOK_SHARE)
+            rest_s = min(max(LOOK_EVERY_S, self._finder.look_s / LOOK_SHARE), LOOK_MOST_S)
             await asyncio.sleep(POLL_EVERY_S if self._watcher and self._watcher.polls else rest_s)
             self._swapper.look_again()
             self._finder.look_soon()
