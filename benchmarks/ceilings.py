@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from hostd.pipeline.sinks.columns import Changed, chunked
 from hostd.pipeline.sinks.database import connect
@@ -35,23 +34,22 @@ def sqlite_steps(lines: bytes, folder: Path) -> dict[str, float]:
     table, last = Table(db, "records.db", "access"), 0
     took = {"sqlite: lines to rows": 0.0, "sqlite: rows inserted and committed": 0.0}
     for group in groups(lines):
-        began = time.process_time()
-        rows: list[Any] = []
         db.execute("BEGIN IMMEDIATE")
         for chunk in chunked([group], CHUNK_BYTES):
+            began = time.process_time()
             while True:
                 try:
-                    found = table.columns.rows(chunk, last + 1)
+                    rows = table.columns.rows(chunk, last + 1)
                     break
                 except Changed as change:
                     table.change(change)
-            rows.append(found)
-            last += len(found)
+            last += len(rows)
+            ready = time.process_time()
+            table.insert(rows)
+            took["sqlite: lines to rows"] += ready - began
+            took["sqlite: rows inserted and committed"] += time.process_time() - ready
         ready = time.process_time()
-        for each in rows:
-            table.insert(each)
         db.execute("COMMIT")
-        took["sqlite: lines to rows"] += ready - began
         took["sqlite: rows inserted and committed"] += time.process_time() - ready
     db.close()
     return took

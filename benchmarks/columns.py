@@ -141,7 +141,9 @@ def _input(name: str, size: int) -> tuple[bytes, bytes]:
         lines = block("csv")
         return CSV_HEADER.encode(), lines * -(-size // len(lines))
     with tempfile.NamedTemporaryFile() as log:
-        corpus.write(Path(log.name), size)
+        corpus.make(
+            Path(log.name), size
+        )  # ordinary lines alone: others are records, which cannot be looked at as tables
         return b"", log.read()
 
 

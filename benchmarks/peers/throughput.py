@@ -77,7 +77,9 @@ def run(*, quick: bool) -> Report:
     report = Report("peers")
     with tempfile.TemporaryDirectory(prefix="hostd-bench-") as name:
         scratch = Path(name)
-        contestants = [Contestant(parser, *_log(scratch, parser.most_mib // share)) for parser in installed(report)]
+        contestants = [
+            Contestant(parser, *_log(scratch, max(1, parser.most_mib // share))) for parser in installed(report)
+        ]
         for contestant in contestants:
             contestant.mib = contestant.log.stat().st_size / MIB
         counted = take_turns([contestant.turn for contestant in contestants], turns)
