@@ -20,13 +20,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.measure import Report, Target
-from benchmarks.numbered import NUMBERED, numbered
 from benchmarks.peers.parsing import parse
 from benchmarks.peers.peer import ask, program
-from benchmarks.roundtrip import LINE, Echo, pool_trip
-from hostd.plugins import artifact, proof
-from hostd.plugins.environment import Environments
-from hostd.workers.pool import Pool
+from benchmarks.roundtrip import LINE, Echo, numbered_crew, pool_trip
 
 ROUND = 200
 TARGET_US = 60.0
@@ -70,23 +66,13 @@ def _timed(call: Callable[[], Any]) -> Callable[[], float]:
 
 async def _take(rounds: int, calls: dict[str, Callable[[], float]], inside: "InProcess") -> dict[str, list[float]]:
     samples: dict[str, list[float]] = {"hostd: a worker, through the pool": []}
-    pool = Pool(1, 60.0)
-    with tempfile.TemporaryDirectory(prefix="hostd-bench-") as name:
-        path, store = Path(name) / f"{NUMBERED}.py", Path(name) / "store"
-        store.mkdir()
-        path.write_text(numbered(1))
-        generation = proof.make(1, artifact.read(path, store), None, "@source", pool, Environments(store))
-        await generation.crew.start()
-        try:
-            for _ in range(rounds):
-                samples["hostd: a worker, through the pool"] += [await pool_trip(generation.crew) for _ in range(ROUND)]
-                for label, call in calls.items():
-                    samples.setdefault(label, []).extend(call() for _ in range(ROUND))
-                for label, taken in inside.take(ROUND).items():
-                    samples.setdefault(label, []).extend(taken)
-        finally:
-            await generation.crew.kill()
-            await pool.close()
+    async with numbered_crew() as crew:
+        for _ in range(rounds):
+            samples["hostd: a worker, through the pool"] += [await pool_trip(crew) for _ in range(ROUND)]
+            for label, call in calls.items():
+                samples.setdefault(label, []).extend(call() for _ in range(ROUND))
+            for label, taken in inside.take(ROUND).items():
+                samples.setdefault(label, []).extend(taken)
     return samples
 
 

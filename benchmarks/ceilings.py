@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hostd.pipeline.sinks.columns import Changed, chunked
+from hostd.pipeline.sinks.columns import chunked
 from hostd.pipeline.sinks.database import connect
 from hostd.pipeline.sinks.sqlite import CHUNK_BYTES, PRAGMAS
 from hostd.pipeline.sinks.tables import Table
@@ -37,12 +37,7 @@ def sqlite_steps(lines: bytes, folder: Path) -> dict[str, float]:
         db.execute("BEGIN IMMEDIATE")
         for chunk in chunked([group], CHUNK_BYTES):
             began = time.process_time()
-            while True:
-                try:
-                    rows = table.columns.rows(chunk, last + 1)
-                    break
-                except Changed as change:
-                    table.change(change)
+            rows = table.rows(chunk, last + 1)
             last += len(rows)
             ready = time.process_time()
             table.insert(rows)

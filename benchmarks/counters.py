@@ -5,15 +5,12 @@ instructions and allocations in a worker (valgrind, beside the best loop by hand
 missing its figures are left out. `tests/benchmarks/test_counters.py` holds the same limits.
 """
 
-import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import counted, traced
-from benchmarks.host import REPOSITORY
 from benchmarks.measure import MIB, Report, Target
 
 CALLS_PER_MIB = 220.0
@@ -28,7 +25,7 @@ WORKER_LIMITS = (
 )
 """What is counted in a worker, and how many times that of the best loop by hand it may be, by format.
 
-1.10 and 1.31, 0.93 and 1.01 when this was written; one copy of each record makes it 1.18 and 1.41, 1.09 and 1.16.
+1.09 and 1.31, 0.93 and 1.01 when this was written; two copies of each record make it 1.21 and 1.55, 1.25 and 1.31.
 """
 
 PROFILE_SIZES = (2 * MIB, 10 * MIB)
@@ -60,16 +57,7 @@ def _profile(folder: Path, size: int, before: str) -> tuple[int, int]:
     traced.lay_out(folder, size)
     counted_in = folder / "calls.txt"
     code = f"{before}\nimport sys, benchmarks.profiled as p\nsys.exit(p.run(p.Path({str(counted_in)!r}), sys.argv[1:]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "run", "--config", str(folder / "hostd.toml"), "--once"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"hostd ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    traced.run_once([sys.executable, "-c", code], folder)
     return (folder / "access.log").stat().st_size, int(counted_in.read_text())
 
 

@@ -9,6 +9,8 @@ import os
 import socket
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks.measure import Report, Target
@@ -31,21 +33,12 @@ async def _run(rounds: int) -> Report:
     through_pool: list[float] = []
     blocking: list[float] = []
     through_loop: list[float] = []
-    pool = Pool(1, 60.0)
-    with tempfile.TemporaryDirectory(prefix="hostd-bench-") as name, Echo() as echo:
-        path, store = Path(name) / f"{NUMBERED}.py", Path(name) / "store"
-        store.mkdir()
-        path.write_text(numbered(1))
-        generation = proof.make(1, artifact.read(path, store), None, "@source", pool, Environments(store))
-        await generation.crew.start()
-        try:
+    with Echo() as echo:
+        async with numbered_crew() as crew:
             for _ in range(rounds):
-                through_pool += [await pool_trip(generation.crew) for _ in range(ROUND)]
+                through_pool += [await pool_trip(crew) for _ in range(ROUND)]
                 blocking += [echo.trip() for _ in range(ROUND)]
                 through_loop += [await echo.loop_trip() for _ in range(ROUND)]
-        finally:
-            await generation.crew.kill()
-            await pool.close()
     report = Report("roundtrip")
     ours = report.add("pool: one line to a worker, its record back", "us", through_pool[ROUND:])
     report.add("asyncio alone: one byte to a forked child and back", "us", through_loop[ROUND:])
@@ -53,6 +46,23 @@ async def _run(rounds: int) -> Report:
     report.add("ratio pool / raw, of the medians", "x", [ours.median / raw.median])
     report.targets.append(Target("pool round trip, median", ours.median, TARGET_US, "us"))
     return report
+
+
+@asynccontextmanager
+async def numbered_crew() -> AsyncIterator[Crew]:
+    """Yield the crew of a plugin that parses numbered lines, with its first worker up, in a pool of its own."""
+    pool = Pool(1, 60.0)
+    with tempfile.TemporaryDirectory(prefix="hostd-bench-") as name:
+        path, store = Path(name) / f"{NUMBERED}.py", Path(name) / "store"
+        store.mkdir()
+        path.write_text(numbered(1))
+        generation = proof.make(1, artifact.read(path, store), None, "@source", pool, Environments(store))
+        await generation.crew.start()
+        try:
+            yield generation.crew
+        finally:
+            await generation.crew.kill()
+            await pool.close()
 
 
 async def pool_trip(crew: Crew) -> float:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def trace(folder: Path, size: int, program: tuple[str, ...] = ("-m", "hostd")) -
     lay_out(folder, size)
     traced = folder / "trace.txt"
     command = ["strace", "-f", "-y", "-qq", "-o", str(traced), sys.executable, *program]
+    run_once(command, folder)
+    return read(traced.read_text(errors="replace"), (folder / "access.log").stat().st_size)
+
+
+def run_once(command: Sequence[str], folder: Path) -> None:
+    """Run the daemon once, by this command, on what was laid out in a folder. Raises RuntimeError when it fails."""
     done = subprocess.run(
         [*command, "run", "--config", str(folder / "hostd.toml"), "--once"],
         cwd=folder,
@@ -69,7 +76,6 @@ def trace(folder: Path, size: int, program: tuple[str, ...] = ("-m", "hostd")) -
     )
     if done.returncode:
         raise RuntimeError(f"hostd ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return read(traced.read_text(errors="replace"), (folder / "access.log").stat().st_size)
 
 
 def read(text: str, size: int) -> Traced:

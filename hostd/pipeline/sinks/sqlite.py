@@ -18,7 +18,7 @@ from hostd import clock, events
 from hostd.pipeline.ledger import Ledger, SinkMark
 from hostd.pipeline.ledger.ledger import identity
 from hostd.pipeline.sinks import Unit
-from hostd.pipeline.sinks.columns import Changed, chunked
+from hostd.pipeline.sinks.columns import chunked
 from hostd.pipeline.sinks.database import Database, DatabaseError, connect
 from hostd.pipeline.sinks.tables import Table
 from hostd.pipeline.sources.memory import find_in
@@ -90,12 +90,7 @@ class SqliteSink:
             self._written[processor] = table.last
             last = table.last
             for chunk in chunked(chunks, CHUNK_BYTES):
-                while True:
-                    try:
-                        rows = table.columns.rows(chunk, last + 1)
-                        break
-                    except Changed as change:
-                        table.change(change)
+                rows = table.rows(chunk, last + 1)
                 table.insert(rows)
                 last += len(rows)
             self._written[processor] = last

@@ -46,6 +46,14 @@ class Table:
             return 0
         return int(self._db.execute(f"SELECT ifnull(max({ID}), 0) FROM {self._quoted}")[0][0])  # noqa: S608
 
+    def rows(self, lines: bytes | bytearray, first: int) -> list[Row]:
+        """Return records as rows, numbered from `first`, for `insert`; the columns are changed where they need it."""
+        while True:
+            try:
+                return self.columns.rows(lines, first)
+            except Changed as change:
+                self.change(change)
+
     def insert(self, rows: Sequence[Row]) -> None:
         """Add rows that the columns have made."""
         if not self._exists:
