@@ -19,6 +19,7 @@ import msgspec
 
 from benchmarks.host import SHIPPED
 from contract import Context
+from hostd.workers.encode import Encoder
 
 CHUNK_BYTES = 256 << 10
 
@@ -30,16 +31,28 @@ COMBINED = re.compile(
     re.MULTILINE | re.ASCII,
 )
 
-Parse = Callable[[bytes], list[Any]]
+Loop = Callable[[bytes], tuple[int, bytes]]
+"""Takes a run of whole lines; returns the number of records, and their JSON lines."""
 
 
-def by_regex() -> Parse:
-    """Return the loop as people write it: a dict of the named groups for each match."""
-    return lambda data: [found.groupdict() for found in COMBINED.finditer(data.decode("utf-8", "replace"))]
+def parse(data: bytes) -> list[dict[str, Any]]:
+    """Return a dict of the named groups for each match."""
+    return [found.groupdict() for found in COMBINED.finditer(data.decode("utf-8", "replace"))]
 
 
-def by_processor() -> Parse:
-    """Return the shipped access processor, called as a worker calls it."""
+def by_regex() -> Loop:
+    """Return the loop as people write it."""
+    encode_lines = msgspec.json.Encoder().encode_lines
+
+    def loop(data: bytes) -> tuple[int, bytes]:
+        records = parse(data)
+        return len(records), encode_lines(records)
+
+    return loop
+
+
+def by_processor() -> Loop:
+    """Return the shipped access processor and hostd's encoder, called as a worker calls them."""
     spec = importlib.util.spec_from_file_location("access", SHIPPED / "access.py")
     assert spec is not None
     assert spec.loader is not None
@@ -47,7 +60,13 @@ def by_processor() -> Parse:
     spec.loader.exec_module(module)
     processor = module.new_processor()
     ctx = Context(source="access.log", reject=lambda _raw, _reason: None, say=lambda _level, _message: None)
-    return lambda data: list(processor.parse(data, ctx))
+    encoder = Encoder("")
+
+    def loop(data: bytes) -> tuple[int, bytes]:
+        records, pieces = encoder.encode(processor.parse(data, ctx), "access.log", 1 << 30)
+        return records, b"".join(pieces)
+
+    return loop
 
 
 KINDS = {"regex": by_regex, "processor": by_processor}
@@ -71,14 +90,14 @@ def chunks(log: BinaryIO, start: int, end: int) -> Iterator[bytes]:
 
 def main(kind: str, source: Path, output: Path, start: int, end: int) -> dict[str, float]:
     """Parse and write; return seconds in the loop and records written."""
-    parse, encode_lines = KINDS[kind](), msgspec.json.Encoder().encode_lines
+    loop = KINDS[kind]()
     records = 0
     began = time.monotonic()
     with source.open("rb", buffering=CHUNK_BYTES) as log, output.open("wb", buffering=0) as out:
         for data in chunks(log, start, end):
-            parsed = parse(data)
-            records += len(parsed)
-            out.write(encode_lines(parsed))
+            count, encoded = loop(data)
+            records += count
+            out.write(encoded)
     return {"seconds": time.monotonic() - began, "records": records}
 
 

@@ -10,7 +10,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from benchmarks.loops import LOOPS
 from contract import Context
 from hostd.workers.encode import Encoder
 
-Parse = Callable[[bytes], list[Any]]
+Parse = Callable[[bytes], Iterable[Any]]
 
 
 def by_processor(name: str) -> Parse:
@@ -34,7 +34,7 @@ def by_processor(name: str) -> Parse:
     processor = module.new_processor()
     options = module.Options() if hasattr(module, "Options") else None
     ctx = Context(source=name, reject=_refuse, say=lambda _level, _message: None, options=options)
-    return lambda data: list(processor.parse(data, ctx))
+    return lambda data: processor.parse(data, ctx)
 
 
 def by_careless(name: str) -> Parse:

@@ -8,6 +8,7 @@ from contract.context import Context, PluginLog
 from contract.normal import SYSLOG_SEVERITIES, Timestamps, from_epoch, read_zone, severity_number, timestamps
 from contract.processor import Processor, Stream, StreamProcessor, each_line, each_record
 from contract.record import Columns, JsonValue, Record
+from contract.rows import Rows
 from contract.streams import ByteStream, LineStream, each_stream
 from contract.strict_json import decode_json
 from contract.version import CONTRACT_VERSION
@@ -23,6 +24,7 @@ __all__ = [
     "PluginLog",
     "Processor",
     "Record",
+    "Rows",
     "Stream",
     "StreamProcessor",
     "Timestamps",

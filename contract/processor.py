@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from contract.context import Context
 from contract.record import Columns, Record
+from contract.rows import Rows
 from contract.together import AtOnce, Together, describe
 
 
@@ -18,8 +19,8 @@ from contract.together import AtOnce, Together, describe
 class Processor(Protocol):
     """Turns whole records' bytes into records."""
 
-    def parse(self, data: bytes, ctx: Context) -> Iterable[Record | Columns]:
-        """Yield the records of `data`, in order, also as columns.
+    def parse(self, data: bytes, ctx: Context) -> Iterable[Record | Rows | Columns]:
+        """Yield the records of `data`, in order, also as rows or columns.
 
         `data` holds whole records as the manifest's `framing` cuts them. An exception fails the batch: the
         daemon then parses it in halves until only the records that fail are left, and keeps those as dead
@@ -36,7 +37,7 @@ class Stream(Protocol):
     of the snapshot.
     """
 
-    def feed(self, data: bytes, final: bool) -> Iterable[Record | Columns]:  # noqa: FBT001
+    def feed(self, data: bytes, final: bool) -> Iterable[Record | Rows | Columns]:  # noqa: FBT001
         """Take the source's next bytes, any number of them, and yield the records that they complete, in order.
 
         `final` says that the source ends here: yield what is held back, reject what is torn. It comes once, maybe
@@ -121,7 +122,7 @@ class _EachRecord:
         if self._together is None:
             return self._one_by_one(ctx.split(data), ctx)
         records = self._together.take(data, ctx)
-        if isinstance(records, list):
+        if isinstance(records, list | Rows):
             return records
         return self._together.by_pieces(ctx.split(data), b"", self._one_by_one, ctx, records)
 

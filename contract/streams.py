@@ -7,6 +7,7 @@ from typing import Any
 from contract.context import Context
 from contract.processor import Stream, StreamProcessor
 from contract.record import Record
+from contract.rows import Rows
 from contract.together import Together, describe
 
 _LAYOUT = b"\x01"
@@ -74,7 +75,7 @@ class LineStream(ByteStream):
         """
         raise NotImplementedError
 
-    def at_once(self, text: str, ctx: Context) -> list[Record] | None:  # noqa: ARG002
+    def at_once(self, text: str, ctx: Context) -> list[Record] | Rows | None:  # noqa: ARG002
         """Return the records of many lines, without changing `kept`; None when one needs more.
 
         It is for speed alone: what it returns is what `parse_line` would. See `each_record`.
@@ -92,7 +93,7 @@ class LineStream(ByteStream):
         data, self._rest = self._rest + data, b""
         end = len(data) if final else data.rfind(b"\n") + 1
         records = self._together.take(data[:end], self.ctx)
-        if not isinstance(records, list):
+        if not isinstance(records, list | Rows):
             self._error = records
             return super().feed(data, final)
         self._rest = data[end:]

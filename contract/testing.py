@@ -21,6 +21,7 @@ from contract.framing import Framing
 from contract.manifest import Manifest, read_script
 from contract.processor import Processor, StreamProcessor
 from contract.record import JsonValue
+from contract.rows import Rows
 from contract.values import as_json_value
 from contract.version import mismatch, negotiate
 
@@ -113,6 +114,9 @@ def as_json(records: Iterable[Any]) -> list[dict[str, JsonValue]]:
     for record in found:
         if is_columns(record):
             values += [as_json_value(each) for each in as_records(record)]
+            continue
+        if isinstance(record, Rows):
+            values += as_json(record)
             continue
         mapping = {"message": record} if isinstance(record, str) else record
         values.append(as_json_value(dict(mapping)))

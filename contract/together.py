@@ -5,8 +5,9 @@ from itertools import islice
 
 from contract.context import Context
 from contract.record import Record
+from contract.rows import Rows
 
-AtOnce = Callable[[str, Context], list[Record] | None]
+AtOnce = Callable[[str, Context], list[Record] | Rows | None]
 """Takes many records at once, or none of them."""
 
 _RECORDS_IN_A_PIECE = 32
@@ -22,7 +23,7 @@ class Together:
     def __init__(self, at_once: AtOnce) -> None:
         self._at_once = at_once
 
-    def take(self, data: bytes, ctx: Context) -> list[Record] | Exception | None:
+    def take(self, data: bytes, ctx: Context) -> list[Record] | Rows | Exception | None:
         """Return what `at_once` makes of whole records' bytes; None, or what it raises, when it takes them not."""
         text = data.decode("utf-8", "backslashreplace")
         if "\r" in text:
@@ -31,11 +32,15 @@ class Together:
         if not text or "\r" in text:
             return None
         try:
-            return self._at_once(text, ctx)
+            records = self._at_once(text, ctx)
+            if isinstance(records, Rows):
+                records.rows = list(records.rows)  # what it raises, it raises here
         except MemoryError:
             raise  # these records need not be what has taken the memory: whoever runs us can tell
         except Exception as error:  # noqa: BLE001 - of one record mostly, such as an impossible time: see by_pieces
             return error
+        else:
+            return records
 
     def by_pieces(
         self,
@@ -52,7 +57,7 @@ class Together:
         remaining = iter(parts)
         while piece := list(islice(remaining, _RECORDS_IN_A_PIECE)):
             records = self.take(between.join(piece), ctx)
-            if isinstance(records, list):
+            if isinstance(records, list | Rows):
                 yield from records
                 continue
             rejections = ctx.rejections

@@ -53,7 +53,7 @@ import re
 from collections.abc import Iterable
 from itertools import chain
 
-from contract import Context, JsonValue, Record, Timestamps
+from contract import Context, JsonValue, Record, Rows, Timestamps
 
 # Possessive (`++`, `*+`), so that no part can backtrack and a hostile line costs no more than an honest one.
 _START = r'^(\S++) (\S++) (\S++) \[(.{26})\] "([A-Z]++) (\S++) (HTTP/[0-9.]++)" ([0-9]{3}) ([0-9]{1,18}+|-)'
@@ -71,6 +71,7 @@ _ANY_LINE = re.compile(
 _ROW = (2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13)
 _REQUEST, _EXTRA = 9, 14
 
+_NAMES = ["timestamp", "client", "ident", "user", "method", "path", "protocol", "status", "bytes", "referer", "agent"]
 _LINES_IN_A_PIECE = 32
 _STATUSES: dict[str, int | None] = {"-": None, **{f"{status:03}": status for status in range(1000)}}
 
@@ -88,13 +89,13 @@ class AccessProcessor:
             return records
         return chain.from_iterable(self._pieces(data.split(b"\n"), ctx))
 
-    def _pieces(self, lines: list[bytes], ctx: Context) -> Iterable[list[Record]]:
+    def _pieces(self, lines: list[bytes], ctx: Context) -> Iterable[Iterable[Record]]:
         for start in range(0, len(lines), _LINES_IN_A_PIECE):
             piece = lines[start : start + _LINES_IN_A_PIECE]
             records = self._at_once(b"\n".join(piece), len(piece))
             yield records if records is not None else self._line_by_line(piece, ctx)
 
-    def _at_once(self, data: bytes, lines: int) -> list[Record] | None:
+    def _at_once(self, data: bytes, lines: int) -> Rows | None:
         """Return a record for each line when all are of the ordinary form, and None otherwise."""
         text = data.decode("utf-8", "backslashreplace")
         # A match begins at a line's start, so as many matches as lines means one for each, and none longer.
@@ -105,28 +106,29 @@ class AccessProcessor:
         if len(rows) != lines:
             return None
         try:
-            return self._records(rows)
+            return self._as_rows(rows)
         except ValueError:  # an impossible time, which costs its own line only
             return None
 
-    def _records(self, rows: Iterable[tuple[str, ...]]) -> list[Record]:
+    def _as_rows(self, found: Iterable[tuple[str, ...]]) -> Rows:
         times = self._times
-        return [
-            {
-                "timestamp": times[time],
-                "client": client,
-                "ident": None if ident == "-" else ident,
-                "user": None if user == "-" else user,
-                "method": method,
-                "path": path,
-                "protocol": protocol,
-                "status": _STATUSES[status],
-                "bytes": None if size == "-" else int(size),
-                "referer": None if referer == "-" else referer,
-                "agent": None if agent == "-" else agent,
-            }
-            for client, ident, user, time, method, path, protocol, status, size, referer, agent in rows
+        rows: list[tuple[JsonValue, ...]] = [
+            (
+                times[time],
+                client,
+                None if ident == "-" else ident,
+                None if user == "-" else user,
+                method,
+                path,
+                protocol,
+                _STATUSES[status],
+                None if size == "-" else int(size),
+                None if referer == "-" else referer,
+                None if agent == "-" else agent,
+            )
+            for client, ident, user, time, method, path, protocol, status, size, referer, agent in found
         ]
+        return Rows(_NAMES, rows)
 
     def _line_by_line(self, lines: list[bytes], ctx: Context) -> list[Record]:
         records: list[Record] = []
@@ -137,7 +139,7 @@ class AccessProcessor:
                     ctx.reject(line, "not a line of the common or the combined log format")
                 continue
             try:
-                record: dict[str, JsonValue] = dict(*self._records([found.group(*_ROW)]))
+                (record,) = self._as_rows([found.group(*_ROW)])
             except ValueError as error:
                 ctx.reject(line, str(error))
                 continue

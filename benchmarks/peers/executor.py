@@ -5,21 +5,18 @@ from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
-import msgspec
-
 from benchmarks.bare import CHUNK_BYTES, by_regex, chunks
 
 WORKERS = 2
 AHEAD = 4
 """Chunks under way: enough that no worker waits, and memory is bounded."""
 
-_parse = by_regex()
-_encode_lines = msgspec.json.Encoder().encode_lines
+_loop = by_regex()
 
 
 def convert(data: bytes) -> bytes:
     """Return the records of whole lines as JSON lines."""
-    return _encode_lines(_parse(data))
+    return _loop(data)[1]
 
 
 def main(source: Path, output: Path) -> None:

@@ -11,11 +11,14 @@ from itertools import groupby, islice
 from typing import Any
 
 from contract.columns import is_columns
+from contract.rows import Rows
 from contract.values import as_json_value, as_plain, find_unwritable
 from hostd.workers import columns
 
 try:
     import msgspec
+
+    from hostd.workers.rows import StructsOfRows
 except ImportError:  # an environment of a plugin's own need not have it
     msgspec = None  # type: ignore[assignment]
 
@@ -47,6 +50,7 @@ class Encoder:
         self._field = source_field
         self._encode_lines = encode_lines
         self._columns = columns.ColumnsEncoder(source_field, encode_lines)
+        self._structs = None if encode_lines is encode_by_standard_library else StructsOfRows(source_field)
 
     def encode(self, records: Iterable[Any], source: str, most_bytes: int) -> tuple[int, list[bytes]]:
         """Return the number of records, and their JSON lines in pieces. Takes the records over: dicts may be changed.
@@ -56,7 +60,7 @@ class Encoder:
         """
         count = size = 0
         pieces: list[bytes] = []
-        if is_columns(records):
+        if isinstance(records, Rows) or is_columns(records):
             records = [records]
         for chunk in [records] if isinstance(records, list) else _chunks(iter(records)):
             for number, lines in self._encoded(chunk, source):
@@ -70,16 +74,29 @@ class Encoder:
     def _encoded(self, records: list[Any], source: str) -> Iterator[tuple[int, bytes]]:
         """Yield how many records, and their lines, piece by piece."""
         kinds = set(map(type, records))
-        if not columns.are_among(kinds):
+        if Rows not in kinds and not columns.are_among(kinds):
             if records:
                 yield len(records), self._lines(records, source, only_dicts=kinds == {dict})
             return
-        for are_columns, group in groupby(records, is_columns):
-            if are_columns:
-                for each in group:
-                    yield from self._columns.encode(each, source)
-            else:
+        for are_many, group in groupby(records, _are_many):
+            if not are_many:
                 yield from self._encoded(list(group), source)
+                continue
+            for each in group:
+                yield from self._rows(each, source) if isinstance(each, Rows) else self._columns.encode(each, source)
+
+    def _rows(self, rows: Rows, source: str) -> Iterator[tuple[int, bytes]]:
+        for chunk in [rows.rows] if isinstance(rows.rows, list) else _chunks(iter(rows.rows)):
+            structs = self._structs.make(rows, chunk, source) if self._structs is not None else None
+            if structs is not None:
+                try:
+                    yield len(structs), self._encode_lines(structs)
+                    continue
+                except (TypeError, ValueError, RecursionError):
+                    pass  # the records fail in the same way, and tell of which field
+            records = list(Rows(rows.names, chunk, optional=rows.optional))
+            if records:
+                yield len(records), self._lines(records, source, only_dicts=True)
 
     def _lines(self, records: list[Any], source: str, *, only_dicts: bool) -> bytes:
         if not only_dicts:
@@ -103,6 +120,10 @@ def as_mapping(record: Any) -> dict[str, Any]:
     if isinstance(record, Mapping):
         return dict(record)
     raise TypeError(f"a record must be a mapping or a string, not {type(record).__name__}")
+
+
+def _are_many(record: Any) -> bool:
+    return isinstance(record, Rows) or is_columns(record)
 
 
 def _chunks(records: Iterator[Any]) -> Iterator[list[Any]]:
