@@ -5,10 +5,11 @@ One plugin gets half of it at most, and each its first claim: one that hangs on 
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
-from msgspec import Struct, field
+from msgspec import Struct
+
+from hostd.workers.slots import Slots
 
 
 class _Claim(Struct, frozen=True, eq=False):
@@ -21,11 +22,12 @@ EXCESS_SHARE = 8
 """One plugin's batches may yield an eighth of the limit in excess; then they come out before more are parsed."""
 
 
-class _Turns(Struct):
-    free: asyncio.Semaphore
-    line: asyncio.Lock = field(default_factory=asyncio.Lock)
-    excess: int = 0
-    discharged: asyncio.Event = field(default_factory=asyncio.Event)
+class _Turns:
+    """The turns of one plugin, and the excess that it is charged with."""
+
+    def __init__(self, at_once: int, most_excess: int) -> None:
+        self.excess = 0
+        self.slots = Slots(at_once, is_open=lambda: self.excess <= most_excess)
 
 
 class Budget:
@@ -60,23 +62,16 @@ class Budget:
                 self._waiting.remove(claim)
             raise
 
-    @asynccontextmanager
-    async def turn(self, plugin: str) -> AsyncIterator[None]:
-        """Wait for a turn to parse: first come first served, a few at once, and none while much excess is charged.
+    def turn(self, plugin: str) -> AbstractAsyncContextManager[None]:
+        """Return what waits for a turn to parse, and takes it, in an `async with`.
 
-        Whatever a plugin's later batches have yielded, its earlier ones have had their turn, so that they can be
-        delivered, and the excess be discharged.
+        First come first served, a few at once, and none while much excess is charged. Whatever a plugin's later batches
+        have yielded, its earlier ones have had their turn, so that they can be delivered, and the excess be discharged.
         """
         turns = self._turns.get(plugin)
         if turns is None:
-            turns = self._turns[plugin] = _Turns(asyncio.Semaphore(self._at_once))
-        async with AsyncExitStack() as held:
-            async with turns.line:
-                await held.enter_async_context(turns.free)
-                while turns.excess > self._limit // EXCESS_SHARE:
-                    turns.discharged.clear()
-                    await turns.discharged.wait()
-            yield
+            turns = self._turns[plugin] = _Turns(self._at_once, self._limit // EXCESS_SHARE)
+        return turns.slots.take()
 
     def charge(self, size: int, plugin: str) -> None:
         """Hold a plugin that has had its turn to `size` bytes that its batch yields beyond what it has taken."""
@@ -88,7 +83,7 @@ class Budget:
         """Give back what was charged."""
         if size:
             self._turns[plugin].excess -= size
-            self._turns[plugin].discharged.set()
+            self._turns[plugin].slots.admit()
             self.give(size, plugin)
 
     def give(self, size: int, plugin: str) -> None:

@@ -27,8 +27,8 @@ from hostd.pipeline.parse import (
 )
 from hostd.pipeline.serving import Generation
 from hostd.workers.batch import BEFORE_BYTES, DeadLetter, Piece, UnfedError, Yield
-from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Pool
+from hostd.workers.questions import GenerationBrokenError
 
 
 class Fed(Struct, frozen=True):

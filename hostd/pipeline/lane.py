@@ -15,8 +15,8 @@ from hostd.pipeline.recover import FindLive, FindRow, StaysError, batch_of
 from hostd.pipeline.runs import fitted, joined
 from hostd.pipeline.serving import Generation
 from hostd.workers.batch import Batch, DeadLetter, Yield
-from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Pool
+from hostd.workers.questions import GenerationBrokenError
 
 UNCOMMITTED_BYTES = 1 << 20
 """How much may wait for its commit before more is parsed."""

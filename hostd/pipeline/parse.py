@@ -15,8 +15,8 @@ from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.pipeline.serving import Generation
 from hostd.workers.batch import Batch, DeadLetter, Yield
-from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Pool
+from hostd.workers.questions import GenerationBrokenError
 
 SHORTEST_TIME_S = 1.0
 MAX_INNOCENT_LOSSES = 2

@@ -28,8 +28,8 @@ from hostd.pipeline.sources.file import HEAD_BYTES, FileSource
 from hostd.pipeline.streams import Streams, StuckError
 from hostd.tasks import Tasks
 from hostd.workers.batch import Batch, DeadLetter, Yield
-from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Pool
+from hostd.workers.questions import GenerationBrokenError
 
 QUIET_S = 0.5
 """After how long without a write a document, or a record of several lines, counts as whole."""

@@ -13,8 +13,8 @@ from hostd.plugins.artifact import Artifact
 from hostd.plugins.environment import Environments
 from hostd.plugins.generation import Generation, State
 from hostd.workers import wire
-from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Pool
+from hostd.workers.questions import GenerationBrokenError
 
 
 def make(

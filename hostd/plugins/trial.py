@@ -19,8 +19,8 @@ from hostd.config import Trial
 from hostd.errors import Refusal, Stage, WorkerLostError
 from hostd.plugins.generation import Generation, State
 from hostd.workers.batch import Batch, DeadLetter, UnfedError, Yield
-from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Crew
+from hostd.workers.questions import GenerationBrokenError
 
 SHOWN = 3
 SHOWN_BYTES = 160

@@ -6,18 +6,19 @@ A crew is the workers of one generation. A worker belongs to one crew for life.
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
-from hostd.workers.batch import Batch, Piece, UnfedError, Yield
+from hostd.workers.batch import Batch, Yield
 from hostd.workers.confinement import Confinement
 from hostd.workers.intensity import Intensity
 from hostd.workers.launch import SHARED, Launched, Place
 from hostd.workers.nursery import Nursery
 from hostd.workers.peer import EXIT_TIMEOUT_S, Worker
+from hostd.workers.questions import NotBegunError
 from hostd.workers.sandbox import Sandbox
 from hostd.workers.slots import Slots
 
@@ -105,16 +106,15 @@ class Crew:
         Raises WorkerLostError when the worker is lost, GenerationBrokenError when none can be started, and UnfedError
         for a piece of a stream. When the caller is cancelled the worker is not: its answer is dropped.
         """
-        work, begun = await self._begin(batch, time_s, queue=behind, forks=forks)
-        if begun is not None and not await _within(begun.wait(), self._pool.handoff_s):
+        time_s = time_s or self._time_s
+        try:
+            return await (await self._begin(batch, time_s, queue=behind, forks=forks))
+        except NotBegunError:
             # The batch ahead of it in that worker's line takes long: do not share its fate.
-            work, _ = await self._begin(batch, time_s, queue=False)
-        return await asyncio.shield(work)
+            return await (await self._begin(batch, time_s, queue=False, forks=True))
 
-    async def _begin(
-        self, batch: Batch, time_s: float | None, *, queue: bool, forks: bool = True
-    ) -> tuple[asyncio.Task[Yield], asyncio.Event | None]:
-        """Hand a batch to a worker; with it comes, if it has to wait in that worker's line, the end of that wait."""
+    async def _begin(self, batch: Batch, time_s: float, *, queue: bool, forks: bool) -> asyncio.Future[Yield]:
+        """Hand a batch to a worker; what is returned becomes its answer, or raises as `parse` does."""
         self._in_flight += 1
         self._settled.clear()
         try:
@@ -122,33 +122,14 @@ class Crew:
         except BaseException:
             self._land()
             raise
-        begun = asyncio.Event() if worker.outstanding > 1 else None
-        work = asyncio.create_task(self._parse(worker, batch, time_s or self._time_s, begun))
-        work.add_done_callback(_retrieve)
-        return work, begun
+        most = max(self._output_bytes, DOCUMENT_FACTOR * len(batch.data)), self._load.snapshot_kib << 10
+        return worker.parse(batch, time_s, most, self._pool.handoff_s, partial(self._answered, worker))
 
-    async def _parse(self, worker: Worker, batch: Batch, time_s: float, begun: asyncio.Event | None) -> Yield:
-        try:
-            most_bytes = max(self._output_bytes, DOCUMENT_FACTOR * len(batch.data))
-            if isinstance(batch, Piece):
-                result = await worker.feed(batch, time_s, (most_bytes, self._load.snapshot_kib << 10), begun)
-            else:
-                result = await worker.parse(batch, time_s, most_bytes, begun)
-        except UnfedError:
-            raise  # the stream's failure; the worker is as good as before
-        except WorkerLostError as lost:
-            if not lost.innocent:
-                self._dismiss(worker)
-            raise
-        except BaseException:
+    def _answered(self, worker: Worker, lost: WorkerLostError | None) -> None:
+        if lost is not None and not lost.innocent:
             self._dismiss(worker)
-            raise
-        finally:
-            if begun is not None:
-                begun.set()
-            self._leave(worker)
-            self._land()
-        return result
+        self._leave(worker)
+        self._land()
 
     def _land(self) -> None:
         self._in_flight -= 1
@@ -266,7 +247,7 @@ class Crew:
         return worker
 
     def _rest(self, worker: Worker) -> None:
-        if self._closed:
+        if self._closed or not worker.in_reach:
             self._dismiss(worker)
             return
         self._idle.append((clock.monotonic(), worker))
@@ -367,17 +348,3 @@ class Pool:
     async def close(self) -> None:
         """End all workers and zygotes."""
         await asyncio.gather(*(nursery.close() for nursery in self._nurseries.values()))
-
-
-async def _within(waiting: Coroutine[Any, Any, object], timeout_s: float) -> bool:
-    try:
-        await asyncio.wait_for(waiting, timeout_s)
-    except TimeoutError:
-        return False
-    return True
-
-
-def _retrieve(work: asyncio.Task[Yield]) -> None:
-    """Take note of how work ended whose caller may have gone."""
-    if not work.cancelled():
-        work.exception()

@@ -17,8 +17,8 @@ from hostd.errors import WorkerLostError
 from hostd.workers import pool as pools
 from hostd.workers import wire
 from hostd.workers.batch import Batch, Yield
-from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Crew, Pool
+from hostd.workers.questions import GenerationBrokenError
 from tests.build import PARSE_LINES, load, read_fifo
 
 MakeCrew = Callable[..., Crew]

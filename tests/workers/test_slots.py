@@ -108,18 +108,18 @@ def test_cancelling_at_the_moment_of_being_given_a_slot_passes_it_on(order: str)
 
     async def scenario() -> None:
         slots = Slots(1, 60.0)
-        await slots._acquire("")
-        second, third = (asyncio.create_task(slots._acquire("")) for _ in range(2))
+        first = slots.take()
+        await first.__aenter__()
+        second, third = (asyncio.create_task(slots.take().__aenter__()) for _ in range(2))
         await turns()
-        for step in (slots._release, second.cancel)[:: 1 if order.startswith("given") else -1]:
+        for step in (lambda: slots.give_back(first), second.cancel)[:: 1 if order.startswith("given") else -1]:
             step()
         await asyncio.wait([second])
         assert second.cancelled()
         async with asyncio.timeout(1):
             await third
-        slots._release()
-        async with asyncio.timeout(1), slots.take():
-            assert slots._free == 0
+        assert slots._free == 0
+        assert not slots.is_waited_for
 
     asyncio.run(scenario())
 

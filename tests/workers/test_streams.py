@@ -11,8 +11,8 @@ import pytest
 
 from hostd.errors import WorkerLostError
 from hostd.workers.batch import Batch, DeadLetter, Piece, UnfedError, Yield
-from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Crew
+from hostd.workers.questions import GenerationBrokenError
 
 from .conftest import Run
 

@@ -17,8 +17,8 @@ from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.original import Repeated, find_original
 from hostd.pipeline.sources.unpacked import Unpacked
 from hostd.workers.batch import Batch, DeadLetter, Yield
-from hostd.workers.peer import GenerationBrokenError
 from hostd.workers.pool import Pool
+from hostd.workers.questions import GenerationBrokenError
 
 CUT_KINDS = ("lines", "multiline", "whole")
 """The framings whose batches mean the same wherever they are parsed."""
