@@ -17,6 +17,8 @@ SCAN_BYTES = 1 << 20
 SCANS_A_TURN = 16
 KEPT_BYTES = 64 << 10
 """How much is kept of a record over the limit."""
+PEEK_BYTES = 4 << 10
+"""How much of a batch is looked at first, for the end of its last line: to read more and cut it off costs a copy."""
 
 
 class Cut(Struct, frozen=True):
@@ -71,6 +73,8 @@ def next_cut(
     if framing.kind == "whole":
         return _whole(source, record_bytes) if quiet or final else None
     length = min(batch_bytes, record_bytes)
+    if framing.kind == "lines" and not framing.quote and (end := _last_line_end(source, start, length)):
+        length = end - start
     while True:
         data = source.read(start, length)
         at_end = len(data) < length
@@ -95,6 +99,18 @@ def next_piece(source: FileSource, batch_bytes: int, *, final: bool, ended: bool
     data = source.read(start, batch_bytes)
     at_end = final and len(data) < batch_bytes
     return Cut(start, start + len(data), data, final=at_end) if data or (at_end and not ended) else None
+
+
+def _last_line_end(source: FileSource, start: int, length: int) -> int:
+    """Return where the last whole line ends of `length` bytes, 0 where that is not to be told by looking at the last.
+
+    What is read next may be other bytes, of a file that is written over: it is cut as if nobody had looked.
+    """
+    if length <= 2 * PEEK_BYTES or not source.is_read_in_place:
+        return 0
+    begin = start + length - PEEK_BYTES
+    found = source.read(begin, PEEK_BYTES).rfind(b"\n") + 1
+    return begin + found if found else 0
 
 
 def _whole(source: FileSource, record_bytes: int) -> Cut | None:

@@ -14,7 +14,7 @@ from hostd.workers import wire
 READ_BYTES = 64 << 10
 
 OnFrame = Callable[[int, bytes, int, bytes | None], None]
-"""Gets a frame's kind, its fields, the length of its body, and the body, or None where that is in the memory file."""
+"""Gets a frame's kind, its fields, the length of its body, and the body, or None where that is in a box."""
 
 
 class Connection:
@@ -113,19 +113,19 @@ class Connection:
             return
         came, body_begin = self._came, wire.HEAD.size
         try:
-            kind, fields_length, body_length, in_file = wire.unpack_head(
+            kind, fields_length, body_length, in_box = wire.unpack_head(
                 came[:body_begin], wire.MAX_ANSWER_FIELDS_BYTES, self._most_bytes()
             )
         except wire.WireError as error:
             self._end(f"broke the protocol: {error}")
             return
         body_begin += fields_length
-        end = body_begin + (0 if in_file else body_length)
+        end = body_begin + (0 if in_box else body_length)
         if len(came) < end:
             self._wanted = end
             return
         fields = bytes(came[wire.HEAD.size : body_begin])
-        body = None if in_file else bytes(came[body_begin:end])
+        body = None if in_box else bytes(came[body_begin:end])
         del came[:end]
         self._wanted = wire.HEAD.size
         self._on_frame(kind, fields, body_length, body)

@@ -7,7 +7,6 @@ are lost without fault of theirs.
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from collections.abc import Callable, Sequence
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
 from hostd.workers.batch import Batch, Piece, UnfedError, Yield
+from hostd.workers.box import Box
 from hostd.workers.connection import Connection
 from hostd.workers.questions import Feeding, GenerationBrokenError, Loading, NotBegunError, Parsing, Question
 from hostd.workers.spawner import Spawner
@@ -39,8 +39,8 @@ class Worker:
         self.exited: asyncio.Future[str] = self._loop.create_future()
         ours, self._theirs = socket.socketpair()
         self._connection = Connection(ours, self._most_bytes, self._take, self._ended)
-        self._inboxes = [-1] * wire.DEPTH
-        self._outboxes = [-1] * wire.DEPTH
+        self._inboxes: list[Box] = []
+        self._outboxes: list[Box] = []
         self._asked = 0
         self._questions: deque[Question] = deque()
         self._deadline = self._last = 0.0
@@ -57,10 +57,11 @@ class Worker:
         """
         try:
             with self._theirs:
-                self._inboxes = [wire.memory_file("hostd-inbox") for _ in range(wire.DEPTH)]
-                self._outboxes = [wire.memory_file("hostd-outbox") for _ in range(wire.DEPTH)]
-                fds = [self._theirs.fileno(), *self._inboxes, *self._outboxes]
-                self.pid = await spawner.fork([fd for fd in fds if fd >= 0], preload, ahead=ahead)
+                for boxes, name in ((self._inboxes, "hostd-inbox"), (self._outboxes, "hostd-outbox")):
+                    for _ in range(wire.DEPTH):
+                        boxes.append(Box.make(name))
+                fds = [box.fd for box in (*self._inboxes, *self._outboxes) if box.is_there]
+                self.pid = await spawner.fork([self._theirs.fileno(), *fds], preload, ahead=ahead)
         except BaseException:
             self.hang_up()
             raise
@@ -105,9 +106,8 @@ class Worker:
             return
         self._hung_up = True
         self._connection.close()
-        for fd in (*self._inboxes, *self._outboxes):
-            if fd >= 0:
-                os.close(fd)
+        for box in (*self._inboxes, *self._outboxes):
+            box.close()
         self._ended("")
 
     @property
@@ -123,7 +123,7 @@ class Worker:
             question.end(WorkerLostError(self._lost or "it was dismissed", innocent=True))
             return
         turn, self._asked = self._asked % wire.DEPTH, self._asked + 1
-        question.outbox_fd = self._outboxes[turn]
+        question.outbox = self._outboxes[turn]
         self._questions.append(question)
         self._connection.send(*wire.pack(message, body, self._inboxes[turn]))
         if len(self._questions) == 1:
@@ -150,7 +150,7 @@ class Worker:
                 question.take_part(message.dead)
             else:
                 if body is None:
-                    body = wire.take(question.outbox_fd, body_length)
+                    body = wire.take(question.outbox, body_length)
                 self._end_first(question.take(message, body))
         except wire.WireError as error:
             self._lose(f"broke the protocol: {error}")

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
 from hostd.workers.batch import Batch, DeadLetter, Piece, UnfedError, Yield
+from hostd.workers.box import Box
 
 MAX_BROKEN_CHARACTERS = 4000
 
@@ -58,7 +59,8 @@ class Question:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.time_s = time_s
         self.most_bytes = most_bytes
-        self.outbox_fd = -1
+        self.outbox = Box(-1)
+        """Where the answer's body comes to lie, if it is large."""
         self.given_up_at = math.inf
         """When it is given up if it was not begun by then."""
         self.on_end: Callable[[WorkerLostError | None], None] = lambda _: None

@@ -2,8 +2,7 @@
 
 A frame is a kind (1 byte), the lengths of its two parts (4 bytes each, big endian), a JSON array of the
 message's fields, and raw bytes, its body. A large body does not travel through the socket, whose buffer would take
-it in many pieces: it lies in a memory file of the sender's direction, and the kind has `IN_MEMORY_FILE` set. Nobody
-maps these files: one that the other end cuts short is a short read, not a SIGBUS.
+it in many pieces: it lies in a box of the sender's direction, and the kind has `IN_BOX` set.
 
 Both ends refuse a frame over `MAX_FRAME_BYTES`, and the daemon one over what it has asked for: a worker runs foreign
 code, and what it sends is input like any other. What the daemon has to look through in one go is bounded, so that
@@ -11,19 +10,23 @@ nothing that a worker sends holds up its event loop.
 """
 
 import json
-import os
 import socket
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from hostd.workers.box import Box
+
+try:
+    from msgspec import json as fast_json
+except ImportError:  # an environment of a plugin's own need not have it
+    fast_json = None  # type: ignore[assignment]
+
 HEAD = struct.Struct("!BII")
-IN_MEMORY_FILE = 0x80
+IN_BOX = 0x80
 DEPTH = 2
-"""How many frames may be under way in one direction; each direction has as many memory files, used in turn."""
+"""How many frames may be under way in one direction; each direction has as many boxes, used in turn."""
 LARGE_BYTES = 32 << 10
-KEPT_BYTES = 4 << 20
-"""How much of a memory file is kept from one frame to the next."""
 MAX_FRAME_BYTES = 1 << 30
 MAX_FIELDS_BYTES = 64 << 20
 MAX_ANSWER_FIELDS_BYTES = 4 << 20
@@ -178,64 +181,47 @@ _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
 }
 
 
-def memory_file(name: str) -> int:
-    """Return a descriptor of a new memory file, or -1 where the system has none: all bodies travel then."""
-    return os.memfd_create(name) if hasattr(os, "memfd_create") else -1
-
-
-def pack(message: Message, body: Sequence[bytes], memory_fd: int) -> tuple[bytes, Sequence[bytes]]:
+def pack(message: Message, body: Sequence[bytes], box: Box) -> tuple[bytes, Sequence[bytes]]:
     """Return a frame's head and fields, and the parts of its body that are to follow them.
 
-    A large body is put into the memory file at `memory_fd` (-1 for none), and nothing is to follow then.
+    A large body is put into the box, if it is one, and nothing is to follow then.
     """
-    fields = json.dumps(message, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    fields = _encode(message)
     kind, length = _NUMBERS[type(message)], sum(map(len, body))
-    if memory_fd >= 0 and length >= LARGE_BYTES:
-        _put(memory_fd, body, length)
-        kind, body = kind | IN_MEMORY_FILE, ()
+    if box.is_there and length >= LARGE_BYTES:
+        box.put(body, length)
+        kind, body = kind | IN_BOX, ()
     return HEAD.pack(kind, len(fields), length) + fields, body
 
 
 def unpack_head(
     head: bytes | bytearray, most_fields: int = MAX_FIELDS_BYTES, most_body: int = MAX_FRAME_BYTES
 ) -> tuple[int, int, int, bool]:
-    """Return a frame's kind, the lengths of its fields and body, and whether that is in the memory file.
+    """Return a frame's kind, the lengths of its fields and body, and whether that is in the box.
 
     Raises WireError, also for lengths over `most_fields` or `most_body`.
     """
     kind, fields_length, body_length = HEAD.unpack(head)
-    in_file = bool(kind & IN_MEMORY_FILE)
-    kind &= ~IN_MEMORY_FILE
+    in_box = bool(kind & IN_BOX)
+    kind &= ~IN_BOX
     if kind >= len(_KINDS) or fields_length > most_fields or body_length > most_body:
         raise WireError(f"a frame of kind {kind} with {fields_length} + {body_length} bytes")
-    return kind, fields_length, body_length, in_file
+    return kind, fields_length, body_length, in_box
 
 
-def take(memory_fd: int, length: int) -> bytes:
-    """Return a body from the memory file at `memory_fd`. Raises WireError when it is not all there."""
-    body = os.pread(memory_fd, length, 0) if memory_fd >= 0 else b""
+def take(box: Box, length: int) -> bytes:
+    """Return a body from a box. Raises WireError when it is not all there."""
+    body = box.take(length)
     if len(body) != length:
         raise WireError(f"a body of {length} bytes of which {len(body)} are there")
     return body
-
-
-def _put(memory_fd: int, body: Sequence[bytes], length: int) -> None:
-    written = 0
-    for part in body:
-        view = memoryview(part)
-        while view:
-            count = os.pwrite(memory_fd, view, written)
-            written += count
-            view = view[count:]
-    if os.fstat(memory_fd).st_size > max(KEPT_BYTES, length):
-        os.ftruncate(memory_fd, length)
 
 
 def unpack(kind: int, fields: bytes | bytearray | memoryview) -> Message:
     """Return the message of a frame. Raises WireError when its fields are not what its kind declares."""
     cls = _KINDS[kind]
     try:
-        values = json.loads(bytes(fields))
+        values = _decode(bytes(fields))
     except (ValueError, RecursionError) as error:
         raise WireError(f"a {cls.__name__} that is not JSON: {error}") from error
     checks = _CHECKS[cls]
@@ -246,6 +232,24 @@ def unpack(kind: int, fields: bytes | bytearray | memoryview) -> Message:
             raise WireError(f"a {cls.__name__} whose {field} is {type(value).__name__}")
     message: Message = cls(*values)
     return message
+
+
+def _encode(fields: Message) -> bytes:
+    if fast_json is not None:
+        try:
+            return fast_json.encode(fields)
+        except (TypeError, ValueError):
+            pass  # text with a lone surrogate, or what only the standard library takes
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _decode(fields: bytes) -> Any:
+    if fast_json is not None:
+        try:
+            return fast_json.decode(fields)
+        except ValueError:
+            pass  # as above; if it is no JSON at all, that is said below
+    return json.loads(fields)
 
 
 def clean(text: str) -> str:
@@ -288,10 +292,10 @@ def check_dead(dead: list[list[Any]], size: int, begin: int = 0) -> list[tuple[i
 class Channel:
     """A worker's end: blocking, one frame at a time."""
 
-    def __init__(self, sock: socket.socket, memory_fds: Sequence[int] = ()) -> None:
+    def __init__(self, sock: socket.socket, fds: Sequence[int] = ()) -> None:
         self._sock = sock
-        fds = memory_fds or [-1] * (2 * DEPTH)
-        self._inboxes, self._outboxes = fds[:DEPTH], fds[DEPTH:]
+        boxes = [Box(fd) for fd in fds or [-1] * (2 * DEPTH)]
+        self._inboxes, self._outboxes = boxes[:DEPTH], boxes[DEPTH:]
         self._received = 0
         self._answered = 0
 
@@ -306,10 +310,10 @@ class Channel:
         head = self._receive_exactly(HEAD.size)
         if head is None:
             return None
-        kind, fields_length, body_length, in_file = unpack_head(head)
+        kind, fields_length, body_length, in_box = unpack_head(head)
         fields = self._receive_exactly(fields_length)
         body = (
-            take(self._inboxes[self._received % DEPTH], body_length) if in_file else self._receive_exactly(body_length)
+            take(self._inboxes[self._received % DEPTH], body_length) if in_box else self._receive_exactly(body_length)
         )
         if fields is None or body is None:
             return None

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostd.workers import wire
+from hostd.workers.box import KEPT_BYTES, Box
 from hostd.workers.wire import Channel, WireError
 
 text = st.text(max_size=20)
@@ -41,19 +42,19 @@ messages = st.one_of(
 def _pair() -> Iterator[tuple[Channel, Channel, socket.socket]]:
     """Two ends with memory files in both directions, and the socket of the second."""
     one, two = socket.socketpair()
-    there, back = ([wire.memory_file(name) for _ in range(wire.DEPTH)] for name in ("there", "back"))
+    there, back = ([Box.make(name) for _ in range(wire.DEPTH)] for name in ("there", "back"))
+    fds = [box.fd for box in (*there, *back)]
     with one, two:
-        yield Channel(one, [*back, *there]), Channel(two, [*there, *back]), two
-    for fd in (*there, *back):
-        if fd >= 0:
-            os.close(fd)
+        yield Channel(one, [*fds[wire.DEPTH :], *fds[: wire.DEPTH]]), Channel(two, fds), two
+    for box in (*there, *back):
+        box.close()
 
 
 @settings(max_examples=150, deadline=None)
 @given(message=messages, body=st.lists(st.binary(max_size=50), max_size=3))
 def test_what_is_packed_is_unpacked(message: wire.Message, body: list[bytes]) -> None:
     """Every message comes out as it went in, and its lengths are those of what follows."""
-    frame, rest = wire.pack(message, body, -1)
+    frame, rest = wire.pack(message, body, Box(-1))
     kind, fields_length, body_length, in_file = wire.unpack_head(frame[: wire.HEAD.size])
     fields = frame[wire.HEAD.size :]
     assert len(fields) == fields_length
@@ -64,7 +65,9 @@ def test_what_is_packed_is_unpacked(message: wire.Message, body: list[bytes]) ->
     assert found == message
 
 
-@pytest.mark.parametrize("size", [0, 1, wire.LARGE_BYTES - 1, wire.LARGE_BYTES, wire.LARGE_BYTES + 1])
+@pytest.mark.parametrize(
+    "size", [0, 1, wire.LARGE_BYTES - 1, wire.LARGE_BYTES, wire.LARGE_BYTES + 1, KEPT_BYTES, KEPT_BYTES + 1]
+)
 def test_a_body_arrives_whatever_its_size(pair: tuple[Channel, Channel, socket.socket], size: int) -> None:
     """Through the socket or through the memory file; and a smaller one after a larger is not mixed with it."""
     one, two, _ = pair
@@ -75,21 +78,9 @@ def test_a_body_arrives_whatever_its_size(pair: tuple[Channel, Channel, socket.s
         assert one.receive() == (wire.Loaded(2.0), body)
 
 
-def test_a_memory_file_shrinks_after_a_huge_body() -> None:
-    """One large document does not hold memory for ever."""
-    fd = wire.memory_file("test")
-    try:
-        wire.pack(wire.Alive(1), [b"x" * (wire.KEPT_BYTES + 1)], fd)
-        assert os.fstat(fd).st_size == wire.KEPT_BYTES + 1
-        wire.pack(wire.Alive(1), [b"x" * wire.LARGE_BYTES], fd)
-        assert os.fstat(fd).st_size <= wire.KEPT_BYTES
-    finally:
-        os.close(fd)
-
-
 def test_lone_surrogates_do_not_break_a_frame() -> None:
     """A reason or a file name may hold what was no UTF-8."""
-    frame, _ = wire.pack(wire.Broken("a\udcff", "", "", ""), [], -1)
+    frame, _ = wire.pack(wire.Broken("a\udcff", "", "", ""), [], Box(-1))
     found = wire.unpack(2, frame[wire.HEAD.size :])
     assert isinstance(found, wire.Broken)
     assert found.where == r"a\udcff" or found.where == "a\udcff"
@@ -221,22 +212,20 @@ def test_fields_longer_than_anybody_needs_are_refused() -> None:
 def test_an_end_that_hangs_up_in_a_frame_is_gone(pair: tuple[Channel, Channel, socket.socket], cut: int) -> None:
     """Half a frame is no message."""
     one, _, theirs = pair
-    head, rest = wire.pack(wire.Alive(1), [b"body"], -1)
+    head, rest = wire.pack(wire.Alive(1), [b"body"], Box(-1))
     theirs.sendall(b"".join((head, *rest))[:cut])
     theirs.close()
     assert one.receive() is None
 
 
-def test_a_memory_file_that_was_cut_short_is_refused() -> None:
-    """The other end may do with it as it likes: the answer is an error, not a crash."""
-    fd = wire.memory_file("test")
+def test_a_body_that_is_not_all_in_its_box_is_refused() -> None:
+    """The other end may say what it likes: the answer is an error, not a crash."""
+    box = Box.make("test")
     try:
-        wire.pack(wire.Alive(1), [b"x" * wire.LARGE_BYTES], fd)
-        assert wire.take(fd, wire.LARGE_BYTES) == b"x" * wire.LARGE_BYTES
-        os.ftruncate(fd, 10)
-        with pytest.raises(WireError, match=f"a body of {wire.LARGE_BYTES} bytes of which 10 are there"):
-            wire.take(fd, wire.LARGE_BYTES)
+        length = KEPT_BYTES + 1
+        with pytest.raises(WireError, match=f"a body of {length} bytes of which {KEPT_BYTES} are there"):
+            wire.take(box, length)
         with pytest.raises(WireError, match="a body of 3 bytes of which 0 are there"):
-            wire.take(-1, 3)
+            wire.take(Box(-1), 3)
     finally:
-        os.close(fd)
+        box.close()

@@ -112,6 +112,11 @@ class FileSource:
         return self.content if isinstance(self.content, Unpacked) else None
 
     @property
+    def is_read_in_place(self) -> bool:
+        """Whether any of its bytes are had at the same cost."""
+        return isinstance(self.content, Plain | Spool)
+
+    @property
     def routed_as(self) -> str:
         """The name that plugins' globs are compared with: that of what is in an archive."""
         name = self.globbed_as or self.name
