@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 
 from hostd.workers import wire
 
-READ_BYTES = 64 << 10
-
 OnFrame = Callable[[int, bytes, int, bytes | None], None]
 """Gets a frame's kind, its fields, the length of its body, and the body, or None where that is in a box."""
 
@@ -96,7 +94,7 @@ class Connection:
         if len(self._came) >= self._wanted:
             return  # there is enough for this turn
         try:
-            data = self._sock.recv(max(READ_BYTES, self._wanted - len(self._came)))
+            data = self._sock.recv(max(wire.READ_BYTES, self._wanted - len(self._came)))
         except BlockingIOError:
             return
         except OSError:

@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import resource
+import time
 
 OPEN_FILES = 256
 PROCESSES = 4096
@@ -11,6 +12,9 @@ PROCESSES = 4096
 STACK_BYTES = 64 << 20
 CPU_PER_SECOND = 2 + (os.cpu_count() or 1)
 """Processor seconds that a worker may use in a second of a batch's time: native code may use every core."""
+
+CPU_AHEAD_S = 2.0
+"""By how many processor seconds the limit is set ahead of need."""
 
 
 class DataSize:
@@ -42,16 +46,25 @@ def set_limits(memory_mib: int, used: DataSize) -> None:
         _lower(resource.RLIMIT_DATA, shared + memory_bytes)
 
 
-def allow_cpu(time_s: float) -> None:
-    """Let this worker use what `time_s` of parsing can need, from now on; past that it is ended.
+class CpuAllowance:
+    """The processor time that this worker may use, past which it is ended.
 
     Its batches end at their deadlines already: this is for threads that are left behind.
     """
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    limit = math.ceil(usage.ru_utime + usage.ru_stime + CPU_PER_SECOND * time_s) + 1
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    with contextlib.suppress(ValueError):  # a limit of the daemon's own is lower
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
+
+    def __init__(self) -> None:
+        self._limit_s = 0
+
+    def allow(self, time_s: float) -> None:
+        """Let it use what `time_s` of parsing can need, from now on."""
+        needed_s = time.process_time() + CPU_PER_SECOND * time_s
+        if needed_s <= self._limit_s <= needed_s + 2 * CPU_AHEAD_S:
+            return
+        # More than is asked for, so that the kernel need not be told with each of many short batches.
+        self._limit_s = math.ceil(needed_s + CPU_AHEAD_S)
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        with contextlib.suppress(ValueError):  # a limit of the daemon's own is lower
+            resource.setrlimit(resource.RLIMIT_CPU, (self._limit_s, hard))
 
 
 def _lower(which: int, limit: int) -> None:

@@ -27,6 +27,8 @@ IN_BOX = 0x80
 DEPTH = 2
 """How many frames may be under way in one direction; each direction has as many boxes, used in turn."""
 LARGE_BYTES = 32 << 10
+READ_BYTES = 64 << 10
+"""How much is read from a socket at once: mostly all of a frame."""
 MAX_FRAME_BYTES = 1 << 30
 MAX_FIELDS_BYTES = 64 << 20
 MAX_ANSWER_FIELDS_BYTES = 4 << 20
@@ -298,6 +300,7 @@ class Channel:
         self._inboxes, self._outboxes = boxes[:DEPTH], boxes[DEPTH:]
         self._received = 0
         self._answered = 0
+        self._came = bytearray()
 
     def send(self, message: Message, body: Sequence[bytes] = ()) -> None:
         """Send one frame; blocks until the kernel has it. All but Alive and Rejected answer the oldest question."""
@@ -305,7 +308,7 @@ class Channel:
         self._answered += not isinstance(message, Alive | Rejected)
         self._sock.sendall(b"".join((head, *rest)))
 
-    def receive(self) -> tuple[Message, bytes | bytearray] | None:
+    def receive(self) -> tuple[Message, bytes] | None:
         """Receive one frame; blocks. Returns None when the other end has gone. Raises WireError."""
         head = self._receive_exactly(HEAD.size)
         if head is None:
@@ -320,12 +323,12 @@ class Channel:
         self._received += 1
         return unpack(kind, fields), body
 
-    def _receive_exactly(self, length: int) -> bytearray | None:
-        buffer = bytearray(length)
-        view = memoryview(buffer)
-        while view:
-            count = self._sock.recv_into(view)
-            if not count:
+    def _receive_exactly(self, length: int) -> bytes | None:
+        while len(self._came) < length:
+            data = self._sock.recv(max(READ_BYTES, length - len(self._came)))
+            if not data:
                 return None
-            view = view[count:]
-        return buffer
+            self._came += data
+        taken = bytes(self._came[:length])
+        del self._came[:length]
+        return taken

@@ -83,10 +83,11 @@ class _Said:
 class Generation:
     """One generation, loaded: its processor and what is needed to run it."""
 
-    def __init__(self, load: wire.Load, said: _Said, used: limits.DataSize) -> None:
+    def __init__(self, load: wire.Load, said: _Said, used: limits.DataSize, cpu: limits.CpuAllowance) -> None:
         self.load = load
         self.said = said
         self.used = used
+        self.cpu = cpu
         self.framing = framing_from(load)
         self.encoder = Encoder(load.source_field)
         self.spent_bytes = used.bytes() + (load.memory_mib << 19)
@@ -254,7 +255,7 @@ class _Attempt:
             return
         if time.monotonic() - self.last_sign > self.request.time_s / 4:
             self.last_sign = time.monotonic()
-            limits.allow_cpu(self.request.time_s)
+            self.generation.cpu.allow(self.request.time_s)
             self.channel.send(wire.Alive(1))
         middle = len(starts) // 2
         self.run(start, starts[middle], starts[:middle])
@@ -291,7 +292,7 @@ def main(channel: wire.Channel, seal: Callable[[wire.Load], wire.Load]) -> None:
         request, body = frame
         if not isinstance(request, wire.Parse | wire.Feed):
             raise wire.WireError(f"expected Parse or Feed, got {type(request).__name__}")
-        limits.allow_cpu(request.time_s)
+        generation.cpu.allow(request.time_s)
         if isinstance(request, wire.Feed):
             generation.feed(request, bytes(body), channel)
             continue
@@ -333,16 +334,16 @@ def _load(channel: wire.Channel, said: _Said, seal: Callable[[wire.Load], wire.L
         raise wire.WireError(f"expected Load, got {type(load).__name__}")
     began = time.monotonic()
     show_as(f"hostd:{load.name}")
-    used = limits.DataSize()
+    used, cpu = limits.DataSize(), limits.CpuAllowance()
     try:
         limits.set_limits(load.memory_mib, used)
-        limits.allow_cpu(LOAD_TIME_S)
+        cpu.allow(LOAD_TIME_S)
         try:
             load = seal(load)
         except OSError as error:
             problem = f"its worker cannot be confined: {error}"
             raise BrokenPluginError(load.display, problem, "make room for it, then: hostd rescan", error) from error
-        generation = Generation(load, said, used)
+        generation = Generation(load, said, used, cpu)
         generation.check_samples()
     except BrokenPluginError as error:
         channel.send(wire.Broken(error.where, error.problem, error.remedy, error.trace))
