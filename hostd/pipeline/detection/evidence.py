@@ -95,6 +95,7 @@ def gather(manifest: Manifest, names: frozenset[str], head: Head) -> Evidence:
     )
 
 
+@lru_cache(maxsize=1024)
 def names_of(name: str) -> frozenset[str]:
     """Return what globs are compared with: the name and its last part, in lower case, also as before rotation."""
     whole = name.lower()

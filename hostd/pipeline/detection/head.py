@@ -4,7 +4,7 @@ Whatever bytes they are, nothing here raises, and nothing takes longer than thei
 """
 
 import re
-from dataclasses import dataclass, field
+from functools import cached_property
 
 MOST_LINES = 50
 """How many lines are compared: enough to tell the rule from the exception, and few enough for a millisecond."""
@@ -22,30 +22,32 @@ def is_binary(data: bytes) -> bool:
     return len(data.translate(None, _TEXT)) > len(data) * _BINARY_SHARE
 
 
-@dataclass(frozen=True, slots=True)
 class Head:
     """What a source begins with. `data` begins after a byte order mark, or after a hole before text.
 
-    `lines` are those that may begin a record: not blank, not indented unless all are, and whole if there is another.
+    The rest is found out when it is asked for: most sources are known by their names.
     """
 
-    data: bytes
-    lines: tuple[bytes, ...] = field(init=False)
-    is_binary: bool = field(init=False)
-    is_one_line: bool = field(init=False)
-    """Its lines end in carriage returns alone, so that for who cuts at line feeds it is one."""
-
-    def __post_init__(self) -> None:
-        """Find the text, and its lines."""
-        data = self.data
+    def __init__(self, data: bytes) -> None:
         text = data.lstrip(b"\0")
         if len(text) < len(data) and text and not is_binary(text):
             data = text
-        data = data.removeprefix(_BOM)
-        object.__setattr__(self, "data", data)
-        object.__setattr__(self, "is_binary", is_binary(data))
-        object.__setattr__(self, "is_one_line", b"\n" not in data and data.count(b"\r") > 1)
-        object.__setattr__(self, "lines", _lines(data))
+        self.data = data.removeprefix(_BOM)
+
+    @cached_property
+    def lines(self) -> tuple[bytes, ...]:
+        """The lines that may begin a record: not blank, not indented unless all are, and whole if there is another."""
+        return _lines(self.data)
+
+    @cached_property
+    def is_binary(self) -> bool:
+        """Whether it is no text."""
+        return is_binary(self.data)
+
+    @cached_property
+    def is_one_line(self) -> bool:
+        """Whether its lines end in carriage returns alone, so that for who cuts at line feeds it is one."""
+        return b"\n" not in self.data and self.data.count(b"\r") > 1
 
 
 def _lines(data: bytes) -> tuple[bytes, ...]:

@@ -154,20 +154,20 @@ def _candidate(grade: Grade, evidence: Evidence, tied: frozenset[str]) -> Candid
 
 
 def _reasons(grade: Grade, evidence: Evidence, samples: float) -> Iterable[str]:
-    accepts, lines = evidence.manifest.accepts, len(evidence.head_read.lines)
+    head = evidence.head_read
     if evidence.name:
         yield f"its name fits {evidence.name}"
     if evidence.head:
         yield "its first bytes have the pattern `head`"
     if evidence.lines:
-        yield f"{evidence.lines} of its first {lines} lines have the pattern `lines`"
+        yield f"{evidence.lines} of its first {len(head.lines)} lines have the pattern `lines`"
     if samples:
-        yield f"{round(samples * lines)} of its first {lines} lines look like the samples"
+        yield f"{round(samples * len(head.lines))} of its first {len(head.lines)} lines look like the samples"
     if grade is Grade.RARELY:
         yield "too few lines for a better rank"
     if grade is Grade.FALLBACK:
         yield "a fallback, for what nothing else takes"
-    yield f"priority {accepts.priority}"
+    yield f"priority {evidence.manifest.accepts.priority}"
 
 
 def _near(found: list[Evidence]) -> tuple[Near, ...]:
