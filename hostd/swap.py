@@ -13,6 +13,7 @@ from typing import Any
 from hostd import clock, events
 from hostd.config import Plugins
 from hostd.errors import Refusal
+from hostd.pace import Pace
 from hostd.past import Past
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger.book import Book
@@ -37,6 +38,12 @@ from hostd.workers.pool import Pool
 
 PAUSE_MOST_S = 0.1
 """How long to pause between two looks, however long they take."""
+LOOK_SHARE, LOOK_BURST_S = 0.2, 0.05
+"""Of the time, looks take a fifth, also while files are written all the time; a few in a row are made at once."""
+SWAP_SHARE, SWAP_BURST_S = 0.2, 0.1
+"""The same of the swaps of one plugin: of many versions a second, a few go live, and the last one."""
+SWAP_MOST_S = 0.1
+"""What counts of a swap that takes longer: others do without the processor meanwhile."""
 TIDY_AFTER_S = 0.25
 RESCAN_WAIT_S = 60.0
 """How long a rescan waits: what is slow, as installing what a plugin depends on may be, goes on after it."""
@@ -81,6 +88,7 @@ class Swapper:
         self.keeping = Keeping(catalog, self.register, lambda: self._judge.policy, self._make, self._prove, tasks)
         self._wants: dict[str, Want | None] = {}
         self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._paces: dict[str, Pace] = {}
         self._proving: dict[str, tuple[Generation, asyncio.Future[None]]] = {}
         # Something may have gone out of use since the store was tidied.
         self._untidy = True
@@ -98,12 +106,15 @@ class Swapper:
         self._again.set()
 
     async def run(self) -> None:
-        """Serve hints until cancelled. Looking takes half of the time at most, also while a slow writer writes on."""
+        """Serve hints until cancelled."""
+        pace = Pace(LOOK_SHARE, LOOK_BURST_S)
         while True:
             await self._again.wait()
             began = clock.monotonic()
             await self.look()
-            await asyncio.sleep(min(clock.monotonic() - began, PAUSE_MOST_S))
+            now = clock.monotonic()
+            pace.took(now, now - began)
+            await asyncio.sleep(min(pace.rest_s(now), PAUSE_MOST_S))
 
     async def look(self) -> None:
         """Make one pass over the folder. Bringing generations up goes on in tasks of their own."""
@@ -343,12 +354,26 @@ class Swapper:
                     warm.artifact = want.artifact
                     reason = hold.reason if hold and want.is_decided else f"{want.artifact.display} is back"
                     await self.probation.leave(self.probation.go_back(name, reason))
+                elif current is not None and not want.is_decided and (rest_s := self._rest_s(name)):
+                    await asyncio.sleep(rest_s)  # what is wanted by then is what counts
                 else:
                     await self._swap(name, want)
         finally:
             self._catalog.unexpect(name)
 
+    def _rest_s(self, name: str) -> float:
+        pace = self._paces.get(name)
+        return pace.rest_s(clock.monotonic()) if pace is not None else 0.0
+
     async def _swap(self, name: str, want: Want) -> None:
+        began = clock.monotonic()
+        try:
+            await self._bring_up(name, want)
+        finally:
+            now = clock.monotonic()
+            self._paces.setdefault(name, Pace(SWAP_SHARE, SWAP_BURST_S)).took(now, min(now - began, SWAP_MOST_S))
+
+    async def _bring_up(self, name: str, want: Want) -> None:
         past = self.register.same_as_before(want)
         number = past.number if past else self.register.next_number(name)
         generation = self._make(number, want.artifact, want.options)
@@ -454,6 +479,7 @@ class Swapper:
         self._note_change(f"{name} {version} is live as generation {number}{took_over}")
 
     async def _withdraw(self, name: str, reason: str) -> None:
+        self._paces.pop(name, None)
         self.register.forget_pieces(name)
         self.keeping.drop(name, reason)
         for generation in self._catalog.withdraw(name):

@@ -26,6 +26,7 @@ class Connection:
         self, sock: socket.socket, most_bytes: Callable[[], int], on_frame: OnFrame, on_end: Callable[[str], None]
     ) -> None:
         self._sock = sock
+        self._fd = sock.fileno()
         self._most_bytes = most_bytes
         self._on_frame = on_frame
         self._on_end = on_end
@@ -36,7 +37,7 @@ class Connection:
         """How many bytes there must be before there is something to look at."""
         self._is_open = True
         sock.settimeout(0)
-        self._loop.add_reader(sock, self._read)
+        self._loop.add_reader(self._fd, self._read)
 
     def send(self, head: bytes, body: Sequence[bytes]) -> None:
         """Send a frame, after those before it. Returns at once; that the other end has gone is told by `on_end`."""
@@ -50,7 +51,7 @@ class Connection:
                 return
             if sent == sum(map(len, parts)):
                 return
-            self._loop.add_writer(self._sock, self._write)
+            self._loop.add_writer(self._fd, self._write)
         else:
             sent = 0
         for part in parts:
@@ -66,8 +67,8 @@ class Connection:
     def _stop(self) -> None:
         if self._is_open:
             self._is_open = False
-            self._loop.remove_reader(self._sock)
-            self._loop.remove_writer(self._sock)
+            self._loop.remove_reader(self._fd)
+            self._loop.remove_writer(self._fd)
             self._unsent.clear()
             self._came.clear()
 
@@ -88,7 +89,7 @@ class Connection:
             return
         except OSError:
             self._unsent.clear()
-        self._loop.remove_writer(self._sock)
+        self._loop.remove_writer(self._fd)
 
     def _read(self) -> None:
         if len(self._came) >= self._wanted:

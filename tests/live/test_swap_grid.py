@@ -33,8 +33,8 @@ WAYS = {
 }
 SETTINGS = "[workers]\nidle_s = 600\nstart_timeout_s = 1\n"
 LIMITS = "limits = { time_s = 1 }"
-FDS_PER_WORKER = 1 + 2 * wire.DEPTH
-"""A socket and the files of both directions."""
+FDS_PER_WORKER = 1 + 2 * 2 * wire.DEPTH
+"""A socket, and the files of both directions, each with a second descriptor that its mapping holds."""
 
 OPTIONS = """
 
