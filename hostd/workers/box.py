@@ -15,7 +15,10 @@ KEPT_BYTES = 4 << 20
 
 
 class Box:
-    """A memory file at `fd`, -1 for none; `owner` gives back the memory of large bodies."""
+    """A memory file at `fd`, -1 for none; `owner` gives back the memory of large bodies.
+
+    The mapping holds a second descriptor of the file.
+    """
 
     def __init__(self, fd: int, *, owner: bool = False) -> None:
         self.fd = fd
