@@ -54,6 +54,7 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 class DockerStream(LineStream):
     def parse_line(self, line: str) -> Iterator[Record]:
+        line = line.strip(" \t\r")
         piece, end = decode_json(line)
         if type(piece) is not dict or type(piece.get("log")) is not str or end != len(line):
             raise ValueError('not an object with a "log"')
@@ -74,7 +75,7 @@ class DockerStream(LineStream):
         if self.kept:
             return None
         try:
-            lines = list(map(_decode, io.BytesIO(text.encode()).readlines()))
+            lines = list(map(_decode, io.BytesIO(f"{text}\n".encode()).readlines()))
         except msgspec.DecodeError:
             return None
         logs = [line.log for line in lines]

@@ -99,7 +99,7 @@ _RFC_3164 = re.compile(
     r"(?:(?P<appname>[^\s:\[]+)(?:\[(?P<procid>[^\]\s]*)\])?:(?: |$))?(?P<body>.*)",
     re.ASCII | re.DOTALL,
 )
-_REST = rf" (?!(?:{_LEVELS}) )([^\s:\[]++) ([^\s:\[]++)(?:\[([^\]\s]++)\])?: (.*+)$"
+_REST = rf" (?!(?:{_LEVELS}) )([^\s:\[]++) ([^\s:\[]++)(?:\[([^\]\s]++)\]|): (.*+)$"
 _ORDINARY_3164 = re.compile(rf"^((?:{_MONTHS}) [ \d]\d \d\d:\d\d:\d\d){_REST}", re.ASCII | re.MULTILINE)
 _ORDINARY_ISO = re.compile(rf"^({_DATE_TIME}){_REST}", re.ASCII | re.MULTILINE)
 _ELEMENT = re.compile(r'\[([^\s\]"]++)((?: [^\s=\]"]++="[^"\\\]]*+(?:\\.[^"\\\]]*+)*")*)\]')
