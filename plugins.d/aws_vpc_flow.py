@@ -90,9 +90,10 @@ def at_once(text: str, ctx: Context) -> Rows | None:
         name: [_value(name, value) for value in values] if name in _INTEGERS or "-" in values else values
         for name, values in zip(names, zip(*rows, strict=True), strict=True)
     }
-    if None in columns["start"]:
+    starts = [start for start in columns["start"] if isinstance(start, int)]
+    if len(starts) != len(rows):
         return None
-    return Rows(all_names, zip(map(from_epoch, columns["start"]), *columns.values(), strict=True))
+    return Rows(all_names, zip(map(from_epoch, starts), *columns.values(), strict=True))
 
 
 def _names(ctx: Context) -> Sequence[str]:

@@ -54,7 +54,7 @@ Other lines have a `body`. The times name no zone: the option `time_zone` says w
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from contract import Context, JsonValue, Processor, Record, Rows, each_record, timestamps
 from contract.options import LocalTime
@@ -144,12 +144,14 @@ def at_once(text: str, ctx: Context) -> Rows | None:
     rows = _REQUESTS.findall(text)
     if len(rows) != text.count("\n") + 1:
         return None
-    columns: dict[str, Iterable[JsonValue]] = dict(zip(_ROW, zip(*rows, strict=True), strict=True))
+    columns: dict[str, Sequence[str]] = dict(zip(_ROW, zip(*rows, strict=True), strict=True))
     times = timestamps("%d/%b/%Y:%H:%M:%S", ctx.options.time_zone)
-    columns["timestamp"] = [times[time] for time in columns["timestamp"]]
-    for name in _ROW_NUMBERS:
-        columns[name] = map(int, columns[name])
-    return Rows(_ROW, zip(*columns.values(), strict=True))
+    values: dict[str, Iterable[JsonValue]] = {
+        **columns,
+        "timestamp": [times[time] for time in columns["timestamp"]],
+        **{name: map(int, columns[name]) for name in _ROW_NUMBERS},
+    }
+    return Rows(_ROW, zip(*values.values(), strict=True))
 
 
 def new_processor() -> Processor:
