@@ -6,7 +6,6 @@ KIND is `processor`, the one of that NAME that ships, called as a worker calls i
 format; or `careless`, the processor with two copies of each record more, which a guard must notice.
 """
 
-import importlib.util
 import json
 import os
 import sys
@@ -16,42 +15,24 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.host import SHIPPED
 from benchmarks.loops import LOOPS
-from contract import Context
+from benchmarks.processors import parse_of
 from hostd.workers.encode import Encoder
 
 Parse = Callable[[bytes], Iterable[Any]]
 
 
-def by_processor(name: str) -> Parse:
-    """Return the parsing of a processor that ships."""
-    spec = importlib.util.spec_from_file_location(name, SHIPPED / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    processor = module.new_processor()
-    options = module.Options() if hasattr(module, "Options") else None
-    ctx = Context(source=name, reject=_refuse, say=lambda _level, _message: None, options=options)
-    return lambda data: processor.parse(data, ctx)
-
-
 def by_careless(name: str) -> Parse:
     """Return the same with two copies of each record."""
-    parse = by_processor(name)
+    parse = parse_of(name)
     return lambda data: [dict(dict(record)) for record in parse(data)]
 
 
 KINDS: dict[str, Callable[[str], Parse]] = {
-    "processor": by_processor,
+    "processor": parse_of,
     "careless": by_careless,
     "loop": lambda name: LOOPS[name](),
 }
-
-
-def _refuse(raw: bytes, reason: str) -> None:
-    raise RuntimeError(f"{reason}: {raw!r:.200}")
 
 
 def hot_path(kind: str, name: str, data: bytes) -> Callable[[], object]:

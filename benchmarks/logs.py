@@ -180,6 +180,57 @@ def _klog(chosen: random.Random) -> Iterator[str]:
         yield f"{chosen.choice('IIIIWE')}{time:%m%d %H:%M:%S.%f} {chosen.randint(1, 99999):7} {place}] {_text(chosen)}"
 
 
+def _plain(chosen: random.Random) -> Iterator[str]:
+    return (f"{chosen.choice(_LOGGERS)}: {_text(chosen)}" for _ in range(BLOCK_LINES))
+
+
+def _vpc_flow(chosen: random.Random) -> Iterator[str]:
+    for time in _times():
+        began = int(time.timestamp())
+        yield (
+            f"2 123456789010 eni-1235b8ca {_ip(chosen)} {_ip(chosen)} {chosen.randint(1024, 65535)} 443 6"
+            f" {chosen.randint(1, 99)} {chosen.randint(40, 90_000)} {began} {began + 60} ACCEPT OK"
+        )
+
+
+def _elb(chosen: random.Random) -> Iterator[str]:
+    for time in _times():
+        stamp = f"{time:%Y-%m-%dT%H:%M:%S.%f}Z"
+        yield (
+            f"h2 {stamp} app/shop/49 {_ip(chosen)}:{chosen.randint(1024, 65535)} 10.0.0.66:9000"
+            f" 0.000 {chosen.randint(0, 999) / 1000:.3f} 0.000 200 200 {chosen.randint(30, 999)} 257"
+            f' "GET https://example.com:443{chosen.choice(_PATHS)} HTTP/2.0" "{_AGENT}" ECDHE-RSA-AES128-GCM-SHA256'
+            f' TLSv1.2 arn:aws:elasticloadbalancing:targetgroup/shop/73 "Root=1-{chosen.getrandbits(32):08x}"'
+            f' "example.com" "arn:aws:acm:certificate/12" 1 {stamp} "forward" "-" "-" "10.0.0.66:9000" "200" "-" "-"'
+            f" TID_{chosen.getrandbits(64):016x}"
+        )
+
+
+def _redis(chosen: random.Random) -> Iterator[str]:
+    for time in _times():
+        stamp = f"{time:%d %b %Y %H:%M:%S}.{time.microsecond // 1000:03}"
+        yield f"1234:{chosen.choice('MMMC')} {stamp} {chosen.choice('**-#')} {_text(chosen)}"
+
+
+def _logcat(chosen: random.Random) -> Iterator[str]:
+    for time in _times():
+        stamp, tag = (
+            f"{time:%m-%d %H:%M:%S}.{time.microsecond // 1000:03}",
+            chosen.choice(("ActivityManager", "Till   ")),
+        )
+        ids = f"{chosen.randint(100, 9999):5} {chosen.randint(100, 9999):5}"
+        yield f"{stamp} {ids} {chosen.choice('DDIIVWE')} {tag}: {_text(chosen)}"
+
+
+def _apache_errors(chosen: random.Random) -> Iterator[str]:
+    for time in _times():
+        client = f"[client {_ip(chosen)}:{chosen.randint(1024, 65535)}] AH00124: " if chosen.random() < 0.7 else ""
+        yield (
+            f"[{time:%a %b %d %H:%M:%S.%f %Y}] [{chosen.choice(('core:error', 'ssl:warn', 'mpm_event:notice'))}]"
+            f" [pid {chosen.randint(100, 999)}:tid 140233] {client}{_text(chosen)}"
+        )
+
+
 Maker = Callable[[random.Random], Iterator[str]]
 MAKERS: dict[str, Maker] = {
     "access": _access,
@@ -195,6 +246,12 @@ MAKERS: dict[str, Maker] = {
     "haproxy": _haproxy,
     "app_log": _log4j,
     "glog": _klog,
+    "text": _plain,
+    "aws_vpc_flow": _vpc_flow,
+    "aws_elb": _elb,
+    "redis": _redis,
+    "logcat": _logcat,
+    "error_log": _apache_errors,
 }
 """By the name of the processor."""
 HEADERS = {"csv": CSV_HEADER, "zeek": ZEEK_HEADER, "w3c": W3C_HEADER}

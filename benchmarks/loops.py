@@ -1,7 +1,9 @@
 """The best loop by hand for each text format: what one would write for these lines alone, with the same records out.
 
 It knows its lines: nothing is looked for that does not occur, nothing is rejected, no stream is cut. Times are looked
-up by their text in the contract's own table, which is the fastest way here to make them.
+up by their text in the contract's own table, which is the fastest way here to make them. Each record is a dict, as
+people write it; a processor that yields rows may take less time than that. Formats of single programs are in
+`loops_of_programs`.
 """
 
 import csv
@@ -12,10 +14,11 @@ from typing import Any
 
 import msgspec
 
+from benchmarks import loops_of_programs as programs
 from benchmarks.logs import CSV_HEADER, W3C_HEADER, ZEEK_HEADER
 from contract import from_epoch, severity_number, timestamps
 
-Loop = Callable[[bytes], list[Any]]
+Loop = programs.Loop
 
 _ISO = timestamps("%Y-%m-%dT%H:%M:%S%z")
 
@@ -87,7 +90,7 @@ def logfmt() -> Loop:
 def syslog() -> Loop:
     """Return a loop of one expression over a whole chunk."""
     lines = re.compile(
-        r"^([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (\S++) ([^\s:\[]++)(?:\[([^\]\s]*+)\])?: (.*+)$",
+        r"^([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (\S++) ([^\s:\[]++)(?:\[([^\]\s]*+)\]|): (.*+)$",
         re.MULTILINE | re.ASCII,
     ).findall
     return lambda data: [
@@ -137,37 +140,6 @@ def w3c() -> Loop:
     ]
 
 
-_POSTGRES = (
-    *("log_time", "user_name", "database_name", "process_id", "connection_from", "session_id", "session_line_num"),
-    *("command_tag", "session_start_time", "virtual_transaction_id", "transaction_id", "error_severity"),
-    *("sql_state_code", "message", "detail", "hint", "internal_query", "internal_query_pos", "context", "query"),
-    *("query_pos", "location", "application_name", "backend_type", "leader_pid", "query_id"),
-)
-
-
-def postgres_csv() -> Loop:
-    """Return a loop of the standard library's reader."""
-    times = timestamps("%Y-%m-%d %H:%M:%S%Z")
-
-    def loop(data: bytes) -> list[Any]:
-        records = []
-        for row in csv.reader(io.StringIO(data.decode(), newline="")):
-            fields = {name: value for name, value in zip(_POSTGRES, row, strict=False) if value}
-            level = fields.pop("error_severity")
-            records.append(
-                {
-                    "timestamp": times[fields.pop("log_time")],
-                    "severity_text": level,
-                    "severity_number": severity_number(level),
-                    "body": fields.pop("message"),
-                    **fields,
-                }
-            )
-        return records
-
-    return loop
-
-
 def cri() -> Loop:
     """Return a loop that splits."""
     return lambda data: [
@@ -190,58 +162,6 @@ def docker_json() -> Loop:
     ]
 
 
-def haproxy() -> Loop:
-    """Return a loop of one expression over a whole chunk."""
-    times = timestamps("%d/%b/%Y:%H:%M:%S")
-    lines = re.compile(
-        r"^(\w{3} [ \d]\d \d\d:\d\d:\d\d) (\S++) haproxy\[(\d++)\]: ([^\s:]++):(\d++) \[([^]]++)\] (\S++)"
-        r" ([^\s/]++)/(\S++)"
-        r" (\d++)/(\d++)/(\d++)/(\d++)/(\d++) (\d++) (\d++) (\S++) (\S++) (\S{4})"
-        r" (\d++)/(\d++)/(\d++)/(\d++)/(\d++) (\d++)/(\d++)"
-        r' \{([^}]*+)\} \{([^}]*+)\} "(([A-Z]++) (\S++) (HTTP/[\d.]++))"$',
-        re.MULTILINE | re.ASCII,
-    ).findall
-    names = (
-        *(
-            "time",
-            "host",
-            "pid",
-            "client_ip",
-            "client_port",
-            "timestamp",
-            "frontend",
-            "backend",
-            "server",
-            "time_request_ms",
-        ),
-        *(
-            "time_queue_ms",
-            "time_connect_ms",
-            "time_response_ms",
-            "time_total_ms",
-            "status",
-            "bytes_read",
-            "request_cookie",
-        ),
-        *("response_cookie", "termination_state", "actconn", "feconn", "beconn", "srv_conn", "retries", "srv_queue"),
-        *("backend_queue", "request_headers", "response_headers", "request", "method", "path", "protocol"),
-    )
-    numbers = ("client_port", "status", "bytes_read", "actconn", "feconn", "beconn", "srv_conn", "retries", "srv_queue")
-    numbers += ("backend_queue", *(name for name in names if name.endswith("_ms")))
-
-    def loop(data: bytes) -> list[Any]:
-        records = []
-        for row in lines(data.decode()):
-            record: dict[str, Any] = dict(zip(names, row, strict=True))
-            for name in numbers:
-                record[name] = int(record[name])
-            record["timestamp"] = times[record["timestamp"]]
-            records.append(record)
-        return records
-
-    return loop
-
-
 def app_log() -> Loop:
     """Return a loop of one expression over a whole chunk, that takes the lines that follow along."""
     times = timestamps("%Y-%m-%d %H:%M:%S")
@@ -261,6 +181,11 @@ def app_log() -> Loop:
         }
         for time, thread, level, logger, body in lines(data.decode())
     ]
+
+
+def text() -> Loop:
+    """Return a loop that splits."""
+    return lambda data: [{"body": line} for line in data.decode().split("\n") if line]
 
 
 def glog() -> Loop:
@@ -291,11 +216,17 @@ LOOPS: dict[str, Callable[[], Loop]] = {
     "syslog": syslog,
     "zeek": zeek,
     "w3c": w3c,
-    "postgres_csv": postgres_csv,
+    "postgres_csv": programs.postgres_csv,
     "cri": cri,
     "docker_json": docker_json,
-    "haproxy": haproxy,
+    "haproxy": programs.haproxy,
     "app_log": app_log,
     "glog": glog,
+    "text": text,
+    "aws_vpc_flow": programs.aws_vpc_flow,
+    "aws_elb": programs.aws_elb,
+    "redis": programs.redis,
+    "logcat": programs.logcat,
+    "error_log": programs.error_log,
 }
 """By the name of the processor."""

@@ -54,7 +54,7 @@ def measure(name: str, turns: int, size: int) -> dict[str, Any]:
     """Take turns in this process; the first is a warm-up."""
     gc.set_threshold(50_000, 20, 50)  # as a worker does
     chunks = _chunks(name, size)
-    contestants = {"processor": _processor(name), "loop": LOOPS[name]()}
+    contestants = {"processor": parse_of(name), "loop": LOOPS[name]()}
     encoder = Encoder("")
     first = [list(contestants[who](chunks[0])) for who in contestants]
     took: dict[str, list[float]] = {who: [] for who in contestants}
@@ -83,7 +83,8 @@ def _chunks(name: str, size: int) -> list[bytes]:
     return [whole[start:end] for start, end in pairwise(ends)]
 
 
-def _processor(name: str) -> Callable[[bytes], Any]:
+def parse_of(name: str) -> Callable[[bytes], Any]:
+    """Return the parsing of a processor that ships, called as a worker calls it; what it rejects is an error."""
     manifest, module = load(SHIPPED / f"{name}.py")
     options = module.Options() if hasattr(module, "Options") else None
     header = HEADERS.get(name, "").encode()

@@ -40,8 +40,10 @@ class Rows(Iterable[dict[str, JsonValue]]):
 
     def check_names(self) -> None:
         """Raise ValueError when a name comes twice, or one of `optional` is none of the names."""
+        seen: set[str] = set()
         for name in self.names:
-            if self.names.count(name) > 1:
+            if name in seen:
                 raise ValueError(f"field {name[:100]!r}: a name comes twice")
+            seen.add(name)
         for name in self.optional.difference(self.names):
             raise ValueError(f"field {name[:100]!r}: is optional, and none of the names")

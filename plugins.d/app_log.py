@@ -94,7 +94,7 @@ body. A time without a zone is of the option `time_zone`; one without a day stay
 import re
 from functools import lru_cache
 
-from contract import Context, JsonValue, Processor, Record, each_record, severity_number, timestamps
+from contract import Context, JsonValue, Processor, Record, Rows, each_record, severity_number, timestamps
 from contract.options import LocalTime
 
 _TIME = (
@@ -138,7 +138,6 @@ _START = (
     r"|(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)[: ]"
 )
 """That of the manifest."""
-_NAME = re.compile(r"[\w.$/-]+", re.ASCII)
 _TIME_OF_ALL = re.compile(
     r"\d{4}([-/])\d\d\1\d\d([T ])\d\d:\d\d:\d\d([.,]\d{1,9})?(Z|[+-]\d\d:?\d\d)?( - | \[)", re.ASCII
 )
@@ -149,8 +148,9 @@ def _layout(slash: str, letter: str, point: str, zone: str, after: str) -> re.Pa
     """Return the expression for batches of logback's layout (`after` is ` [`) or Python's, with one form of time."""
     day = rf"\d{{4}}{slash}\d\d{slash}\d\d{letter}\d\d:\d\d:\d\d"
     time = day + (rf"{re.escape(point)}\d{{1,9}}+" if point else "") + (r"(?:Z|[+-]\d\d:?\d\d)" if zone else "")
-    names = r" - (\S++) - ([A-Z]++) -" if after == " - " else r" \[([^\]\n]*+)\] +([A-Z]++) +(\S++) -"
-    return re.compile(rf"^({time}){names} (.*+(?:\n(?!{day}|{_START}).*+)*)", re.ASCII | re.MULTILINE)
+    logger = r"([\w.$/-]++)"
+    names = rf" - {logger} - ([A-Z]++) -" if after == " - " else rf" \[([^\]\n]*+)\] +([A-Z]++) +{logger} -"
+    return re.compile(rf"^({time}){names} (.*+)((?:\n(?!{day}|{_START}).++)*+)", re.ASCII | re.MULTILINE)
 
 
 class Options(LocalTime):
@@ -175,52 +175,36 @@ def parse(text: str, ctx: Context) -> Record:
     return {**record, **fields, "body": body}
 
 
-def at_once(text: str, ctx: Context) -> list[Record] | None:
+def at_once(text: str, ctx: Context) -> Rows | None:
     """Take records that are all of logback's layout, or of Python's, which no other one is mistaken for."""
     first = _TIME_OF_ALL.match(text)
     if first is None:
         return None
     slash, letter, fraction, zone, after = first.groups("")
-    rows = _layout(slash, letter, fraction[:1], zone[:1], after).findall(text)
-    if not rows:
+    found = _layout(slash, letter, fraction[:1], zone[:1], after).findall(text)
+    # A blank line is none of a body's at its end: where there is one, not all lines are found.
+    if len(found) + "".join([row[-1] for row in found]).count("\n") != text.count("\n") + 1:
         return None
-    continued = text.count("\n") + 1 - len(rows)
-    # A blank line at the end of a record is none of its body.
-    if continued and (
-        "\n\n" in text or text[-1] == "\n" or "".join([row[-1] for row in rows]).count("\n") != continued
-    ):
-        return None
-    logger_at = 1 if after == " - " else 3
-    loggers, levels = {row[logger_at] for row in rows}, {row[2] for row in rows}
-    if not levels <= _LEVEL_NAMES or not all(map(_NAME.fullmatch, loggers)):
+    levels = {row[2] for row in found}
+    if not levels <= _LEVEL_NAMES:
         return None
     numbers = {level: severity_number(level) for level in levels}
     times = timestamps(f"%Y{slash}%m{slash}%d{letter}%H:%M:%S%z", ctx.options.time_zone)
     if after == " - ":
-        return [
-            {
-                "timestamp": times[time],
-                "severity_text": level,
-                "severity_number": numbers[level],
-                "logger": logger,
-                "body": body,
-            }
-            for time, logger, level, body in rows
-        ]
-    threads = {thread: thread.strip() for thread in {row[1] for row in rows}}
+        return Rows(
+            ("timestamp", "severity_text", "severity_number", "logger", "body"),
+            [(times[time], level, numbers[level], logger, body + more) for time, logger, level, body, more in found],
+        )
+    threads = {thread: thread.strip() for thread in {row[1] for row in found}}
     if _LEVEL_NAMES & set(threads.values()):  # a thread of that name, or a level and a thread
         return None
-    return [
-        {
-            "timestamp": times[time],
-            "severity_text": level,
-            "severity_number": numbers[level],
-            "thread": threads[thread],
-            "logger": logger,
-            "body": body,
-        }
-        for time, thread, level, logger, body in rows
-    ]
+    return Rows(
+        ("timestamp", "severity_text", "severity_number", "thread", "logger", "body"),
+        [
+            (times[time], level, numbers[level], threads[thread], logger, body + more)
+            for time, thread, level, logger, body, more in found
+        ],
+    )
 
 
 def _time(text: str, options: Options) -> dict[str, JsonValue]:

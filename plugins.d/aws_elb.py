@@ -57,8 +57,9 @@ of seconds, statuses and bytes integers. Fields that were added since are `field
 """
 
 import re
+from collections.abc import Sequence
 
-from contract import JsonValue, Processor, Record, each_line, timestamps
+from contract import Context, JsonValue, Processor, Record, Rows, each_record, timestamps
 
 _TOKEN = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*)"|(\S+)')
 _CLASSIC = (
@@ -81,9 +82,16 @@ _NETWORK = (
     *("alpn_client_preference_list", "tls_connection_creation_time"),
 )
 _LEAST_TOKENS = 12
+_QUOTED = (
+    *("request", "user_agent", "trace_id", "domain_name", "chosen_cert_arn", "actions_executed", "redirect_url"),
+    *("error_reason", "target_list", "target_status_code_list", "classification", "classification_reason"),
+)
+_FIELDS = (r'"([^"\\\n]*+)"' if name in _QUOTED else r'([^\s"]++)' for name in _APPLICATION[1:])
+_NUMBERS = ("_processing_time", "_status_code", "_bytes")
+_LINES = re.compile(rf"^(h2|https?|wss?|grpcs) {' '.join(_FIELDS)}$", re.MULTILINE | re.ASCII)
 
 
-def parse(line: str) -> Record | None:
+def parse(line: str, _ctx: Context) -> Record | None:
     tokens = [bare or quoted for quoted, bare in _TOKEN.findall(line)]
     if len(tokens) < _LEAST_TOKENS:
         raise ValueError(f"expected at least {_LEAST_TOKENS} fields, found {len(tokens)}")
@@ -91,6 +99,21 @@ def parse(line: str) -> Record | None:
     names = (*names, *(f"field_{number}" for number in range(len(names) + 1, len(tokens) + 1)))
     fields = {name: _value(name, token) for name, token in zip(names, tokens, strict=False)}
     return {"timestamp": timestamps("%Y-%m-%dT%H:%M:%S%z")[str(fields.pop("time"))], **fields}
+
+
+def at_once(text: str, _ctx: Context) -> Rows | None:
+    """Take lines that are all of application load balancers, in the ordinary form."""
+    rows = _LINES.findall(text) if _LINES.match(text) else []
+    if len(rows) != text.count("\n") + 1:
+        return None
+    columns: dict[str, Sequence[str]] = dict(zip(_APPLICATION, zip(*rows, strict=True), strict=True))
+    times = timestamps("%Y-%m-%dT%H:%M:%S%z")
+    begun = [times[time] for time in columns.pop("time")]
+    values = (
+        [_value(name, value) for value in column] if name.endswith(_NUMBERS) or "-" in column else column
+        for name, column in columns.items()
+    )
+    return Rows(("timestamp", *columns), zip(begun, *values, strict=True))
 
 
 def _value(name: str, text: str) -> JsonValue:
@@ -104,4 +127,4 @@ def _value(name: str, text: str) -> JsonValue:
 
 
 def new_processor() -> Processor:
-    return each_line(parse)
+    return each_record(parse, at_once=at_once)

@@ -50,7 +50,9 @@ Keys: `timestamp` (of `start`), and the fields by their names with underscores (
 `action`, …); `-` is null, and ports, counts and times are integers.
 """
 
-from contract import Context, JsonValue, Processor, Record, each_record, from_epoch
+from collections.abc import Sequence
+
+from contract import Context, JsonValue, Processor, Record, Rows, each_record, from_epoch
 
 _DEFAULT = (
     *(
@@ -71,14 +73,32 @@ _INTEGERS = {"version", "srcport", "dstport", "protocol", "packets", "bytes", "s
 
 
 def parse(line: str, ctx: Context) -> Record | None:
-    header = ctx.header.decode("utf-8", "backslashreplace").split()
-    names = [name.replace("-", "_") for name in header] or _DEFAULT
-    values = line.split()
+    names, values = _names(ctx), line.split()
     if len(values) != len(names):
         raise ValueError(f"expected {len(names)} fields, found {len(values)}")
     fields = {name: _value(name, value) for name, value in zip(names, values, strict=True)}
     start = fields.get("start")
     return {"timestamp": from_epoch(start), **fields} if isinstance(start, int) else fields
+
+
+def at_once(text: str, ctx: Context) -> Rows | None:
+    names, rows = _names(ctx), [line.split() for line in text.split("\n")]
+    all_names = ["timestamp", *names]
+    if "start" not in names or set(map(len, rows)) != {len(names)} or len(set(all_names)) != len(all_names):
+        return None
+    columns: dict[str, Sequence[JsonValue]] = {
+        name: [_value(name, value) for value in values] if name in _INTEGERS or "-" in values else values
+        for name, values in zip(names, zip(*rows, strict=True), strict=True)
+    }
+    starts = [start for start in columns["start"] if isinstance(start, int)]
+    if len(starts) != len(rows):
+        return None
+    return Rows(all_names, zip(map(from_epoch, starts), *columns.values(), strict=True))
+
+
+def _names(ctx: Context) -> Sequence[str]:
+    header = ctx.header.decode("utf-8", "backslashreplace").split()
+    return [name.replace("-", "_") for name in header] or _DEFAULT
 
 
 def _value(name: str, text: str) -> JsonValue:
@@ -88,4 +108,4 @@ def _value(name: str, text: str) -> JsonValue:
 
 
 def new_processor() -> Processor:
-    return each_record(parse)
+    return each_record(parse, at_once=at_once)

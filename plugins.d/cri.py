@@ -39,10 +39,10 @@ last with `partial` true.
 import re
 from collections.abc import Iterable, Iterator
 
-from contract import Context, LineStream, Record, StreamProcessor, each_stream, timestamps
+from contract import Context, LineStream, Record, Rows, StreamProcessor, each_stream, timestamps
 
 _LINE = re.compile(r"(\S+) (stdout|stderr) ([FP])(?::\S*)?(?: (.*))?", re.ASCII | re.DOTALL)
-_STREAMS = ("stdout", "stderr")
+_STREAMS = {"stdout", "stderr"}
 _MOST_CHARACTERS = 256 << 10
 
 
@@ -62,17 +62,15 @@ class CriStream(LineStream):
         else:
             self.kept[stream] = record
 
-    def at_once(self, text: str, ctx: Context) -> list[Record] | None:
-        if self.kept:
+    def at_once(self, text: str, ctx: Context) -> Rows | None:
+        rows = [line.split(" ", 3) for line in text.split("\n")]
+        if self.kept or set(map(len, rows)) != {4}:
             return None
-        times = timestamps("%Y-%m-%dT%H:%M:%S%z")
-        records: list[Record] = []
-        for line in text.split("\n"):
-            parts = line.split(" ", 3)
-            if len(parts) != 4 or parts[2] != "F" or parts[1] not in _STREAMS:
-                return None
-            records.append({"timestamp": times[parts[0]], "stream": parts[1], "body": parts[3]})
-        return records
+        times, streams, tags, bodies = zip(*rows, strict=True)
+        if set(tags) != {"F"} or not _STREAMS.issuperset(streams):
+            return None
+        utc = timestamps("%Y-%m-%dT%H:%M:%S%z")
+        return Rows(("timestamp", "stream", "body"), zip([utc[time] for time in times], streams, bodies, strict=True))
 
     def finish(self) -> Iterable[Record]:
         unfinished, self.kept = list(self.kept.values()), {}

@@ -60,7 +60,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract import Context, Record
+from contract import Context, Record, Rows
 
 # The standard library's limit of 128 KiB guards programs that have no limit of their own; a worker has.
 csv.field_size_limit(2**31 - 1)
@@ -118,16 +118,16 @@ class CsvProcessor:
                 start = row_start + 1
 
 
-def _at_once(data: bytes, dialect: dict[str, Any], names: list[str]) -> list[Record] | None:
-    """Return the records of all rows when each has a field for each name, None otherwise."""
+def _at_once(data: bytes, dialect: dict[str, Any], names: list[str]) -> Rows | None:
+    """Return all rows when each has a field for each name, None otherwise."""
     text = data.decode("utf-8", "backslashreplace")
     if "\r" in text and text.count("\r") != text.count("\r\n"):  # the reader would take one alone for a line's end
         return None
     try:
-        rows = csv.reader(io.StringIO(text, newline=""), **dialect)
-        return [dict(zip(names, row, strict=True)) for row in rows if row]
-    except (csv.Error, ValueError):  # ValueError: a row of another width
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), **dialect) if row]
+    except csv.Error:
         return None
+    return Rows(names, rows) if set(map(len, rows)) <= {len(names)} else None
 
 
 def _decoded(lines: list[bytes], start: int) -> Iterator[str]:

@@ -31,16 +31,17 @@ of a line are joined, those of standard output and of standard error apart. A li
 records, all but the last with `partial` true.
 """
 
+import io
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from contract import Context, LineStream, Record, StreamProcessor, decode_json, each_stream, timestamps
+from contract import Context, LineStream, Record, Rows, StreamProcessor, decode_json, each_stream, timestamps
 
 _MOST_CHARACTERS = 256 << 10
 
 
-class _Line(msgspec.Struct, forbid_unknown_fields=True):
+class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The ordinary line, which has nothing else."""
 
     log: str
@@ -48,11 +49,12 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     time: str
 
 
-_decode_lines = msgspec.json.Decoder(_Line).decode_lines
+_decode = msgspec.json.Decoder(_Line).decode
 
 
 class DockerStream(LineStream):
     def parse_line(self, line: str) -> Iterator[Record]:
+        line = line.strip(" \t\r")
         piece, end = decode_json(line)
         if type(piece) is not dict or type(piece.get("log")) is not str or end != len(line):
             raise ValueError('not an object with a "log"')
@@ -69,25 +71,21 @@ class DockerStream(LineStream):
         else:
             self.kept[stream] = record
 
-    def at_once(self, text: str, ctx: Context) -> list[Record] | None:
-        # Values with white space between them are decoded too, but these have no commas there.
-        others = text.count("\n")
-        if self.kept or text.count('"}\n{"log":"') != others:
+    def at_once(self, text: str, ctx: Context) -> Rows | None:
+        if self.kept:
             return None
         try:
-            lines = _decode_lines(text)
+            lines = list(map(_decode, io.BytesIO(f"{text}\n".encode()).readlines()))
         except msgspec.DecodeError:
             return None
         logs = [line.log for line in lines]
         written, bodies = "".join(logs), [log[:-1] for log in logs]
         # Each ends with a line feed, or these two differ.
-        if len(lines) != others + 1 or "\r" in written or "\n".join(bodies) + "\n" != written:
+        if "\r" in written or "\n".join(bodies) + "\n" != written:
             return None
         times = timestamps("%Y-%m-%dT%H:%M:%S%z")
-        return [
-            {"timestamp": times[line.time], "stream": line.stream, "body": body}
-            for line, body in zip(lines, bodies, strict=True)
-        ]
+        rows = [(times[line.time], line.stream, body) for line, body in zip(lines, bodies, strict=True)]
+        return Rows(("timestamp", "stream", "body"), rows)
 
     def finish(self) -> Iterable[Record]:
         unfinished, self.kept = list(self.kept.values()), {}

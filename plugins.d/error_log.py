@@ -62,7 +62,7 @@ zone: the option `time_zone` says which. Lines that follow a message belong to i
 
 import re
 
-from contract import Context, JsonValue, Processor, Record, each_record, severity_number, timestamps
+from contract import Context, JsonValue, Processor, Record, Rows, each_record, severity_number, timestamps
 from contract.options import LocalTime
 
 _APACHE = re.compile(
@@ -75,6 +75,12 @@ _NGINX = re.compile(
     r"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?P<level>\w+)\] (?P<pid>\d+)#(?P<tid>\d+): "
     r"(?:\*(?P<connection>\d+) )?(?P<body>.*)",
     re.ASCII | re.DOTALL,
+)
+# `(?:…|)` is what `(?:…)?` is, in less time.
+_APACHES = re.compile(
+    r"^\[(\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d(?:\.\d++|) \d{4})\] \[(?:([\w-]*):|)(\w++)\] "
+    r"(?:\[pid (\d++)(?::tid (\d++)|)\] |)(?:\[(?:client|remote) ([^\]\s]++)\] |)(?:(AH\d{5}): |)(.*+)$",
+    re.ASCII | re.MULTILINE,
 )
 _CONTEXT = re.compile(r', (client|server|request|subrequest|upstream|host|referrer|login): (?:"([^"]*)"|([^",\s]+))')
 _RULE = re.compile(
@@ -113,6 +119,30 @@ def parse(text: str, ctx: Context) -> Record:
     }
 
 
+def at_once(text: str, ctx: Context) -> Rows | None:
+    """Take lines that are all of Apache's, without details."""
+    found = _APACHES.findall(text) if _APACHES.match(text) else []
+    if len(found) != text.count("\n") + 1 or "ModSecurity" in text or ('"' in text and '"]' in text):
+        return None
+    times = timestamps("%a %b %d %H:%M:%S %Y", ctx.options.time_zone)
+    rows = [
+        (
+            times[time],
+            level,
+            severity_number(level),
+            module or None,
+            pid or None,
+            tid or None,
+            client or None,
+            code or None,
+            body,
+        )
+        for time, module, level, pid, tid, client, code, body in found
+    ]
+    optional = ("module", "pid", "tid", "client", "code")
+    return Rows(("timestamp", "severity_text", "severity_number", *optional, "body"), rows, optional=optional)
+
+
 def _details(body: str) -> dict[str, JsonValue]:
     details: dict[str, list[JsonValue]] = {}
     for name, value in _DETAIL.findall(body):
@@ -121,4 +151,4 @@ def _details(body: str) -> dict[str, JsonValue]:
 
 
 def new_processor() -> Processor:
-    return each_record(parse)
+    return each_record(parse, at_once=at_once)

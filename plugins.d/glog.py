@@ -46,7 +46,7 @@ file's first line (`Log file created at`) or of the option `year`; without one t
 
 import re
 
-from contract import Context, JsonValue, Processor, Record, each_record, severity_number, timestamps
+from contract import Context, JsonValue, Processor, Record, Rows, each_record, severity_number, timestamps
 from contract.options import LocalYear
 
 _LINE = re.compile(
@@ -57,6 +57,8 @@ _LINES = re.compile(
 )
 _CREATED = re.compile(rb"Log file created at: (\d{4})/")
 _LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "FATAL"}
+_NUMBERS = {level: severity_number(level) for level in _LEVELS}
+_NAMES = ("time", "severity_text", "severity_number", "thread", "file", "line", "body")
 
 
 class Options(LocalYear):
@@ -84,7 +86,7 @@ def parse(text: str, ctx: Context) -> Record:
     }
 
 
-def at_once(text: str, ctx: Context) -> list[Record] | None:
+def at_once(text: str, ctx: Context) -> Rows | None:
     created = _CREATED.match(ctx.header)
     year = int(created[1]) if created else ctx.options.year
     if year is not None:
@@ -92,18 +94,13 @@ def at_once(text: str, ctx: Context) -> list[Record] | None:
     rows = _LINES.findall(text)
     if len(rows) != text.count("\n") + 1:
         return None
-    return [
-        {
-            "time": time,
-            "severity_text": _LEVELS[level],
-            "severity_number": severity_number(level),
-            "thread": thread,
-            "file": file,
-            "line": int(line),
-            "body": body,
-        }
-        for level, time, thread, file, line, body in rows
-    ]
+    return Rows(
+        _NAMES,
+        [
+            (time, _LEVELS[level], _NUMBERS[level], thread, file, int(line), body)
+            for level, time, thread, file, line, body in rows
+        ],
+    )
 
 
 def new_processor() -> Processor:

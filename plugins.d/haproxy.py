@@ -54,8 +54,9 @@ Other lines have a `body`. The times name no zone: the option `time_zone` says w
 """
 
 import re
+from collections.abc import Iterable, Sequence
 
-from contract import Context, JsonValue, Processor, Record, each_record, timestamps
+from contract import Context, JsonValue, Processor, Record, Rows, each_record, timestamps
 from contract.options import LocalTime
 
 _SYSLOG = re.compile(
@@ -93,7 +94,7 @@ _REQUESTS = re.compile(
     r"([^\s:]++):(\d{1,9}+) \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d\.\d{3})\] (\S++) ([^\s/]++)/(\S++)"
     r" (-?\d{1,18}+)/(-?\d{1,18}+)/(-?\d{1,18}+)/(-?\d{1,18}+)/(\d{1,18}+) (-?\d{1,9}+) (\d{1,18}+)"
     r" (\S++) (\S++) (\S{4}) (\d{1,9}+)/(\d{1,9}+)/(\d{1,9}+)/(\d{1,9}+)/(\d{1,9}+) (\d{1,9}+)/(\d{1,9}+)"
-    r' \{([^}\n]*+)\} \{([^}\n]*+)\} "(([A-Z]++) (\S++) (HTTP/[\d.]++))"$',
+    r' \{([^}\n]*+)\} \{([^}\n]*+)\} "(([A-Z]++) ([^\s"]++) (HTTP/[\d.]++))"$',
     re.ASCII | re.MULTILINE,
 )
 _ROW = (
@@ -138,20 +139,19 @@ def _spread(fields: dict[str, JsonValue]) -> None:
     fields |= {name: int(str(fields[name])) for name in ("status", "bytes_read", "client_port") if name in fields}
 
 
-def at_once(text: str, ctx: Context) -> list[Record] | None:
+def at_once(text: str, ctx: Context) -> Rows | None:
     """Take lines that are all of requests, as syslog has them, without a number that says `more than`."""
-    times = timestamps("%d/%b/%Y:%H:%M:%S", ctx.options.time_zone)
     rows = _REQUESTS.findall(text)
     if len(rows) != text.count("\n") + 1:
         return None
-    records: list[Record] = []
-    for row in rows:
-        record: dict[str, JsonValue] = dict(zip(_ROW, row, strict=True))
-        record["timestamp"] = times[row[5]]
-        for name in _ROW_NUMBERS:
-            record[name] = int(record[name])  # type: ignore[arg-type] # as the expression has it
-        records.append(record)
-    return records
+    columns: dict[str, Sequence[str]] = dict(zip(_ROW, zip(*rows, strict=True), strict=True))
+    times = timestamps("%d/%b/%Y:%H:%M:%S", ctx.options.time_zone)
+    values: dict[str, Iterable[JsonValue]] = {
+        **columns,
+        "timestamp": [times[time] for time in columns["timestamp"]],
+        **{name: map(int, columns[name]) for name in _ROW_NUMBERS},
+    }
+    return Rows(_ROW, zip(*values.values(), strict=True))
 
 
 def new_processor() -> Processor:

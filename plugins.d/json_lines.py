@@ -33,6 +33,7 @@ Keys: those of each object. A line that is not one is rejected alone. Half a sur
 own, is no character and cannot be written as UTF-8: it becomes U+FFFD.
 """
 
+import io
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -41,7 +42,7 @@ import msgspec
 
 from contract import Context, Record, decode_json
 
-_decode_lines = msgspec.json.Decoder(dict[str, Any]).decode_lines
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _LINES_IN_A_PIECE = 32
 
 
@@ -85,17 +86,10 @@ class JsonLinesProcessor:
 
 def _at_once(data: bytes) -> list[dict[str, Any]] | None:
     """Return the object of each line, None when there is a line that is not just that."""
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n")
-    lines = data.count(b"\n") + (not data.endswith(b"\n"))
-    # The decoder takes any values with white space between them; these line ends have no comma, so are between two.
-    if data.count(b"}\n{") != lines - 1:
-        return None
     try:
-        records = _decode_lines(data)
+        return list(map(_decode, io.BytesIO(data).readlines()))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return records if len(records) == lines else None
 
 
 _JSON_NAMES = {

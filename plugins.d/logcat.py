@@ -43,7 +43,7 @@ records.
 
 import re
 
-from contract import Context, JsonValue, Processor, Record, each_record, severity_number, timestamps
+from contract import Context, JsonValue, Processor, Record, Rows, each_record, severity_number, timestamps
 from contract.options import LocalYear
 
 _TIME = r"(?P<time>(?P<year>\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,9}(?: [+-]\d{4})?)"
@@ -54,6 +54,12 @@ _THREADTIME = re.compile(
 _TIME_FORMAT = re.compile(
     rf"{_TIME} (?P<level>[VDIWEFS])/(?P<tag>.*?) *\( *(?P<pid>\d+)(?:: *(?P<tid>\d+))?\): ?(?P<body>.*)", re.ASCII
 )
+# A tag without spaces: what would end it earlier is none of it.
+_LINES = re.compile(
+    r"^((?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,9}) ++(\d++) ++(\d++) ([VDIWEFS]) ([^\s:]++) *+: ?+(.*+)$",
+    re.ASCII | re.MULTILINE,
+)
+_NUMBERS = {level: severity_number(level) for level in "VDIWEFS"}
 
 
 class Options(LocalYear):
@@ -82,5 +88,27 @@ def _rest(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {name: value for name, value in fields.items() if name not in {"pid", "tid"}}
 
 
+def at_once(text: str, ctx: Context) -> Rows | None:
+    """Take lines that are all of the format threadtime, of one form of time."""
+    found = _LINES.findall(text) if _LINES.match(text) else []
+    if len(found) != text.count("\n") + 1:
+        return None
+    name, times, year = "timestamp", None, ctx.options.year
+    lengths = {row[0].index(" ") for row in found}
+    if lengths == {len("2024-05-17")}:
+        times = timestamps("%Y-%m-%d %H:%M:%S %z", ctx.options.time_zone)
+    elif lengths != {len("05-17")}:
+        return None
+    elif year is not None:
+        times = timestamps("%m-%d %H:%M:%S %z", ctx.options.time_zone, year)
+    else:
+        name = "time"
+    rows = [
+        (time if times is None else times[time], level, _NUMBERS[level], int(pid), int(tid), tag, body)
+        for time, pid, tid, level, tag, body in found
+    ]
+    return Rows((name, "severity_text", "severity_number", "pid", "tid", "tag", "body"), rows)
+
+
 def new_processor() -> Processor:
-    return each_record(parse)
+    return each_record(parse, at_once=at_once)

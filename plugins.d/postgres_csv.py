@@ -38,9 +38,8 @@ version does not know is `column_27` and so on.
 
 import csv
 import io
-from collections.abc import Sequence
 
-from contract import Context, JsonValue, Processor, Record, each_record, severity_number, timestamps
+from contract import Context, JsonValue, Processor, Record, Rows, each_record, severity_number, timestamps
 from contract.options import LocalTime
 
 _COLUMNS = (
@@ -50,6 +49,7 @@ _COLUMNS = (
     *("query_pos", "location", "application_name", "backend_type", "leader_pid", "query_id"),
 )
 _LEAST_COLUMNS = 22
+_BEGUN = ("timestamp", "severity_text", "severity_number", "body")
 csv.field_size_limit(2**31 - 1)
 
 
@@ -64,7 +64,7 @@ def parse(text: str, ctx: Context) -> Record:
     return _record(rows[0], ctx)
 
 
-def at_once(text: str, ctx: Context) -> list[Record] | None:
+def at_once(text: str, ctx: Context) -> Rows | None:
     lines = text.split("\n")
     if any(line.count('"') & 1 for line in lines):  # a row of several lines
         return None
@@ -72,16 +72,23 @@ def at_once(text: str, ctx: Context) -> list[Record] | None:
         rows = list(csv.reader(lines, strict=True))
     except csv.Error:
         return None
-    if len(rows) != len(lines) or min(map(len, rows)) < _LEAST_COLUMNS:
+    width = len(rows[0])
+    if len(rows) != len(lines) or width < _LEAST_COLUMNS or set(map(len, rows)) != {width}:
         return None
-    return [_record(row, ctx) for row in rows]
+    columns = dict(zip(_names(width), zip(*rows, strict=True), strict=True))
+    times = timestamps("%Y-%m-%d %H:%M:%S%Z", ctx.options.time_zone)
+    begun = (
+        [times[time] for time in columns.pop("log_time")],
+        levels := columns.pop("error_severity"),
+        map(severity_number, levels),
+        columns.pop("message"),
+    )
+    rest = ([value or None for value in column] for column in columns.values())
+    return Rows((*_BEGUN, *columns), zip(*begun, *rest, strict=True), optional=columns)
 
 
 def _record(row: list[str], ctx: Context) -> Record:
-    names: Sequence[str] = _COLUMNS
-    if len(row) > len(names):
-        names = [*_COLUMNS, *(f"column_{number}" for number in range(len(_COLUMNS) + 1, len(row) + 1))]
-    fields: dict[str, JsonValue] = {name: value for name, value in zip(names, row, strict=False) if value}
+    fields: dict[str, JsonValue] = {name: value for name, value in zip(_names(len(row)), row, strict=True) if value}
     if "log_time" not in fields:
         raise ValueError("the row has no log_time")
     level = str(fields.pop("error_severity", ""))
@@ -92,6 +99,10 @@ def _record(row: list[str], ctx: Context) -> Record:
         "body": fields.pop("message", ""),
         **fields,
     }
+
+
+def _names(width: int) -> list[str]:
+    return [*_COLUMNS[:width], *(f"column_{number}" for number in range(len(_COLUMNS) + 1, width + 1))]
 
 
 def new_processor() -> Processor:

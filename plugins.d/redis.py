@@ -41,7 +41,7 @@ year: without the option `year` such a time stays as it is written, as `time`.
 
 import re
 
-from contract import Context, JsonValue, Processor, Record, each_record, timestamps
+from contract import Context, JsonValue, Processor, Record, Rows, each_record, timestamps
 from contract.options import LocalYear
 
 _LINE = re.compile(
@@ -50,6 +50,10 @@ _LINE = re.compile(
     r" (?P<level>[.*#-]) (?P<body>.*)",
     re.ASCII | re.DOTALL,
 )
+_LINES = re.compile(
+    r"^(\d++):([A-Z]) (\d\d \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3}) ([.*#-]) (.*+)$", re.ASCII | re.MULTILINE
+)
+_NAMES = ("timestamp", "severity_text", "severity_number", "pid", "role", "body")
 _LEVELS = {".": ("debug", 5), "-": ("verbose", 8), "*": ("notice", 10), "#": ("warning", 13)}
 _ROLES = {"M": "master", "S": "replica", "C": "child", "X": "sentinel"}
 
@@ -77,5 +81,16 @@ def parse(text: str, ctx: Context) -> Record:
     return {**record, "body": found["body"]}
 
 
+def at_once(text: str, ctx: Context) -> Rows | None:
+    found = _LINES.findall(text) if _LINES.match(text) else []
+    if len(found) != text.count("\n") + 1:
+        return None
+    times = timestamps("%d %b %Y %H:%M:%S", ctx.options.time_zone)
+    rows = [
+        (times[time], *_LEVELS[level], int(pid), _ROLES.get(role, role), body) for pid, role, time, level, body in found
+    ]
+    return Rows(_NAMES, rows)
+
+
 def new_processor() -> Processor:
-    return each_record(parse)
+    return each_record(parse, at_once=at_once)

@@ -70,9 +70,9 @@ mostly no year: without the option `year` one without a year stays as it is writ
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from contract import SYSLOG_SEVERITIES, Context, JsonValue, Record, timestamps
+from contract import SYSLOG_SEVERITIES, Context, JsonValue, Record, Rows, timestamps
 from contract.options import LocalYear
 
 _DATE_TIME = (
@@ -99,7 +99,7 @@ _RFC_3164 = re.compile(
     r"(?:(?P<appname>[^\s:\[]+)(?:\[(?P<procid>[^\]\s]*)\])?:(?: |$))?(?P<body>.*)",
     re.ASCII | re.DOTALL,
 )
-_REST = rf" (?!(?:{_LEVELS}) )([^\s:\[]++) ([^\s:\[]++)(?:\[([^\]\s]++)\])?: (.*+)$"
+_REST = rf" (?!(?:{_LEVELS}) )([^\s:\[]++) ([^\s:\[]++)(?:\[([^\]\s]++)\]|): (.*+)$"
 _ORDINARY_3164 = re.compile(rf"^((?:{_MONTHS}) [ \d]\d \d\d:\d\d:\d\d){_REST}", re.ASCII | re.MULTILINE)
 _ORDINARY_ISO = re.compile(rf"^({_DATE_TIME}){_REST}", re.ASCII | re.MULTILINE)
 _ELEMENT = re.compile(r'\[([^\s\]"]++)((?: [^\s=\]"]++="[^"\\\]]*+(?:\\.[^"\\\]]*+)*")*)\]')
@@ -154,15 +154,15 @@ class SyslogProcessor:
                 ctx.reject(raw, str(error))
 
 
-def _at_once(data: bytes, options: Options) -> Sequence[Record] | None:
-    """Return a record for each line when all are without a priority and of the ordinary form, None otherwise."""
+def _at_once(data: bytes, options: Options) -> Rows | None:
+    """Return a row for each line when all are without a priority and of the ordinary form, None otherwise."""
     text = data.decode("utf-8", "backslashreplace")
     if "\r" in text:
         text = text.replace("\r\n", "\n")
         if "\r" in text:
             return None
-    rows = (_ORDINARY_ISO if text[:1].isdecimal() else _ORDINARY_3164).findall(text)
-    if not rows or len(rows) != text.count("\n") + (not text.endswith("\n")):
+    found = (_ORDINARY_ISO if text[:1].isdecimal() else _ORDINARY_3164).findall(text)
+    if not found or len(found) != text.count("\n") + (not text.endswith("\n")):
         return None
     name, times = "timestamp", None
     if text[0].isdecimal():
@@ -171,23 +171,22 @@ def _at_once(data: bytes, options: Options) -> Sequence[Record] | None:
         times = timestamps("%b %d %H:%M:%S", options.time_zone, options.year)
     else:
         name = "time"
-    records: list[dict[str, JsonValue]] = [
-        {name: stamp, "hostname": host, "appname": program, "procid": procid, "body": body}
-        if procid
-        else {name: stamp, "hostname": host, "appname": program, "body": body}
-        for stamp, host, program, procid, body in rows
-    ]
-    if times is not None:
-        try:
-            for record, row in zip(records, rows, strict=True):
-                record[name] = times[row[0]]
-        except ValueError:  # an impossible time, which costs its own line only
-            return None
-    if "=" in text or any(program.startswith("sshd") for program in {row[2] for row in rows}):
-        for record, (_, _, program, _, body) in zip(records, rows, strict=True):
-            if details := _details(program, body):
-                record["details"] = details
-    return records
+    try:
+        rows: list[tuple[JsonValue, ...]] = [
+            (stamp if times is None else times[stamp], host, program, procid or None, body)
+            for stamp, host, program, procid, body in found
+        ]
+    except ValueError:  # an impossible time, which costs its own line only
+        return None
+    names = (name, "hostname", "appname", "procid", "body")
+    if "=" not in text and not any(program.startswith("sshd") for program in {row[2] for row in found}):
+        return Rows(names, rows, optional=["procid"])
+    details = [_details(program, body) or None for _, _, program, _, body in found]
+    return Rows(
+        (*names, "details"),
+        [(*row, of) for row, of in zip(rows, details, strict=True)],
+        optional=["procid", "details"],
+    )
 
 
 def _record(line: str, options: Options) -> dict[str, JsonValue]:

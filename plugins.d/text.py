@@ -27,7 +27,7 @@ Keys: `body`. Bytes that are not UTF-8 are kept readable, as `\xe9`. It has the 
 
 from collections.abc import Iterable
 
-from contract import Context, Record
+from contract import Context, Record, Rows
 
 
 class TextProcessor:
@@ -37,7 +37,7 @@ class TextProcessor:
             text = text.removeprefix("\ufeff")
         # Not splitlines(): a form feed or U+2028 inside a message does not end it.
         lines = text.replace("\r\n", "\n").split("\n")
-        return [{"body": line} for line in lines if line]
+        return Rows(("body",), zip(filter(None, lines), strict=True))
 
 
 def new_processor() -> TextProcessor:

@@ -38,7 +38,7 @@ otherwise, as for the Windows firewall, which writes local time. A row of anothe
 import re
 from collections.abc import Iterator
 
-from contract import Context, JsonValue, LineStream, Record, StreamProcessor, each_stream, timestamps
+from contract import Context, JsonValue, LineStream, Record, Rows, StreamProcessor, each_stream, timestamps
 from contract.options import LocalTime
 
 _COLUMN = re.compile(r'"([^"]*(?:""[^"]*)*)"(?=\s|$)|(\S+)')
@@ -77,28 +77,23 @@ class W3cStream(LineStream):
         else:
             yield row
 
-    def at_once(self, text: str, ctx: Context) -> list[Record] | None:
-        names = self.kept.get("fields")
-        if names is None or text[0] == "#" or "\n#" in text or '"' in text or len(set(names)) != len(names):
+    def at_once(self, text: str, ctx: Context) -> Rows | None:
+        names = ["timestamp", *self.kept.get("fields", ())]
+        if text[0] == "#" or "\n#" in text or '"' in text or len(set(names)) != len(names):
             return None
         if "date" not in names or "time" not in names:
             return None
-        date_at, time_at = names.index("date"), names.index("time")
+        rows = [line.split() for line in text.split("\n")]
+        if set(map(len, rows)) != {len(names) - 1}:
+            return None
+        columns = dict(zip(names[1:], zip(*rows, strict=True), strict=True))
         times = timestamps("%Y-%m-%d %H:%M:%S", ctx.options.time_zone)
-        width = len(names)
-        records: list[Record] = []
-        for line in text.split("\n"):
-            values = line.split()
-            if len(values) != width:
-                return None
-            record: dict[str, JsonValue] = {"timestamp": times[f"{values[date_at]} {values[time_at]}"]}
-            record.update(zip(names, values, strict=False))
-            if "-" in values:
-                for name, value in zip(names, values, strict=False):
-                    if value == "-":
-                        record[name] = None
-            records.append(record)
-        return records
+        begun = [times[f"{date} {time}"] for date, time in zip(columns["date"], columns["time"], strict=True)]
+        values = (
+            [None if value == "-" else value for value in column] if "-" in column else column
+            for column in columns.values()
+        )
+        return Rows(names, zip(begun, *values, strict=True))
 
 
 def new_processor() -> StreamProcessor:

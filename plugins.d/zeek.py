@@ -41,9 +41,10 @@ stand for.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
-from contract import Context, JsonValue, LineStream, Record, StreamProcessor, each_stream, from_epoch
+from contract import Context, JsonValue, LineStream, Record, Rows, StreamProcessor, each_stream, from_epoch
 
 _ESCAPE = re.compile(r"(?:\\x[0-9a-fA-F]{2})+")
 _NUMBERS: dict[str, type[int] | type[float]] = {
@@ -87,56 +88,45 @@ class ZeekStream(LineStream):
             begun["log"] = self.kept["path"]
         yield {**begun, **row}
 
-    def at_once(self, text: str, ctx: Context) -> list[Record] | None:
+    def at_once(self, text: str, ctx: Context) -> Rows | None:
         names, types = self.kept.get("fields"), self.kept.get("types")
-        if (
-            text[0] == "#"
-            or "\n#" in text
-            or "\\x" in text
-            or names is None
-            or types is None
-            or len(names) != len(types)
-        ):
+        if text[0] == "#" or "\n#" in text or "\\x" in text or names is None or types is None:
             return None
-        unset, separator = self.kept.get("unset", "-"), self.kept.get("separator", "\t")
-        empty = self.kept.get("empty", "(empty)")
-        columns = [
-            (name, self._maker(kind, empty if empty in text else None)) for name, kind in zip(names, types, strict=True)
-        ]
-        time_at = names.index("ts") if "ts" in names and types[names.index("ts")] == "time" else None
-        begun: dict[str, JsonValue] = {"log": self.kept["path"]} if "path" in self.kept else {}
-        width = len(names)
-        records: list[Record] = []
-        for line in text.split("\n"):
-            values = line.split(separator)
-            if len(values) != width or not line:
+        separator = self.kept.get("separator", "\t")
+        rows = [line.split(separator) for line in text.split("\n")]
+        # An empty line is one column.
+        if {len(names), len(types)} != set(map(len, rows)) or len(names) == 1:
+            return None
+        texts = list(zip(*rows, strict=True))
+        columns = list(map(self._column, texts, types))
+        begun: dict[str, Iterator[JsonValue]] = {}
+        if "ts" in names:
+            kinds = set(map(type, columns[names.index("ts")]))
+            if float in kinds and len(kinds) > 1:  # some have a timestamp, and some have none
                 return None
-            record: dict[str, JsonValue] = {}
+            if float in kinds:
+                begun["timestamp"] = map(from_epoch, texts[names.index("ts")])
+        if "path" in self.kept:
+            begun["log"] = repeat(self.kept["path"])
+        all_names = [*begun, *names]
+        if len(set(all_names)) != len(all_names):
+            return None
+        return Rows(all_names, zip(*begun.values(), *columns, strict=False))
+
+    def _column(self, texts: Sequence[str], kind: str) -> Sequence[JsonValue]:
+        """Return what `_value` does of each of many texts."""
+        unset = self.kept.get("unset", "-")
+        is_empty = self.kept.get("empty", "(empty)") in texts
+        if kind in _NUMBERS and not is_empty:
+            make = _NUMBERS[kind]
             try:
-                if time_at is not None and values[time_at] != unset:
-                    record["timestamp"] = from_epoch(values[time_at])
-                record |= begun
-                for (name, make), value in zip(columns, values, strict=False):
-                    record[name] = None if value == unset else value if make is None else make(value)
-            except ValueError:  # a value that is not of its type, which stays text
-                return None
-            records.append(record)
-        return records
-
-    def _maker(self, kind: str, empty: str | None) -> Callable[[str], JsonValue] | None:
-        """Return what makes a column's values of their text; None for text that stays as it is.
-
-        `empty` is the word for an empty value, None when it does not occur. One that is a number's has no maker here.
-        """
-        if kind in _NUMBERS and empty in {None, "(empty)"}:
-            return _NUMBERS[kind]
-        if kind == "bool":
-            return "T".__eq__ if empty is None else lambda text: "" if text == empty else text == "T"
-        if kind.startswith(_CONTAINERS):
-            return lambda text: [] if text == empty else self._value(text, kind)
-        if kind in _NUMBERS:
-            return lambda text: self._value(text, kind)
-        return None if empty is None else lambda text: "" if text == empty else text
+                return [None if text == unset else make(text) for text in texts]
+            except ValueError:  # masked
+                return [self._value(text, kind) for text in texts]
+        if kind == "bool" or kind.startswith(_CONTAINERS) or is_empty:
+            values = {text: self._value(text, kind) for text in set(texts)}
+            return [values[text] for text in texts]
+        return [None if text == unset else text for text in texts] if unset in texts else texts
 
     def _value(self, text: str, kind: str) -> JsonValue:
         if text == self.kept.get("unset", "-"):

@@ -34,6 +34,12 @@ def test_half_a_surrogate_pair_costs_its_character_only() -> None:
     assert record("docker_json", r'{"log":"a\ud83e\n"}')["body"] == "a\ufffd"
 
 
+def test_white_space_around_a_line_is_none_of_it_alone_and_among_others() -> None:
+    lines = ['{"log":"a\\n","stream":"stdout","time":"2024-05-17T10:05:03Z"}', '{"log":"b\\n"}']
+    for padded in ([f" {lines[0]}\t ", lines[0]], [f" {lines[0]}\t ", lines[1]]):
+        assert [one["body"] for one in records("docker_json", *padded)] == ["a", padded[1][8]]
+
+
 @pytest.mark.parametrize("line", ['{"log":1}', "[]", '{"log":"a\\n"} x', '{"log":"a\\n","time":"yesterday"}', "{"])
 def test_what_is_no_line_of_docker_is_rejected_alone(line: str) -> None:
     outcome = parse("docker_json", f'{{"log":"a\\n"}}\n{line}\n{{"log":"b\\n"}}\n'.encode())
