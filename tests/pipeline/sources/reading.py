@@ -17,6 +17,7 @@ from contract.framing import Framing
 from hostd.config import FileSource as FileSourceConfig
 from hostd.pipeline.framing import NOT_YET, next_cut
 from hostd.pipeline.ledger import SourceRow
+from hostd.pipeline.ledger.rows import Copy
 from hostd.pipeline.sources.content import NotLoadedError
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
@@ -130,7 +131,7 @@ class Reading:
             source.committed = source.reached
             self.rows[source.id] = source.row()
 
-    def _note(self, row: SourceRow, seal: tuple[bytes, int] | None) -> None:
+    def _note(self, row: SourceRow, seal: tuple[bytes, int] | None, _: Copy | None) -> None:
         self.rows.setdefault(row.id, row)
         if seal is not None:
             self.seals[row.id] = seal
