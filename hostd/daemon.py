@@ -236,7 +236,12 @@ class Daemon:
         )
         self._keeper = Keeper(ledger, self._committer, self._open_files)
         self._reparser = Reparser(
-            catalog=self._catalog, pool=pool, committer=self._committer, ledger=ledger, tasks=self._tasks
+            catalog=self._catalog,
+            pool=pool,
+            committer=self._committer,
+            ledger=ledger,
+            tasks=self._tasks,
+            turns=self._replayer.turn,
         )
         stack.push_async_callback(self._reparser.close)
         if not self._once:

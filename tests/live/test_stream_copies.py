@@ -1,8 +1,11 @@
 """Copies of streams that a rotation makes, and kills before any of them is committed: the snapshot goes with them."""
 
+import gzip
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from .harness import Daemon, Home, stopped
 from .tracing import dead_letters, expected, trace, version
@@ -136,3 +139,32 @@ def test_what_is_held_back_of_a_log_is_told_its_end_when_the_copy_ends(home: Hom
     [(offset, raw)] = dead_letters(home)
     assert DATA[offset:-2] == raw
     all_once(home, DATA[:-2], NEXT)
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["while it is read", "while hostd is stopped"])
+def test_half_a_block_at_the_end_of_a_log_that_is_packed_is_one_dead_letter(home: Home, runs: bool) -> None:
+    """The log has an end, and its archive has the same: it is told once."""
+    home.drop("trace.py", version("1.0.0"))
+    path = home.append("a.trc", DATA[:-2])
+    daemon = home.start()
+    daemon.wait_records("trace", 59)
+    daemon.wait_all_read()
+    if not runs:
+        daemon.kill9()
+    (home.logs / "a.trc.1.gz").write_bytes(gzip.compress(DATA[:-2]))
+    path.unlink()
+    daemon = daemon if runs else home.start()
+    known = daemon.wait_event("source.known", source="logs/a.trc.1.gz", original="logs/a.trc")
+    assert known["offset"] == len(DATA) - 2
+    if runs:
+        daemon.wait_event("source.ended", source="logs/a.trc")
+    daemon.wait_event("record.rejected", reason="the trace ends inside this block")
+    daemon.wait("the archive is read", lambda: daemon.source("logs/a.trc.1.gz"))
+    daemon.wait_all_read()
+    assert daemon.term() == 0
+    daemon = home.start()
+    daemon.wait_all_read()
+    assert daemon.term() == 0
+    [(offset, raw)] = dead_letters(home)
+    assert DATA[offset:-2] == raw
+    all_once(home, DATA[:-2])

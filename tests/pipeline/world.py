@@ -76,7 +76,11 @@ class InProcess:
     on_parse: Any = None
 
     def __post_init__(self) -> None:
-        self.manifest = SimpleNamespace(limits=SimpleNamespace(batch_kib=self.batch_kib, record_mib=1, time_s=1.0))
+        self.manifest = SimpleNamespace(
+            limits=SimpleNamespace(batch_kib=self.batch_kib, record_mib=1, time_s=1.0),
+            framing=SimpleNamespace(kind="lines", start=None, quote=None),
+            header=None,
+        )
         self.crew = SimpleNamespace(parse=self._parse, intensity=SimpleNamespace(succeeded=lambda now: False))
 
     async def _parse(self, batch: Batch, time_s: float | None = None, *, behind: bool = True) -> Yield:

@@ -60,7 +60,7 @@ class StreamState(Struct, frozen=True):
 class Copy(Struct, frozen=True):
     """A file that turned out to be a copy of `original`, the number of a source, up to where that was read.
 
-    With `is_left` nothing more will come of the original itself: it holds something else by now, or is gone.
+    With `is_left` the original itself is not read to its end any more: it holds something else by now, or is gone.
     """
 
     original: int

@@ -10,7 +10,7 @@ MAX_ENDED = 1000
 
 
 class StreamStates:
-    """The table `streams`."""
+    """The tables `streams`, and `stream_generations`: which generations have fed any, as long as the ledger lives."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -55,7 +55,12 @@ class StreamStates:
         """Write the states after a group of results, inside the caller's transaction."""
         for taken_over in [result.taken_over for result in results if result.taken_over is not None]:
             self._end(taken_over)
-        latest = {result.source.id: result for result in results if result.stream is not None}
+        fed = [result for result in results if result.stream is not None]
+        self._db.executemany(
+            "INSERT OR IGNORE INTO stream_generations VALUES (?, ?)",
+            {(result.generation, stored(result.plugin)) for result in fed},
+        )
+        latest = {result.source.id: result for result in fed}
         for source_id, result in latest.items():
             state = result.stream
             assert state is not None
@@ -94,3 +99,9 @@ class StreamStates:
     def _end(self, source_id: int) -> None:
         """Another source goes on with a stream."""
         self._db.execute("UPDATE streams SET ended = 1 WHERE source = ?", (source_id,))
+
+
+def has_fed_streams(db: sqlite3.Connection, plugin: str, generation: int) -> bool:
+    """Tell whether what a generation has made of its sources depends on what came before, in each."""
+    row = db.execute("SELECT 1 FROM stream_generations WHERE plugin = ? AND generation = ?", (plugin, generation))
+    return row.fetchone() is not None

@@ -11,10 +11,12 @@ from msgspec import Struct, field
 
 from hostd.errors import HostdError
 from hostd.pipeline.ledger import SinkMark, SourceRow
+from hostd.pipeline.ledger.dead import ids_within
 from hostd.pipeline.ledger.packing import SAMPLE_BYTES, Place, samples
 from hostd.pipeline.ledger.places import SinkFile, files_of, places_of
 from hostd.pipeline.ledger.provenance import generations_of, ranges_of
 from hostd.pipeline.ledger.reader import Reader
+from hostd.pipeline.ledger.streams import has_fed_streams
 from hostd.pipeline.sources.memory import find_in
 from hostd.pipeline.sources.original import find_original
 from hostd.pipeline.spans import Span, both, minus, size, split, union
@@ -65,6 +67,13 @@ class Target(Struct):
     spans: dict[int, list[Span]] = field(default_factory=dict)
 
 
+class Serving(Struct, frozen=True):
+    """The generation that would parse it again."""
+
+    generation: int
+    reads_streams: bool = False
+
+
 class Plan(Struct):
     """What is parsed again, what is replaced, and what is not."""
 
@@ -91,7 +100,9 @@ class Plan(Struct):
         return sum(target.records for target in self.targets)
 
 
-def make_plan(reader: Reader, plugin: str, generation: int, held: Iterable[Held], others: Iterable[str]) -> Plan:
+def make_plan(
+    reader: Reader, plugin: str, generation: int, held: Iterable[Held], others: Iterable[str], serving: Serving
+) -> Plan:
     """Return what can be done; `others` are the sinks that take the plugin's records and can replace none.
 
     Raises HostdError when the generation has parsed nothing that is known.
@@ -104,6 +115,8 @@ def make_plan(reader: Reader, plugin: str, generation: int, held: Iterable[Held]
             f"nothing is known to have been parsed by generation {generation}; known of it are {known}",
             "hostd explain tells which generation made a record",
         )
+    if why := _why_not(reader, plugin, generation, serving):
+        return Plan(plugin, generation, [], [], _all_left(reader, ranges, why))
     others = frozenset(others)
     left = [Left(name, "what was written to it cannot be taken back", 0, "records") for name in sorted(others)]
     sources = _reachable(reader, ranges, left)
@@ -129,8 +142,27 @@ def make_plan(reader: Reader, plugin: str, generation: int, held: Iterable[Held]
             _leave_file(reader, planned, file, sources, everything, foreign)
     _cut_segments(planned, sources, ranges, everything, foreign)
     planned.targets = [target for target in planned.targets if target.has_file or target.has_nowhere]
-    planned.dead = sum(_count_dead(reader, planned, segment) for segment in planned.segments)
+    planned.dead = _count_dead(reader, planned)
     return planned
+
+
+def _why_not(reader: Reader, plugin: str, generation: int, serving: Serving) -> str:
+    """Return why nothing of a generation's can be parsed again, or nothing."""
+    depends = "what it makes of bytes depends on all that came before them; hostd parse reads it from its start, apart"
+    if has_fed_streams(reader.db, plugin, generation):
+        return f"generation {generation} has read it as a stream: {depends}"
+    if serving.reads_streams:
+        return f"generation {serving.generation}, which is in service, reads it as a stream: {depends}"
+    return ""
+
+
+def _all_left(reader: Reader, ranges: dict[int, list[Span]], why: str) -> list[Left]:
+    left = []
+    for number, spans in ranges.items():
+        row = reader.source(number)
+        name = row.name if row is not None else f"source {number}"
+        left += [Left(f"{name}, from {begin} to {until}", why, until - begin, "bytes") for begin, until in union(spans)]
+    return left
 
 
 class _Spans:
@@ -260,14 +292,11 @@ def _cut_segments(
             plan.left.append(Left(row.name, "where its records lie is not known (any more)", size(unknown), "bytes"))
 
 
-def _count_dead(reader: Reader, plan: Plan, segment: Segment) -> int:
-    return int(
-        reader.db.execute(
-            "SELECT count(*) FROM dead_letters WHERE source = ? AND plugin = ? AND generation = ? AND offset >= ?"
-            " AND offset < ?",
-            (segment.source.id, plan.plugin, plan.generation, segment.begin, segment.until),
-        ).fetchone()[0]
-    )
+def _count_dead(reader: Reader, plan: Plan) -> int:
+    spans: dict[int, list[Span]] = {}
+    for segment in plan.segments:
+        spans.setdefault(segment.source.id, []).append((segment.begin, segment.until))
+    return len(ids_within(reader.db, plan.plugin, spans))
 
 
 def rows_of(reader: Reader, account: Account) -> Iterator[Place]:

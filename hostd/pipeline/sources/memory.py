@@ -156,7 +156,8 @@ class Memory:
         """Take what is before `checkpoint` as read of `source`, as another number for the ledger."""
         source.id = self.new_id()
         source.go_on(checkpoint)
-        source.copy_of = Copy(known.row.id, self.is_gone(known)) if checkpoint == known.row.checkpoint else None
+        is_all = checkpoint == known.row.checkpoint
+        source.copy_of = Copy(known.row.id, self._is_left(known)) if is_all else None
         self._claimed.add((known.row.id, known.row.checkpoint))
         self._on_known(source.row(), source.copy_of)
         events.emit(events.SOURCE_KNOWN, source=source.name, offset=checkpoint.offset, original=known.row.name)
@@ -180,6 +181,11 @@ class Memory:
         if source is None or source.id != known.row.id:
             return True  # before it is let go of, or read as another, all of it is handed on to be committed
         return source.committed.offset >= checkpoint.offset
+
+    def _is_left(self, known: Known) -> bool:
+        """Tell whether it is gone, and nobody has it open who would read it to its end."""
+        source = self._live.get(known.identity)
+        return self.is_gone(known) and (source is None or source.id != known.row.id)
 
     def _is_under_way(self, copy: FileSource, known: Known) -> bool:
         """Tell whether the copy is still being made, or the original still being read."""
