@@ -173,6 +173,24 @@ def test_a_letter_that_a_later_version_rejected_too_is_replaced_with_its_bytes(h
     accounted_once(home)
 
 
+def test_what_a_wrong_version_made_of_letters_is_replaced_too(home: Home) -> None:
+    """Its bytes lie among those of the batch that left them; that batch's records stay as they are."""
+    daemon = rejected_by_the_first(home)
+    swap(home, daemon, plugin(version="2.0.0", tag="wrong"), "2.0.0")
+    assert home.hostd("dead", "replay").returncode == 0
+    before = home.records()
+    assert [record["by"] for record in before] == ["1.0.0"] * 60 + ["wrong"] * 20
+    swap(home, daemon, plugin(version="3.0.0"), "3.0.0")
+    done = home.hostd("reparse", "lines", "--generation", "2")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1].endswith(
+        "20 records and 0 dead letters of generation 2 are now 20 records and 0 dead letters of generation 3"
+    )
+    assert home.records() == [{**record, "by": record["by"].replace("wrong", "3.0.0")} for record in before]
+    assert daemon.term() == 0
+    accounted_once(home)
+
+
 def columns(version: str, *, takes: str) -> str:
     """Return a version that names the columns as the first line does, and takes the second as an expression says."""
     code = (

@@ -38,6 +38,7 @@ steps = st.lists(
     max_size=20,
 )
 NONE_YET: list[tuple[Any, ...]] = [("append", 0, "__a"), ("swap",), ("swap",), ("commit", [(0, 2)])]
+REPLAYED: list[tuple[Any, ...]] = [("append", 0, "o"), ("commit", [(0, 1)]), ("swap",), ("replay",)]
 ROTATED: list[tuple[Any, ...]] = [("append", 0, "a"), ("commit", [(0, 1)]), ("rotate",)]
 
 
@@ -99,6 +100,7 @@ def is_at(path: Path, file: tuple[int, int] | None) -> bool:
     again=st.booleans(),
 )
 @example(steps=ROTATED, old=1, later=[], batch_kib=256, again=False)
+@example(steps=REPLAYED, old=2, later=[], batch_kib=256, again=False)
 @example(steps=NONE_YET, old=3, later=[(0, 1)], batch_kib=256, again=False)
 def test_exactly_what_one_generation_made_is_replaced(
     steps: list[tuple[Any, ...]], old: int, later: list[tuple[int, int]], batch_kib: int, again: bool

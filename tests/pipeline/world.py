@@ -116,8 +116,6 @@ class World:
     outputs: list[Path] = field(default_factory=list)
     replayed: dict[tuple[int, int], tuple[int, tuple[int, int] | None]] = field(default_factory=dict)
     """Whose each letter is that was replayed, by source and offset, and which file its records went to."""
-    beside: set[tuple[int, int]] = field(default_factory=set)
-    """Letters that were rejected again beside others that were not: their bytes lie among those of a replay."""
     kept: Past = field(default_factory=lambda: Past(NAME, 1, "1.0", "abc", "abc:{}", "demo.py", "kept", "now"))
 
     def __post_init__(self) -> None:
@@ -192,8 +190,6 @@ class World:
             for letter in run:
                 if letter.offset not in again:
                     self.replayed[letter.source, letter.offset] = self.generation, file
-                elif made.lines:
-                    self.beside.add((letter.source, letter.offset))
 
     def file(self) -> tuple[int, int] | None:
         """Return which file records go to now, None for none yet."""
@@ -204,8 +200,6 @@ class World:
         """Return whose a line of a batch is. That of a letter is told by the complement of its offset."""
         if (batch.source, offset) in self.replayed:
             return responsible.get((batch.source, ~offset), self.replayed[batch.source, offset][0])
-        if (batch.source, offset) in self.beside:
-            return batch.generation
         return responsible.get((batch.source, batch.begin), batch.generation)
 
     def rotate(self) -> None:

@@ -121,26 +121,24 @@ def make_plan(
     left = [Left(name, "what was written to it cannot be taken back", 0, "records") for name in sorted(others)]
     sources = _reachable(reader, ranges, left)
     planned = Plan(plugin, generation, [], [], left, frozenset(sources))
-    everything, foreign = _Spans(), _Spans()
+    everything = _Spans()
     files = {file.id: file for file in files_of(reader.db, plugin)}
     held = list(held)
     for each in held:
         base = files[each.file.number].base if each.file.number in files else 0
         target = Target(each, base)
         if each.file.mark.inode:
-            _plan_file(reader, planned, target, sources, foreign, everything)
+            _plan_file(reader, planned, target, sources, everything)
         for row in places_of(reader.db, each.nowhere.number, each.nowhere.last_seq):
             if row.generation == generation and row.source in sources:
                 target.has_nowhere = True
                 target.spans.setdefault(row.source, []).append((row.begin, row.until))
-            elif row.source in sources:
-                foreign.add(row)
         planned.targets.append(target)
     accounts = {account.number for each in held for account in (each.file, each.nowhere)}
     for file in files.values():
         if file.id not in accounts and file.folder not in others:
-            _leave_file(reader, planned, file, sources, everything, foreign)
-    _cut_segments(planned, sources, ranges, everything, foreign)
+            _leave_file(reader, planned, file, everything)
+    _cut_segments(planned, sources, ranges, everything)
     planned.targets = [target for target in planned.targets if target.has_file or target.has_nowhere]
     planned.dead = _count_dead(reader, planned)
     return planned
@@ -198,7 +196,6 @@ def _plan_file(
     plan: Plan,
     target: Target,
     sources: dict[int, SourceRow],
-    foreign: _Spans,
     everything: _Spans,
 ) -> None:
     """Find what is to be replaced in a sink's present file, unless that was edited by hand."""
@@ -224,8 +221,6 @@ def _plan_file(
             if is_meant:
                 target.records += row.records
                 spans.add(row)
-            elif row.source in sources:
-                foreign.add(row)
     finally:
         os.close(fd)
     target.has_file = bool(spans.of)
@@ -256,9 +251,7 @@ def _leave_file(
     reader: Reader,
     plan: Plan,
     file: SinkFile,
-    sources: dict[int, SourceRow],
     everything: _Spans,
-    foreign: _Spans,
 ) -> None:
     """Note what lies in a file that is not a sink's present one."""
     records, is_concerned = 0, False
@@ -266,8 +259,6 @@ def _leave_file(
         if row.generation == plan.generation:
             records, is_concerned = records + row.records, True
             everything.add(row)
-        elif row.source in sources:
-            foreign.add(row)
     if is_concerned:
         where = find_in(Path(file.folder), (file.device, file.inode)) if file.inode else None
         what = str(where or Path(file.folder) / f"{file.processor}.ndjson")
@@ -277,16 +268,17 @@ def _leave_file(
         plan.left.append(Left(what, reason, records, "records"))
 
 
-def _cut_segments(
-    plan: Plan, sources: dict[int, SourceRow], ranges: dict[int, list[Span]], everything: _Spans, foreign: _Spans
-) -> None:
-    """Cut what is parsed again so that each piece is replaced in the same sinks as a whole."""
+def _cut_segments(plan: Plan, sources: dict[int, SourceRow], ranges: dict[int, list[Span]], everything: _Spans) -> None:
+    """Cut what is parsed again so that each piece is replaced in the same sinks as a whole.
+
+    Whose bytes are is told by the ranges alone: those of a letter lie in the batch that left it, too, and those of one
+    that was rejected again may lie in a batch of others that were not.
+    """
     for number, row in sources.items():
         by_target = [union(target.spans.get(number, [])) for target in plan.targets]
         meant = both(union(span for spans in by_target for span in spans), ranges[number])
-        replaced = minus(meant, both(foreign.of.get(number, []), ranges[number]))
         edges = [edge for spans in by_target for span in spans for edge in span]
-        plan.segments += [Segment(row, begin, until) for begin, until in split(replaced, edges)]
+        plan.segments += [Segment(row, begin, until) for begin, until in split(meant, edges)]
         unknown = minus(ranges[number], [*meant, *everything.of.get(number, [])])
         if unknown:
             plan.left.append(Left(row.name, "where its records lie is not known (any more)", size(unknown), "bytes"))
