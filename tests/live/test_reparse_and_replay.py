@@ -3,7 +3,7 @@
 import random
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hostd.control import client
+from hostd.errors import HostdError
 
 from .harness import Daemon, Home, Writer, plugin, worse
 
@@ -34,7 +35,7 @@ def held(home: Home, version: str, *, still_bad: str = "nothing") -> tuple[str, 
 
 
 class Asking(threading.Thread):
-    """Asks the daemon for something that takes a while."""
+    """Asks the daemon for something that takes a while; `answer` stays empty where the daemon is killed before that."""
 
     def __init__(self, home: Home, target: str) -> None:
         super().__init__(daemon=True)
@@ -43,7 +44,8 @@ class Asking(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        self.answer = client.ask(self._home.state / "hostd.sock", "POST", self._target)
+        with suppress(HostdError):
+            self.answer = client.ask(self._home.state / "hostd.sock", "POST", self._target)
 
 
 def ask_reparse(home: Home, generation: int) -> None:
@@ -147,6 +149,7 @@ def test_a_kill_while_both_wait_for_a_worker_leaves_all_to_be_done_again(home: H
     ask_reparse(home, 1)
     wait_reparsed(daemon)
     replay.join(20)
+    assert replay.answer["is_done"], replay.answer
     assert daemon.status()["dead_letters"] == {}
     each_once(home, LINES, by="2.0.0")
     assert daemon.term() == 0
@@ -254,6 +257,7 @@ def kill_while_both(home: Home, times: int, seed: int) -> None:
                 wait_reparsed(daemon)
                 if replay is not None:
                     replay.join(20)
+                    assert replay.answer["is_done"], replay.answer
     daemon.wait_all_read(60)
     daemon.wait("all letters are replayed", lambda: daemon.status()["dead_letters"] == {})
     for name, written in writer.written.items():
