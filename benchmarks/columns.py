@@ -2,9 +2,9 @@
 
 Each format has a process of its own, in which they take the same bytes in turn, in batches as large as their manifests
 say, as a worker calls them: parsed and encoded, in memory. *dicts* is the best loop by hand, *rows* the processor that
-ships, *columns* the example. A ratio is of the times of neighbouring turns. *columns, encoded as dicts* encodes them the
-plain way. `parquet` is what follows where the records go to Parquet files: the lines read back by Arrow
-and written, as hostd does; or the columns written as they are, which it does not: what that would save.
+ships, *columns* the example. A ratio is of the times of neighbouring turns. *columns, encoded as dicts* encodes them
+the plain way. `parquet` is what follows where the records go to Parquet files: the lines read back by Arrow and
+written, as hostd does; or the columns written as they are, which it does not: what that would save.
 
 What bounds the access log: its expression makes all fields of a batch in one call already. Arrow's reader of separated
 values alone takes about a third of that path's time, and to join eleven columns with what is between them as much

@@ -19,6 +19,7 @@ from hostd.pipeline.intake.intakes import Intakes
 from hostd.pipeline.keeper import Keeper
 from hostd.pipeline.ledger import Ledger, SourceRow, dead_counts
 from hostd.pipeline.ledger.places import Keep
+from hostd.pipeline.ledger.rows import Copy
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.reparse.reparser import Reparser
 from hostd.pipeline.replay import Replayer
@@ -208,7 +209,7 @@ class Daemon:
             watcher=watcher,
             on_data=self._pump.wake,
             on_gone=self._source_gone,
-            on_known=lambda row, seal: self._source_known(ledger, row, seal),
+            on_known=lambda row, seal, copy: self._source_known(ledger, streams, row, seal, copy),
             seals=seals,
         )
         stack.callback(self._finder.close)
@@ -235,7 +236,12 @@ class Daemon:
         )
         self._keeper = Keeper(ledger, self._committer, self._open_files)
         self._reparser = Reparser(
-            catalog=self._catalog, pool=pool, committer=self._committer, ledger=ledger, tasks=self._tasks
+            catalog=self._catalog,
+            pool=pool,
+            committer=self._committer,
+            ledger=ledger,
+            tasks=self._tasks,
+            turns=self._replayer.turn,
         )
         stack.push_async_callback(self._reparser.close)
         if not self._once:
@@ -393,9 +399,19 @@ class Daemon:
 
         self._tasks.start(let_go(), f"let go of {source.name}")
 
-    def _source_known(self, ledger: Ledger, row: SourceRow, seal: tuple[bytes, int] | None) -> None:
+    def _source_known(
+        self, ledger: Ledger, streams: Streams, row: SourceRow, seal: tuple[bytes, int] | None, copy: Copy | None
+    ) -> None:
         """Have the ledger know of a source what no batch tells it."""
-        self._tasks.start(self._committer.until_done(ledger.seals.put, row, seal), f"note {row.name}")
+
+        async def note() -> None:
+            # Not before what was read of its original is committed: that may be nowhere else any more.
+            await self._committer.flush()
+            await self._committer.until_done(ledger.note, row, seal, copy)
+            if copy is not None:
+                await streams.note_copy(row.id)
+
+        self._tasks.start(note(), f"note {row.name}")
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
         answer = snapshot(

@@ -52,7 +52,10 @@ def _follow(socket: Path, answer: dict[str, Any]) -> dict[str, Any]:
     """Wait for the end, and show how far it is where somebody looks. Raises HostdError when it fails."""
     shown = sys.stderr.isatty()
     while answer["state"] not in ("done", "failed"):
-        if shown and answer.get("bytes"):
+        if shown and answer["state"] == "waiting":
+            sys.stderr.write("\rwaiting for a replay of its dead letters\x1b[K")
+            sys.stderr.flush()
+        elif shown and answer.get("bytes"):
             sys.stderr.write(f"\r{answer['state']} {answer['parsed'] / answer['bytes']:4.0%}\x1b[K")
             sys.stderr.flush()
         time.sleep(POLL_S)

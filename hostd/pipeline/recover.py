@@ -51,7 +51,8 @@ def _check_framing(letter: Letter, generation: Generation) -> bool:
     cut_by, now = declared_in(letter.framing), declared(generation.manifest)
     if "stream" in (now.kind, cut_by.kind if cut_by else ""):
         raise StaysError(
-            "it is a piece of a stream, which means nothing without what was before it; reparse its source"
+            "it is a piece of a stream, which means nothing without what was before it; hostd parse reads its source"
+            " from its start, apart"
         )
     if cut_by is not None and cut_by[:3] != now[:3]:
         raise StaysError(

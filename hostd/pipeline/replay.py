@@ -71,6 +71,10 @@ class Replayer:
             if self._catalog.current.get(plugin) is not lane.generation:
                 self._tasks.start(lane.crew.kill(), f"end the replay of {plugin}")
 
+    def turn(self, plugin: str) -> asyncio.Lock:
+        """Return what is held while a plugin's letters are parsed again: whoever holds it has them for itself."""
+        return self._turns.setdefault(plugin, asyncio.Lock())
+
     @property
     def under_way(self) -> list[str]:
         """The plugins whose letters are being parsed now."""
@@ -166,7 +170,7 @@ class Replayer:
         total: Tally | None = None,
     ) -> None:
         """Have the current generation parse the letters of some selections. Raises PostponedError."""
-        async with self._turns.setdefault(plugin, asyncio.Lock()), self._few:
+        async with self.turn(plugin), self._few:
             generation = self._catalog.current.get(plugin)
             if generation is None:
                 raise PostponedError(f"{plugin} is not in service; put it back into the plugins folder")

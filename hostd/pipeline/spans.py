@@ -41,6 +41,11 @@ def both(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
     return minus(some, minus(some, others))
 
 
+def is_in(joined: Sequence[Span], position: int) -> bool:
+    """Tell whether a byte is in any of the spans that `union` has returned."""
+    return any(start <= position < end for start, end in joined[_first_touching(joined, position + 1) :][:1])
+
+
 def split(spans: Iterable[Span], at: Iterable[int]) -> list[Span]:
     """Return the spans, cut at the given places."""
     cuts = sorted(set(at))

@@ -13,6 +13,7 @@ from hostd.pipeline.commit import Committer
 from hostd.pipeline.feed import Feeding, RefusedError, before_of
 from hostd.pipeline.framing import Cut
 from hostd.pipeline.ledger import StreamState
+from hostd.pipeline.ledger.rows import Copy
 from hostd.pipeline.ledger.streams import StreamStates
 from hostd.pipeline.narrow import Point
 from hostd.pipeline.parse import Fallback, NotServedError
@@ -71,6 +72,11 @@ class Streams:
     async def recall(self) -> None:
         """Read which streams an earlier daemon left open."""
         self._unended = await self._committer.in_thread(self._states.unended)
+
+    async def note_copy(self, number: int) -> None:
+        """Take note of a source that the ledger has handed a stream on to: it is to be told when its file ends."""
+        if await self._committer.in_thread(self._states.is_unended, number):
+            self._unended.add(number)
 
     def concern(self, source: FileSource, generation: Generation) -> bool:
         """Tell whether a source is a stream: by what serves it now, or by what has served it."""
@@ -229,13 +235,20 @@ class Streams:
         if source.reached.offset == 0:
             return _Entry(source.id, None)
         state = await self._load(source.id)
-        if state is None and source.copy_of is not None and (state := await self._load(source.copy_of)) is not None:
-            if state.offset != source.reached.offset:
-                return _Entry(source.id, None)
-            self._unended.discard(source.copy_of)
-            self._unended.add(source.id)
-            return _Entry(source.id, replace(state, ended=False), source.copy_of)
+        if state is None and source.copy_of is not None:
+            return await self._look_up_original(source, source.copy_of)
         return _Entry(source.id, state)
+
+    async def _look_up_original(self, source: FileSource, copy: Copy) -> _Entry:
+        """Look up what the ledger is about to hand on to a copy, as `StreamStates.hand_on` does."""
+        state = await self._load(copy.original)
+        if state is None or state.offset != source.reached.offset:
+            return _Entry(source.id, None)
+        if not copy.is_left:
+            return _Entry(source.id, replace(state, ended=True))
+        self._unended.discard(copy.original)
+        self._unended.add(source.id)
+        return _Entry(source.id, replace(state, ended=False), copy.original)
 
     async def _load(self, number: int) -> StreamState | None:
         await self._committer.flush()  # the last state may be on its way there

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hostd.config import Config, FileSource, NdjsonSink, Plugins, Sandbox, State
 from hostd.doctor.finding import Finding, Level
@@ -17,7 +18,7 @@ from hostd.doctor.recover import BUILDING, recover
 from hostd.doctor.salvage import known_tables, salvage
 from hostd.errors import LedgerError
 from hostd.past import Past
-from hostd.pipeline.ledger import Ledger, SinkMark
+from hostd.pipeline.ledger import Ledger, SinkMark, StreamState
 from hostd.pipeline.ledger.ledger import RECOVERED
 from hostd.state import StateFolder
 from hostd.workers.batch import DeadLetter
@@ -32,7 +33,10 @@ def fill(path: Path) -> dict[str, set[tuple[Any, ...]]]:
     ledger = Ledger(path)
     for number in range(1, SOURCES + 1):
         dead = (DeadLetter(number, b"x" * (number * 97 % 9000), "no", ""),) if number % 3 == 0 else ()
-        ledger.commit([result(0, number * 10, source=number, plugin=f"p{number % 7}", lines=b"1\n", dead=dead)], [])
+        made = result(0, number * 10, source=number, plugin=f"p{number % 7}", lines=b"1\n", dead=dead)
+        if number % 5 == 0:
+            made = replace(made, stream=StreamState(made.plugin, 1, number * 10, b"state", False, 0, None))
+        ledger.commit([made], [])
     for number in range(40):
         ledger.put_sink_mark(SinkMark("/out", f"p{number}", number, 1, number))
         ledger.book.put_generations([Past(f"p{number}", 1, "1", "d", "k", "a.py", "kept", "now")])

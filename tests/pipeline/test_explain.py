@@ -36,6 +36,8 @@ def take(world: World, step: tuple[Any, ...]) -> None:
             world.commit([r for s, n in batches if s < len(world.sources) for r in world.results(s, n)])
         case ("swap",):
             world.serve(world.generation + 1)
+        case ("replay",):
+            world.replay()
         case ("rotate",):
             world.rotate()
         case ("restart",):

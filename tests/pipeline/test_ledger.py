@@ -21,6 +21,7 @@ from hostd.pipeline.ledger import (
     SinkMark,
     StreamState,
 )
+from hostd.pipeline.ledger.rows import Copy
 from hostd.pipeline.ledger.schema import SCHEMAS
 from hostd.workers.batch import DeadLetter
 from tests.pipeline.build import result, row
@@ -258,6 +259,38 @@ def test_a_rewritten_file_and_a_copy_end_the_stream_before(ledger: Ledger) -> No
     ledger.commit([replace(result(5, 6, source=3), stream=stream(6), taken_over=2)], [])
     assert ledger.streams.unended() == {3}
     assert ledger.streams.of(2) == stream(5, ended=True)
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+def test_a_copy_gets_the_snapshot_of_the_log_that_it_is_of(ledger: Ledger, is_left: bool) -> None:
+    """With where it was read to; it is told its end instead of a log that is left, and not beside one that goes on."""
+    ledger.commit([replace(result(0, 10), stream=stream(10))], [])
+    ledger.note(result(0, 10, source=2).source, None, Copy(1, is_left))
+    assert [row.id for row in ledger.sources()] == [1, 2]
+    assert ledger.streams.of(2) == stream(10, ended=not is_left)
+    assert ledger.streams.of(1) == stream(10, ended=is_left)
+    assert ledger.streams.unended() == ({2} if is_left else {1})
+    assert [number for number in (1, 2) if ledger.streams.is_unended(number)] == ([2] if is_left else [1])
+
+
+def test_a_copy_gets_no_snapshot_of_another_place_and_none_in_place_of_its_own(ledger: Ledger) -> None:
+    """The log may have been read on, and the copy, before it is written that it is one."""
+    ledger.commit([replace(result(0, 10), stream=stream(10))], [])
+    ledger.note(result(0, 7, source=2).source, None, Copy(1, is_left=True))
+    assert ledger.streams.of(2) is None
+    ledger.commit([replace(result(10, 15, source=3), stream=stream(15), taken_over=1)], [])
+    ledger.note(result(0, 10, source=3).source, None, Copy(1, is_left=True))
+    assert ledger.streams.of(3) == stream(15)
+    assert next(row for row in ledger.sources() if row.id == 3).checkpoint.offset == 15
+
+
+def test_of_several_pieces_of_a_copy_in_one_commit_the_first_says_what_it_takes_over(ledger: Ledger) -> None:
+    """The one before has ended then, whichever piece is the last."""
+    ledger.commit([replace(result(0, 10), stream=stream(10))], [])
+    pieces = [replace(result(10, 15, source=2), stream=stream(15), taken_over=1)]
+    pieces.append(replace(result(15, 20, source=2), stream=stream(20)))
+    ledger.commit(pieces, [])
+    assert ledger.streams.unended() == {2}
 
 
 def test_streams_that_have_ended_are_forgotten_in_the_end(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

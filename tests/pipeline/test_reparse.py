@@ -33,11 +33,12 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.integers(0, 2), kinds),
         st.tuples(st.just("commit"), st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), min_size=1, max_size=4)),
-        st.sampled_from([("swap",), ("rotate",), ("restart",)]),
+        st.sampled_from([("swap",), ("rotate",), ("restart",), ("replay",)]),
     ),
     max_size=20,
 )
 NONE_YET: list[tuple[Any, ...]] = [("append", 0, "__a"), ("swap",), ("swap",), ("commit", [(0, 2)])]
+REPLAYED: list[tuple[Any, ...]] = [("append", 0, "o"), ("commit", [(0, 1)]), ("swap",), ("replay",)]
 ROTATED: list[tuple[Any, ...]] = [("append", 0, "a"), ("commit", [(0, 1)]), ("rotate",)]
 
 
@@ -79,7 +80,11 @@ def responsible(world: World, before: list[Any], old: int, new: int) -> dict[tup
     """Return whose each batch is now: of the old generation's, those in the present file, or in none, are the new's."""
     mark = world.sink.present(NAME)
     present = {(mark.device, mark.inode), None} | {batch.file for batch in before if is_at(world.output, batch.file)}
-    return {(batch.source, batch.begin): new for batch in before if batch.generation == old and batch.file in present}
+    letters = world.replayed.items()
+    replayed = {(source, ~offset): new for (source, offset), (by, file) in letters if by == old and file in present}
+    return replayed | {
+        (batch.source, batch.begin): new for batch in before if batch.generation == old and batch.file in present
+    }
 
 
 def is_at(path: Path, file: tuple[int, int] | None) -> bool:
@@ -95,11 +100,15 @@ def is_at(path: Path, file: tuple[int, int] | None) -> bool:
     again=st.booleans(),
 )
 @example(steps=ROTATED, old=1, later=[], batch_kib=256, again=False)
+@example(steps=REPLAYED, old=2, later=[], batch_kib=256, again=False)
 @example(steps=NONE_YET, old=3, later=[(0, 1)], batch_kib=256, again=False)
 def test_exactly_what_one_generation_made_is_replaced(
     steps: list[tuple[Any, ...]], old: int, later: list[tuple[int, int]], batch_kib: int, again: bool
 ) -> None:
-    """After any past, beside commits that arrive meanwhile: files, provenance, dead letters and explanations agree."""
+    """After any past, with replays in it, beside commits that arrive meanwhile.
+
+    Files, provenance, dead letters and explanations agree.
+    """
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder))
         for step in steps:

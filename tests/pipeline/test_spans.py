@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostd.pipeline.spans import Span, both, minus, size, split, union
+from hostd.pipeline.spans import Span, both, is_in, minus, size, split, union
 
 spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda each: (each[0], sum(each))), max_size=8)
 
@@ -24,6 +24,12 @@ def test_they_are_sets_of_bytes(some: list[Span], others: list[Span]) -> None:
         assert all(start < end for start, end in result)
         assert all(before[1] < after[0] for before, after in pairwise(result))
         assert size(result) == len(members(result))
+
+
+@given(spans)
+def test_a_byte_is_in_them_or_not(some: list[Span]) -> None:
+    """Also before the first, and after the last."""
+    assert {number for number in range(-1, 60) if is_in(union(some), number)} == members(some)
 
 
 @given(spans, st.lists(st.integers(0, 60), max_size=6))

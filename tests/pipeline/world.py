@@ -18,8 +18,10 @@ from contract.framing import Framing
 from hostd.past import Past
 from hostd.pipeline.commit import Committer, Entry
 from hostd.pipeline.explain import Explanation, explain
-from hostd.pipeline.ledger import Ledger, Result
+from hostd.pipeline.ledger import Ledger, Replay, Result
 from hostd.pipeline.ledger.reader import reading
+from hostd.pipeline.ledger.selection import Selection
+from hostd.pipeline.runs import fitted, joined, side_by_side
 from hostd.pipeline.sinks import rewrite
 from hostd.pipeline.sinks.ndjson import NdjsonSink
 from hostd.pipeline.sources.file import FileSource
@@ -29,6 +31,7 @@ from tests.pipeline.build import open_source
 
 NAME = "demo"
 LINES = Framing(kind="lines")
+CUT_AS = '["lines", null, null, null]'
 
 
 def records_of(line: str, generation: int) -> list[dict[str, Any]] | None:
@@ -76,7 +79,11 @@ class InProcess:
     on_parse: Any = None
 
     def __post_init__(self) -> None:
-        self.manifest = SimpleNamespace(limits=SimpleNamespace(batch_kib=self.batch_kib, record_mib=1, time_s=1.0))
+        self.manifest = SimpleNamespace(
+            limits=SimpleNamespace(batch_kib=self.batch_kib, record_mib=1, time_s=1.0),
+            framing=SimpleNamespace(kind="lines", start=None, quote=None),
+            header=None,
+        )
         self.crew = SimpleNamespace(parse=self._parse, intensity=SimpleNamespace(succeeded=lambda now: False))
 
     async def _parse(self, batch: Batch, time_s: float | None = None, *, behind: bool = True) -> Yield:
@@ -107,6 +114,8 @@ class World:
     sources: list[FileSource] = field(default_factory=list)
     batches: list[Made] = field(default_factory=list)
     outputs: list[Path] = field(default_factory=list)
+    replayed: dict[tuple[int, int], tuple[int, tuple[int, int] | None]] = field(default_factory=dict)
+    """Whose each letter is that was replayed, by source and offset, and which file its records went to."""
     kept: Past = field(default_factory=lambda: Past(NAME, 1, "1.0", "abc", "abc:{}", "demo.py", "kept", "now"))
 
     def __post_init__(self) -> None:
@@ -154,7 +163,7 @@ class World:
         start = file.offset
         file.advance(start + len(data), data)
         made = parsed(data, start, self.generation)
-        return [Result(file.row(), start, NAME, self.generation, made.records, made.lines, made.dead)]
+        return [Result(file.row(), start, NAME, self.generation, made.records, made.lines, made.dead, b"", CUT_AS)]
 
     def commit(self, results: list[Result]) -> None:
         """Commit a group, and take note of it."""
@@ -163,10 +172,35 @@ class World:
             self.note(results)
 
     def note(self, results: list[Result]) -> None:
-        mark = self.sink.place(NAME)
-        file = (mark.device, mark.inode) if mark.inode else None
+        file = self.file()
         for r in results:
             self.batches.append(Made(r.source.id, r.start, r.source.checkpoint.offset, r.generation, file))
+
+    def replay(self) -> None:
+        """Have the generation in service try the letters of the others, those side by side as one batch."""
+        mine = Selection(plugin=NAME, untried_by=self.generation)
+        for run in side_by_side(self.ledger.dead.page(mine).letters):
+            data = joined(run)
+            made = parsed(data, run[0].offset, self.generation)
+            dead = fitted(made.dead, run, data)
+            entry = Replay(NAME, self.generation, made.records, made.lines, tuple(run), dead, "", b"", CUT_AS)
+            self.committer._commit([entry])
+            file = self.file()
+            again = {letter.offset for letter in dead}
+            for letter in run:
+                if letter.offset not in again:
+                    self.replayed[letter.source, letter.offset] = self.generation, file
+
+    def file(self) -> tuple[int, int] | None:
+        """Return which file records go to now, None for none yet."""
+        mark = self.sink.place(NAME)
+        return (mark.device, mark.inode) if mark.inode else None
+
+    def by(self, responsible: dict[tuple[int, int], int], batch: Made, offset: int) -> int:
+        """Return whose a line of a batch is. That of a letter is told by the complement of its offset."""
+        if (batch.source, offset) in self.replayed:
+            return responsible.get((batch.source, ~offset), self.replayed[batch.source, offset][0])
+        return responsible.get((batch.source, batch.begin), batch.generation)
 
     def rotate(self) -> None:
         """Rename the output, as logrotate does."""
@@ -185,11 +219,10 @@ class World:
         expected: Counter[str] = Counter()
         dead: set[tuple[int, int]] = set()
         for batch in self.batches:
-            by = (responsible or {}).get((batch.source, batch.begin), batch.generation)
             offset = batch.begin
             for line in self.sources[batch.source - 1].read(offset, batch.until - offset).splitlines(keepends=True):
                 text = line.decode().rstrip("\n")
-                made = records_of(text, by)
+                made = records_of(text, self.by(responsible or {}, batch, offset))
                 if text:
                     where[text] = batch.source, offset, offset + len(line)
                 if made is None:
@@ -228,8 +261,11 @@ class World:
     def _check_provenance(self, responsible: dict[tuple[int, int], int]) -> None:
         expected: dict[tuple[int, int], int] = {}
         for batch in self.batches:
-            by = responsible.get((batch.source, batch.begin), batch.generation)
-            expected.update(dict.fromkeys(((batch.source, at) for at in range(batch.begin, batch.until)), by))
+            offset = batch.begin
+            for line in self.sources[batch.source - 1].read(offset, batch.until - offset).splitlines(keepends=True):
+                by = self.by(responsible, batch, offset)
+                expected.update(dict.fromkeys(((batch.source, at) for at in range(offset, offset + len(line))), by))
+                offset += len(line)
         found: dict[tuple[int, int], int] = {}
         for source, start, end, by in self.ledger._db.execute("SELECT source, start, end, generation FROM provenance"):
             for at in range(start, end):

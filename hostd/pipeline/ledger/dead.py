@@ -8,14 +8,14 @@ import json
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from hostd import clock, events
 from hostd.pipeline.ledger.letters import Shelf
 from hostd.pipeline.ledger.rows import Letter, Replay, Result
 from hostd.pipeline.ledger.selection import Selection
-from hostd.pipeline.spans import Span, union
+from hostd.pipeline.spans import Span, is_in, union
 from hostd.workers.batch import DeadLetter
 
 MAX_DEAD_BYTES = 64 << 10
@@ -64,22 +64,15 @@ class DeadLetters(Shelf):
             for at, raw, reason, trace, length, kept, packed in rows
         ]
 
-    def drop_ranges(self, plugin: str, generation: int, results: Sequence[Result]) -> int:
-        """Remove a generation's dead letters of the bytes of `results`, inside the caller's transaction; count them."""
+    def drop_ranges(self, plugin: str, results: Sequence[Result]) -> int:
+        """Remove a plugin's dead letters of the bytes of `results`, inside the caller's transaction; count them.
+
+        Also those that are another generation's by now, which has tried them in vain.
+        """
         spans: dict[int, list[Span]] = {}
         for r in results:
             spans.setdefault(r.source.id, []).append((r.start, r.source.checkpoint.offset))
-        ids: list[int] = []
-        for source, found in spans.items():
-            for start, end in union(found):
-                ids += [
-                    row[0]
-                    for row in self._db.execute(
-                        "SELECT id FROM dead_letters WHERE source = ? AND plugin = ? AND generation = ?"
-                        " AND offset >= ? AND offset < ?",
-                        (source, plugin, generation, start, end),
-                    )
-                ]
+        ids = ids_within(self._db, plugin, spans)
         self._delete(ids, "replayed")
         return len(ids)
 
@@ -242,6 +235,13 @@ class DeadLetters(Shelf):
             counts[plugin] += letters
         self._db.execute("DELETE FROM dead_totals WHERE letters = 0")
         return counts
+
+
+def ids_within(db: sqlite3.Connection, plugin: str, spans: Mapping[int, Iterable[Span]]) -> list[int]:
+    """Return the numbers of a plugin's dead letters that begin in some bytes of some sources; looks at all it has."""
+    joined = {source: union(of_source) for source, of_source in spans.items()}
+    rows = db.execute("SELECT id, source, offset FROM dead_letters WHERE plugin = ?", (plugin,))
+    return [number for number, source, offset in rows if source in joined and is_in(joined[source], offset)]
 
 
 _IDS = "id IN (SELECT value FROM json_each(?))"

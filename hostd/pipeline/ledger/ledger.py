@@ -21,7 +21,7 @@ from hostd.pipeline.ledger.places import Keep, Placed, Places
 from hostd.pipeline.ledger.provenance import Provenance
 from hostd.pipeline.ledger.received import ReceivedKeys
 from hostd.pipeline.ledger.replacing import Replacing
-from hostd.pipeline.ledger.rows import Checkpoint, Replay, Result, SinkMark, SourceRow, as_row, stored
+from hostd.pipeline.ledger.rows import Checkpoint, Copy, Replay, Result, SinkMark, SourceRow, as_row, stored
 from hostd.pipeline.ledger.schema import SCHEMA_VERSION, SCHEMAS
 from hostd.pipeline.ledger.seals import Seals
 from hostd.pipeline.ledger.streams import StreamStates
@@ -121,6 +121,13 @@ class Ledger:
         """Write a mark, durable on return, and in the database itself: without its log, too, a sink can be cut back."""
         self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", as_row(mark))
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def note(self, row: SourceRow, seal: tuple[bytes, int] | None, copy: Copy | None = None) -> None:
+        """Write of a source what no batch tells: as `Seals.put`, and the stream that a copy goes on with."""
+        with self._transaction():
+            self.seals.put(row, seal)
+            if copy is not None:
+                self.streams.hand_on(copy, row)
 
     def commit(
         self,

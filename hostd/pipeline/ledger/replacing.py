@@ -104,13 +104,13 @@ class Replacing:
     def finish(self, plugin: str, generation: int, accounts: Iterable[Account], results: Sequence[Result]) -> int:
         """Have the new accounts count, and `results` in place of what `generation` made of the same bytes.
 
-        Return how many of its dead letters that has removed.
+        Return how many dead letters that has removed.
         """
         with self._transaction():
             for account in accounts:
                 self._take_over(account)
             self._provenance.replace(plugin, generation, results)
-            removed = self._dead.drop_ranges(plugin, generation, results)
+            removed = self._dead.drop_ranges(plugin, results)
             self._dead.put(results, clock.timestamp())
             self._db.executemany(
                 "UPDATE generations SET records = records + ?, rejected = rejected + ? WHERE plugin = ? AND number = ?",

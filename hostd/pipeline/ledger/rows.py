@@ -57,6 +57,16 @@ class StreamState(Struct, frozen=True):
     origin_state: bytes | None
 
 
+class Copy(Struct, frozen=True):
+    """A file that turned out to be a copy of `original`, the number of a source, up to where that was read.
+
+    With `is_left` the original itself is not read to its end any more: it holds something else by now, or is gone.
+    """
+
+    original: int
+    is_left: bool
+
+
 class Result(Struct, frozen=True):
     """What became of one batch: bytes `start` to `source.checkpoint.offset` were parsed by one generation.
 

@@ -111,6 +111,14 @@ CREATE INDEX received_keys_by_age ON received_keys (at);
     """
 ALTER TABLE generations ADD COLUMN proven_under TEXT NOT NULL DEFAULT '';
 """,
+    # Of an older ledger those are known whose snapshots it has. The number comes first: in a broken ledger rows are
+    # told by their columns, and SQLite has a table of a name and a number itself.
+    """
+CREATE TABLE stream_generations (
+    generation INTEGER NOT NULL, plugin TEXT NOT NULL, PRIMARY KEY (plugin, generation)
+) STRICT;
+INSERT INTO stream_generations SELECT DISTINCT generation, plugin FROM streams;
+""",
 )
 """What each version of the schema adds to the one before; a ledger of an older version is brought up to date."""
 

@@ -3,14 +3,14 @@
 import sqlite3
 from collections.abc import Sequence
 
-from hostd.pipeline.ledger.rows import Result, StreamState, stored
+from hostd.pipeline.ledger.rows import Copy, Result, SourceRow, StreamState, stored
 
 MAX_ENDED = 1000
 """How many streams that have ended are remembered, in case that their file goes on after all."""
 
 
 class StreamStates:
-    """The table `streams`."""
+    """The tables `streams`, and `stream_generations`: which generations have fed any, as long as the ledger lives."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -31,14 +31,41 @@ class StreamStates:
         """Return the sources whose streams have not been told that they end."""
         return {row[0] for row in self._db.execute("SELECT source FROM streams WHERE NOT ended")}
 
+    def is_unended(self, source_id: int) -> bool:
+        """Tell whether a source has a stream that has not been told that it ends."""
+        return bool(self._db.execute("SELECT 1 FROM streams WHERE source = ? AND NOT ended", (source_id,)).fetchone())
+
+    def hand_on(self, copy: Copy, row: SourceRow) -> None:
+        """Write that a copy goes on with a stream where its original was read to, inside the caller's transaction.
+
+        Where a piece of it was committed already, that counts. An original that goes on by itself keeps its end.
+        """
+        if self.of(row.id) is not None:
+            return
+        self._end_in(row)
+        handed_on = self._db.execute(
+            "INSERT INTO streams SELECT ?, plugin, generation, offset, state, ?, origin_offset, origin_state"
+            " FROM streams WHERE source = ? AND offset = ?",
+            (row.id, not copy.is_left, copy.original, row.checkpoint.offset),
+        ).rowcount
+        if handed_on and copy.is_left:
+            self._end(copy.original)
+
     def put(self, results: Sequence[Result]) -> None:
         """Write the states after a group of results, inside the caller's transaction."""
-        latest = {result.source.id: result for result in results if result.stream is not None}
+        for taken_over in [result.taken_over for result in results if result.taken_over is not None]:
+            self._end(taken_over)
+        fed = [result for result in results if result.stream is not None]
+        self._db.executemany(
+            "INSERT OR IGNORE INTO stream_generations VALUES (?, ?)",
+            {(result.generation, stored(result.plugin)) for result in fed},
+        )
+        latest = {result.source.id: result for result in fed}
         for source_id, result in latest.items():
             state = result.stream
             assert state is not None
             if not self._db.execute("SELECT 1 FROM streams WHERE source = ?", (source_id,)).fetchone():
-                self._end_before(result)
+                self._end_in(result.source)
             self._db.execute(
                 "INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -59,14 +86,22 @@ class StreamStates:
                 (MAX_ENDED,),
             )
 
-    def _end_before(self, result: Result) -> None:
-        """A stream begins: what its file held before it was rewritten has ended, and what it is a copy of.
+    def _end_in(self, row: SourceRow) -> None:
+        """A stream begins: what its file held before it was rewritten has ended.
 
-        Should a copy of the former turn up, it goes on all the same.
+        Should a copy of that turn up, it goes on all the same.
         """
         self._db.execute(
             "UPDATE streams SET ended = 1 WHERE source IN (SELECT id FROM sources WHERE device = ? AND inode = ?)",
-            (result.source.device, result.source.inode),
+            (row.device, row.inode),
         )
-        if result.taken_over is not None:
-            self._db.execute("UPDATE streams SET ended = 1 WHERE source = ?", (result.taken_over,))
+
+    def _end(self, source_id: int) -> None:
+        """Another source goes on with a stream."""
+        self._db.execute("UPDATE streams SET ended = 1 WHERE source = ?", (source_id,))
+
+
+def has_fed_streams(db: sqlite3.Connection, plugin: str, generation: int) -> bool:
+    """Tell whether what a generation has made of its sources depends on what came before, in each."""
+    row = db.execute("SELECT 1 FROM stream_generations WHERE plugin = ? AND generation = ?", (plugin, generation))
+    return row.fetchone() is not None

@@ -39,18 +39,20 @@ class _Part(FileSource):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What came of bytes `begin` to `until`, and by which generation."""
+    """What came of bytes `begin` to `until`, with this header before them, and by which generation."""
 
     begin: int
     until: int
     generation: Generation
     result: Yield
+    header: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
     begin: int
     cut: Cut
+    header: bytes
     task: asyncio.Task[tuple[Generation, Yield]]
 
 
@@ -92,7 +94,7 @@ async def parse_again(
                 raise HostdError(plugin, f"it cannot parse now: {error}", "see its log, and ask again") from error
             work = pending.popleft()
             reached = work.cut.end if pending or source.offset < segment.until else segment.until
-            yield Made(work.begin, reached, generation, result)
+            yield Made(work.begin, reached, generation, result, work.header)
         if reached < segment.until:  # nothing but a header
             yield Made(reached, segment.until, _serving(plugin, current), Yield(0, b""))
     finally:
@@ -108,7 +110,7 @@ def _serving(plugin: str, current: Callable[[], Generation | None]) -> Generatio
         raise HostdError(
             plugin,
             f"its framing is {generation.framing.kind}: what it makes of bytes depends on all that came before them",
-            "remove its output and what the ledger knows of its sources, and read them from their start",
+            "hostd parse reads a file from its start, apart",
         )
     return generation
 
@@ -141,7 +143,8 @@ async def _begin(
         if cut is None:
             raise HostdError(source.name, "it was cut while it was parsed again", "ask again: it is left out then")
         source.offset, source.scanned = cut.end, 0
-        return _Work(begin, cut, asyncio.create_task(_work(source.name, source.header, cut, generation, current, pool)))
+        task = asyncio.create_task(_work(source.name, source.header, cut, generation, current, pool))
+        return _Work(begin, cut, source.header, task)
 
 
 async def _work(

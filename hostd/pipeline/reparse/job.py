@@ -18,13 +18,14 @@ from msgspec.structs import replace
 from hostd import clock, events
 from hostd.errors import HostdError
 from hostd.pipeline.commit import Committer
+from hostd.pipeline.framing import declared
 from hostd.pipeline.ledger import Ledger, Result
 from hostd.pipeline.ledger.packing import Place, samples
 from hostd.pipeline.ledger.reader import Reader, reading
 from hostd.pipeline.ledger.rows import SinkMark
-from hostd.pipeline.reparse.again import parse_again
+from hostd.pipeline.reparse.again import CUT_KINDS, parse_again
 from hostd.pipeline.reparse.assemble import Assembled, Spool, StoppedError, assemble
-from hostd.pipeline.reparse.plan import Account, Held, Plan, Segment, make_plan
+from hostd.pipeline.reparse.plan import Account, Held, Plan, Segment, Serving, make_plan
 from hostd.pipeline.reparse.turn import Turn, finished
 from hostd.pipeline.said import log_yield
 from hostd.pipeline.serving import Generation
@@ -43,6 +44,8 @@ MAX_REJECTED_BYTES = 64 << 20
 class State(StrEnum):
     """How far a reparse has come."""
 
+    WAITING = "waiting"
+    """For a replay of the plugin's dead letters."""
     PLANNING = "planning"
     PARSING = "parsing"
     WRITING = "writing"
@@ -131,7 +134,11 @@ class Job:
         plugin = self.progress.plugin
         takers = [sink for sink in self._committer.sinks if sink.takes(plugin)]
         others = [sink.name for sink in takers if not isinstance(sink, NdjsonSink)]
-        return make_plan(reader, plugin, self.progress.generation, held, others)
+        current = self._current()
+        if current is None:
+            raise HostdError(plugin, "no generation of it is in service", "drop it into the plugins folder first")
+        serving = Serving(current.number, current.framing.kind not in CUT_KINDS)
+        return make_plan(reader, plugin, self.progress.generation, held, others, serving)
 
     def _say_started(self, plan: Plan) -> None:
         events.emit(
@@ -210,6 +217,8 @@ class Job:
                         made.result.records,
                         b"",
                         made.result.dead,
+                        made.header,
+                        declared(made.generation.manifest).as_text() if made.result.dead else "",
                     ),
                 )
             )

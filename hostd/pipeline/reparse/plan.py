@@ -11,10 +11,12 @@ from msgspec import Struct, field
 
 from hostd.errors import HostdError
 from hostd.pipeline.ledger import SinkMark, SourceRow
+from hostd.pipeline.ledger.dead import ids_within
 from hostd.pipeline.ledger.packing import SAMPLE_BYTES, Place, samples
 from hostd.pipeline.ledger.places import SinkFile, files_of, places_of
 from hostd.pipeline.ledger.provenance import generations_of, ranges_of
 from hostd.pipeline.ledger.reader import Reader
+from hostd.pipeline.ledger.streams import has_fed_streams
 from hostd.pipeline.sources.memory import find_in
 from hostd.pipeline.sources.original import find_original
 from hostd.pipeline.spans import Span, both, minus, size, split, union
@@ -65,6 +67,13 @@ class Target(Struct):
     spans: dict[int, list[Span]] = field(default_factory=dict)
 
 
+class Serving(Struct, frozen=True):
+    """The generation that would parse it again."""
+
+    generation: int
+    reads_streams: bool = False
+
+
 class Plan(Struct):
     """What is parsed again, what is replaced, and what is not."""
 
@@ -91,7 +100,9 @@ class Plan(Struct):
         return sum(target.records for target in self.targets)
 
 
-def make_plan(reader: Reader, plugin: str, generation: int, held: Iterable[Held], others: Iterable[str]) -> Plan:
+def make_plan(
+    reader: Reader, plugin: str, generation: int, held: Iterable[Held], others: Iterable[str], serving: Serving
+) -> Plan:
     """Return what can be done; `others` are the sinks that take the plugin's records and can replace none.
 
     Raises HostdError when the generation has parsed nothing that is known.
@@ -104,33 +115,52 @@ def make_plan(reader: Reader, plugin: str, generation: int, held: Iterable[Held]
             f"nothing is known to have been parsed by generation {generation}; known of it are {known}",
             "hostd explain tells which generation made a record",
         )
+    if why := _why_not(reader, plugin, generation, serving):
+        return Plan(plugin, generation, [], [], _all_left(reader, ranges, why))
     others = frozenset(others)
     left = [Left(name, "what was written to it cannot be taken back", 0, "records") for name in sorted(others)]
     sources = _reachable(reader, ranges, left)
     planned = Plan(plugin, generation, [], [], left, frozenset(sources))
-    everything, foreign = _Spans(), _Spans()
+    everything = _Spans()
     files = {file.id: file for file in files_of(reader.db, plugin)}
     held = list(held)
     for each in held:
         base = files[each.file.number].base if each.file.number in files else 0
         target = Target(each, base)
         if each.file.mark.inode:
-            _plan_file(reader, planned, target, sources, foreign, everything)
+            _plan_file(reader, planned, target, sources, everything)
         for row in places_of(reader.db, each.nowhere.number, each.nowhere.last_seq):
             if row.generation == generation and row.source in sources:
                 target.has_nowhere = True
                 target.spans.setdefault(row.source, []).append((row.begin, row.until))
-            elif row.source in sources:
-                foreign.add(row)
         planned.targets.append(target)
     accounts = {account.number for each in held for account in (each.file, each.nowhere)}
     for file in files.values():
         if file.id not in accounts and file.folder not in others:
-            _leave_file(reader, planned, file, sources, everything, foreign)
-    _cut_segments(planned, sources, ranges, everything, foreign)
+            _leave_file(reader, planned, file, everything)
+    _cut_segments(planned, sources, ranges, everything)
     planned.targets = [target for target in planned.targets if target.has_file or target.has_nowhere]
-    planned.dead = sum(_count_dead(reader, planned, segment) for segment in planned.segments)
+    planned.dead = _count_dead(reader, planned)
     return planned
+
+
+def _why_not(reader: Reader, plugin: str, generation: int, serving: Serving) -> str:
+    """Return why nothing of a generation's can be parsed again, or nothing."""
+    depends = "what it makes of bytes depends on all that came before them; hostd parse reads it from its start, apart"
+    if has_fed_streams(reader.db, plugin, generation):
+        return f"generation {generation} has read it as a stream: {depends}"
+    if serving.reads_streams:
+        return f"generation {serving.generation}, which is in service, reads it as a stream: {depends}"
+    return ""
+
+
+def _all_left(reader: Reader, ranges: dict[int, list[Span]], why: str) -> list[Left]:
+    left = []
+    for number, spans in ranges.items():
+        row = reader.source(number)
+        name = row.name if row is not None else f"source {number}"
+        left += [Left(f"{name}, from {begin} to {until}", why, until - begin, "bytes") for begin, until in union(spans)]
+    return left
 
 
 class _Spans:
@@ -166,7 +196,6 @@ def _plan_file(
     plan: Plan,
     target: Target,
     sources: dict[int, SourceRow],
-    foreign: _Spans,
     everything: _Spans,
 ) -> None:
     """Find what is to be replaced in a sink's present file, unless that was edited by hand."""
@@ -192,8 +221,6 @@ def _plan_file(
             if is_meant:
                 target.records += row.records
                 spans.add(row)
-            elif row.source in sources:
-                foreign.add(row)
     finally:
         os.close(fd)
     target.has_file = bool(spans.of)
@@ -224,9 +251,7 @@ def _leave_file(
     reader: Reader,
     plan: Plan,
     file: SinkFile,
-    sources: dict[int, SourceRow],
     everything: _Spans,
-    foreign: _Spans,
 ) -> None:
     """Note what lies in a file that is not a sink's present one."""
     records, is_concerned = 0, False
@@ -234,8 +259,6 @@ def _leave_file(
         if row.generation == plan.generation:
             records, is_concerned = records + row.records, True
             everything.add(row)
-        elif row.source in sources:
-            foreign.add(row)
     if is_concerned:
         where = find_in(Path(file.folder), (file.device, file.inode)) if file.inode else None
         what = str(where or Path(file.folder) / f"{file.processor}.ndjson")
@@ -245,29 +268,27 @@ def _leave_file(
         plan.left.append(Left(what, reason, records, "records"))
 
 
-def _cut_segments(
-    plan: Plan, sources: dict[int, SourceRow], ranges: dict[int, list[Span]], everything: _Spans, foreign: _Spans
-) -> None:
-    """Cut what is parsed again so that each piece is replaced in the same sinks as a whole."""
+def _cut_segments(plan: Plan, sources: dict[int, SourceRow], ranges: dict[int, list[Span]], everything: _Spans) -> None:
+    """Cut what is parsed again so that each piece is replaced in the same sinks as a whole.
+
+    Whose bytes are is told by the ranges alone: those of a letter lie in the batch that left it, too, and those of one
+    that was rejected again may lie in a batch of others that were not.
+    """
     for number, row in sources.items():
         by_target = [union(target.spans.get(number, [])) for target in plan.targets]
         meant = both(union(span for spans in by_target for span in spans), ranges[number])
-        replaced = minus(meant, both(foreign.of.get(number, []), ranges[number]))
         edges = [edge for spans in by_target for span in spans for edge in span]
-        plan.segments += [Segment(row, begin, until) for begin, until in split(replaced, edges)]
+        plan.segments += [Segment(row, begin, until) for begin, until in split(meant, edges)]
         unknown = minus(ranges[number], [*meant, *everything.of.get(number, [])])
         if unknown:
             plan.left.append(Left(row.name, "where its records lie is not known (any more)", size(unknown), "bytes"))
 
 
-def _count_dead(reader: Reader, plan: Plan, segment: Segment) -> int:
-    return int(
-        reader.db.execute(
-            "SELECT count(*) FROM dead_letters WHERE source = ? AND plugin = ? AND generation = ? AND offset >= ?"
-            " AND offset < ?",
-            (segment.source.id, plan.plugin, plan.generation, segment.begin, segment.until),
-        ).fetchone()[0]
-    )
+def _count_dead(reader: Reader, plan: Plan) -> int:
+    spans: dict[int, list[Span]] = {}
+    for segment in plan.segments:
+        spans.setdefault(segment.source.id, []).append((segment.begin, segment.until))
+    return len(ids_within(reader.db, plan.plugin, spans))
 
 
 def rows_of(reader: Reader, account: Account) -> Iterator[Place]:

@@ -1,6 +1,7 @@
 """What an operator asks for: one reparse at a time, and how far it has come."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -8,7 +9,6 @@ from hostd import events
 from hostd.errors import HostdError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger import Ledger
-from hostd.pipeline.reparse.again import CUT_KINDS
 from hostd.pipeline.reparse.job import Job, Progress, State
 from hostd.pipeline.reparse.plan import Plan
 from hostd.pipeline.serving import Catalog, Generation
@@ -17,9 +17,23 @@ from hostd.workers.pool import Pool
 
 
 class Reparser:
-    """Starts reparses, and tells of the last one. `close` ends the one that runs, and everything is as it was."""
+    """Starts reparses, and tells of the last one. `close` ends the one that runs, and everything is as it was.
 
-    def __init__(self, *, catalog: Catalog, pool: Pool, committer: Committer, ledger: Ledger, tasks: Tasks) -> None:
+    `turns` is whose turn it is with what a plugin could not parse: a reparse and a replay of dead letters at once would
+    both make records of the same bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        pool: Pool,
+        committer: Committer,
+        ledger: Ledger,
+        tasks: Tasks,
+        turns: Callable[[str], asyncio.Lock],
+    ) -> None:
+        self._turns = turns
         self._catalog = catalog
         self._pool = pool
         self._committer = committer
@@ -83,8 +97,14 @@ class Reparser:
                 await task
 
     async def _run(self, job: Job, progress: Progress) -> None:
+        turn = self._turns(progress.plugin)
+        if turn.locked():
+            progress.state = State.WAITING
         try:
-            await job.run()
+            async with turn:
+                await self._committer.flush()  # what a replay has left
+                progress.state = State.PLANNING
+                await job.run()
         except HostdError as error:
             progress.error, progress.state = error, State.FAILED
         except asyncio.CancelledError:
@@ -128,12 +148,6 @@ class Reparser:
                 plugin,
                 f"generation {generation} is the one in service: it would make the same records",
                 "drop a mended version into the plugins folder first",
-            )
-        if present.framing.kind not in CUT_KINDS:
-            raise HostdError(
-                plugin,
-                f"its framing is {present.framing.kind}: what it makes of bytes depends on all that came before them",
-                "have the sources read again from their start, into another folder",
             )
 
 

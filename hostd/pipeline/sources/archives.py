@@ -56,8 +56,8 @@ class Archives:
         if best is None:
             source.go_on(Checkpoint())
             source.id = self._memory.new_id()
-        elif patient and self._memory.has_moved_on(best[0]):
-            return UNDECIDED_S  # while this was unpacked
+        elif patient and (self._memory.has_moved_on(best[0]) or not self._memory.is_accounted_for(*best)):
+            return UNDECIDED_S  # while this was unpacked, or it is parsed still
         else:
             self._memory.take_over(source, *best)
         return None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from contract.framing import Framing
 from hostd import events
 from hostd.pipeline.ledger import Checkpoint, SourceRow
+from hostd.pipeline.ledger.rows import Copy
 from hostd.pipeline.sources.content import Content, NotLoadedError, Plain
 from hostd.pipeline.sources.decoders import Decoders
 from hostd.pipeline.sources.fifo import Fifo
@@ -92,8 +93,8 @@ class FileSource:
     """Some of the places where reading stopped, with the markers of the bytes before them: the first, and the last."""
     _is_sniffed: bool = False
     _is_identified: bool = False
-    copy_of: int | None = None
-    """The source that this one is a copy of, and goes on where that was read to."""
+    copy_of: Copy | None = None
+    """What this one is a copy of, and goes on where that was read to."""
     _framed_by: Framing | None = None
     _begin: int = 0
     _hole_end: int = 0

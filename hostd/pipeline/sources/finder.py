@@ -12,6 +12,7 @@ from pathlib import Path
 from hostd import clock, events
 from hostd.config import FileSource as FileSourceConfig
 from hostd.pipeline.ledger import SourceRow
+from hostd.pipeline.ledger.rows import Copy
 from hostd.pipeline.sources.appends import Appends
 from hostd.pipeline.sources.archives import Archives, Seal, Seals
 from hostd.pipeline.sources.decoders import Decoders
@@ -33,8 +34,8 @@ class FileFinder:
     """The files that the configured globs name, each read once, under whatever names.
 
     `on_data(source)` says that a source may have something to read, `on_gone(source)` that one has ended;
-    `has_ended(source)` tells whether whoever reads it knows that. `on_known(row, seal)` says what the ledger is to know
-    beside the batches: a copy, or an archive read to its end, and how to know its bytes again.
+    `has_ended(source)` tells whether whoever reads it knows that. `on_known(row, seal, copy)` says what the ledger is
+    to know beside the batches: a copy, or an archive read to its end, and how to know its bytes again.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class FileFinder:
         on_data: Callable[[FileSource], None],
         on_gone: Callable[[FileSource], None],
         has_ended: Callable[[FileSource], bool] = lambda _: True,
-        on_known: Callable[[SourceRow, Seal | None], None] = lambda *_: None,
+        on_known: Callable[[SourceRow, Seal | None, Copy | None], None] = lambda *_: None,
         seals: Seals | None = None,
     ) -> None:
         self.sources: dict[Identity, FileSource] = {}
@@ -72,7 +73,7 @@ class FileFinder:
         self._ending: dict[FileSource, asyncio.TimerHandle] = {}
         self._adopted = False
         self._is_closed = False
-        self._memory = Memory(rows, self.sources, self._by_path, lambda row: on_known(row, None))
+        self._memory = Memory(rows, self.sources, self._by_path, lambda row, copy: on_known(row, None, copy))
         self._archives = Archives(self._memory, seals or {})
         self._decoders = Decoders()
 
@@ -267,7 +268,7 @@ class FileFinder:
             return
         noted = self._archives.note_read(source)
         if noted is not None:
-            self._on_known(*noted)
+            self._on_known(*noted, None)
         elif not self._archives.is_noted(source):
             self._sealing[source] = asyncio.get_running_loop().call_later(SEAL_CHECK_S, self._check_sealed, source)
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from hostd import events
 from hostd.pipeline.ledger import Checkpoint, SourceRow
+from hostd.pipeline.ledger.rows import Copy
 from hostd.pipeline.sources.file import ENDED_S, FINGERPRINT_BYTES, FileSource
 from hostd.pipeline.sources.marks import MARKER_BYTES, Read, begins_alike, digest, is_continued
 
@@ -63,7 +64,8 @@ class Known(Struct, frozen=True):
 class Memory:
     """The ledger's rows, and what was read since. `live` are the open files, `by_path` those that a path names.
 
-    `on_known(row)` is told of a file that turned out to be a copy, which nothing else would tell the ledger of.
+    `on_known(row, copy)` is told of a file that turned out to be a copy, which nothing else would tell the ledger of;
+    `copy` is None where another went on from the place that it was read to.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Memory:
         rows: Iterable[SourceRow],
         live: Mapping[Identity, FileSource],
         by_path: Mapping[str, FileSource],
-        on_known: Callable[[SourceRow], None] = lambda _: None,
+        on_known: Callable[[SourceRow, Copy | None], None] = lambda *_: None,
     ) -> None:
         self._live = live
         self._paths = by_path
@@ -142,6 +144,8 @@ class Memory:
                 continue
             if renamed and patient and self._is_under_way(source, known):
                 return False
+            if patient and not self.is_accounted_for(known, verdict):
+                return False
             if verdict != source.reached:
                 self.take_over(source, known, verdict)
                 return True
@@ -152,9 +156,10 @@ class Memory:
         """Take what is before `checkpoint` as read of `source`, as another number for the ledger."""
         source.id = self.new_id()
         source.go_on(checkpoint)
-        source.copy_of = known.row.id if checkpoint == known.row.checkpoint else None
+        is_all = checkpoint == known.row.checkpoint
+        source.copy_of = Copy(known.row.id, self._is_left(known)) if is_all else None
         self._claimed.add((known.row.id, known.row.checkpoint))
-        self._on_known(source.row())
+        self._on_known(source.row(), source.copy_of)
         events.emit(events.SOURCE_KNOWN, source=source.name, offset=checkpoint.offset, original=known.row.name)
 
     def is_claimed(self, known: Known) -> bool:
@@ -166,6 +171,21 @@ class Memory:
         source = self._live.get(known.identity)
         latest = source.id if source is not None else self._by_identity[known.identity][-1]
         return latest != known.row.id or find_in(Path(known.row.path).parent, known.identity) is None
+
+    def is_accounted_for(self, known: Known, checkpoint: Checkpoint) -> bool:
+        """Tell whether no batch of an open file is under way that ends before `checkpoint`.
+
+        A copy is not to be taken as read any sooner: it may be all that there is when the batch has to be read again.
+        """
+        source = self._live.get(known.identity)
+        if source is None or source.id != known.row.id:
+            return True  # before it is let go of, or read as another, all of it is handed on to be committed
+        return source.committed.offset >= checkpoint.offset
+
+    def _is_left(self, known: Known) -> bool:
+        """Tell whether it is gone, and nobody has it open who would read it to its end."""
+        source = self._live.get(known.identity)
+        return self.is_gone(known) and (source is None or source.id != known.row.id)
 
     def _is_under_way(self, copy: FileSource, known: Known) -> bool:
         """Tell whether the copy is still being made, or the original still being read."""

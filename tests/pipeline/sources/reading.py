@@ -1,6 +1,7 @@
-"""Reads a real folder with the real finder, sources and framing, and commits at once: the daemon without its workers.
+"""Reads a real folder with the real finder, sources and framing, and commits: the daemon without its workers.
 
-Time passes only when a test says so: files grow old by their times of modification.
+Time passes only when a test says so: files grow old by their times of modification. Each source is a stream, too, whose
+snapshot is the last line that was read of it.
 """
 
 import asyncio
@@ -9,29 +10,69 @@ import gzip
 import lzma
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from contract.framing import Framing
 from hostd.config import FileSource as FileSourceConfig
-from hostd.pipeline.framing import NOT_YET, next_cut
-from hostd.pipeline.ledger import SourceRow
+from hostd.pipeline.framing import NOT_YET, Cut, next_cut
+from hostd.pipeline.ledger import Result, SourceRow, StreamState
+from hostd.pipeline.ledger.rows import Copy, as_row
+from hostd.pipeline.ledger.schema import SCHEMAS
+from hostd.pipeline.ledger.streams import StreamStates
 from hostd.pipeline.sources.content import NotLoadedError
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
+from hostd.pipeline.streams import Streams
 
 LINES = Framing()
 QUIET_FOR_S = 10
 PACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
 
+class Commits:
+    """What is to be committed, in order: at once, or with `lags` when somebody says so or waits for it."""
+
+    def __init__(self, *, lags: bool) -> None:
+        self._lags = lags
+        self._waiting: list[Callable[[], None]] = []
+
+    def submit(self, commit: Callable[[], None]) -> None:
+        self._waiting.append(commit)
+        if not self._lags:
+            self.commit()
+
+    def commit(self) -> None:
+        while self._waiting:
+            self._waiting.pop(0)()
+
+    def lose(self) -> None:
+        """Forget what waits, as a kill does."""
+        self._waiting.clear()
+
+    async def flush(self) -> None:
+        self.commit()
+
+    async def in_thread(self, function: Callable[..., Any], *args: object) -> Any:
+        return function(*args)
+
+
 class Reading:
     """A folder of logs, and what was read of it by hostds that came and went. `lines` are the lines that came out."""
 
-    def __init__(self, folder: Path, *patterns: str, batch: int = 4096, record: int = 1 << 16) -> None:
+    def __init__(
+        self, folder: Path, *patterns: str, batch: int = 4096, record: int = 1 << 16, lags: bool = False
+    ) -> None:
         self.folder = folder
         self.lines: list[str] = []
+        self.commits = Commits(lags=lags)
+        self._db = sqlite3.connect(":memory:", isolation_level=None)
+        self._db.executescript("".join(SCHEMAS))
+        self._states = StreamStates(self._db)
         self.too_long: list[int] = []
         self.rows: dict[int, SourceRow] = {}
         self.seals: dict[int, tuple[bytes, int]] = {}
@@ -53,10 +94,14 @@ class Reading:
             on_known=self._note,
             seals=dict(self.seals),
         )
+        committer: Any = self.commits
+        catalog: Any = SimpleNamespace(current={})
+        self._streams = Streams(catalog=catalog, pool=catalog, committer=committer, states=self._states)
         self._finder._is_patient = True  # as with a watcher, whose threads and descriptors cost more than all else here
 
     def stop(self) -> None:
-        """End, at whatever point."""
+        """End, at whatever point; what is not committed is lost."""
+        self.commits.lose()
         if self._finder is not None:
             self._finder.close()
             self._finder = None
@@ -97,7 +142,7 @@ class Reading:
             for source in self._gone:
                 if source.fd >= 0:
                     await self._drain(source)
-                if source.fd >= 0 and source.offset >= source.size():
+                if source.fd >= 0 and source.offset >= source.size() and source.committed == source.reached:
                     self._finder.release(source, "it has ended")
             self._gone.clear()
         await self.look()
@@ -122,18 +167,55 @@ class Reading:
                 return
             if cut is NOT_YET:
                 continue
+            await self._open_stream(source, cut)
             source.advance(cut.end, b"" if cut.too_long else cut.data)
+            self._submit(source, cut)
+
+    async def _open_stream(self, source: FileSource, cut: Cut) -> None:
+        """Look for the snapshot that the source goes on from: it must be that of all that comes before."""
+        generation: Any = SimpleNamespace(plugin="demo", number=1)
+        entry = await self._streams._entry(source, generation)
+        if source.reached.offset:
+            assert entry.state is not None, f"{source.name} goes on at {source.reached.offset} without its snapshot"
+            length = len(entry.state.state)
+            if source.unpacked is None:
+                assert source.read(source.reached.offset - length, length) == entry.state.state
+        last = b"" if cut.too_long else cut.data.splitlines(keepends=True)[-1]
+        entry.after = StreamState("demo", 1, cut.end, last, False, 0, None)
+
+    def _submit(self, source: FileSource, cut: Cut) -> None:
+        row, (stream, taken_over) = source.row(), self._streams.accept(source)
+
+        def commit() -> None:
             if cut.too_long:
                 self.too_long.append(cut.end - cut.start)
             else:
                 self.lines += cut.data.decode("utf-8", "backslashreplace").splitlines()
-            source.committed = source.reached
-            self.rows[source.id] = source.row()
+            self.rows[row.id] = row
+            self._put(row)
+            self._states.put(
+                [Result(row, cut.start, "demo", 1, 0, b"", (), stream=stream, taken_over=taken_over)],
+            )
+            if source.id == row.id:
+                source.account_for(row.checkpoint)
 
-    def _note(self, row: SourceRow, seal: tuple[bytes, int] | None) -> None:
-        self.rows.setdefault(row.id, row)
-        if seal is not None:
-            self.seals[row.id] = seal
+        self.commits.submit(commit)
+
+    def _put(self, row: SourceRow) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (row.id, row.name, row.path, row.device, row.inode, *as_row(row.checkpoint)),
+        )
+
+    def _note(self, row: SourceRow, seal: tuple[bytes, int] | None, copy: Copy | None) -> None:
+        def commit() -> None:
+            self._put(self.rows.setdefault(row.id, row))
+            if seal is not None:
+                self.seals[row.id] = seal
+            if copy is not None:
+                self._states.hand_on(copy, row)
+
+        self.commits.submit(commit)
 
 
 def write(path: Path, *lines: str, end: str = "\n") -> Path:
