@@ -22,6 +22,7 @@ from benchmarks import (
     processors,
     reload,
     roundtrip,
+    scale,
     sinks,
     start,
     storm,
@@ -55,6 +56,7 @@ MODULES = (
     calls,
     counters,
     unload,
+    scale,
     faults,
 )
 BENCHMARKS = {module.__name__.rpartition(".")[2]: module for module in MODULES}

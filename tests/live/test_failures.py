@@ -27,6 +27,8 @@ MOST_LATE_S = 2.0
 """How late the neighbour's lines may be parsed, on a machine that does much else: hangs alone would make it more."""
 MOST_MEMORY_KIB = 150 << 10
 TIME_S = 0.5
+FDS_OF_BOXES = 2 * 2 * wire.DEPTH
+"""Of a worker: a memory file for each frame under way in each direction, and the descriptor that its mapping holds."""
 
 PREAMBLE = """
 import ctypes, json, math, os, signal, socket, stat, struct, subprocess, sys, threading, time
@@ -281,7 +283,7 @@ class Grid:
                 kinds[re.sub(r"[\d:\[\]()].*", "", str(entry.readlink()))] += 1
             except FileNotFoundError:
                 continue
-        if self._workers() != workers or kinds["/memfd"] != 2 * wire.DEPTH * len(workers):
+        if self._workers() != workers or kinds["/memfd"] != FDS_OF_BOXES * len(workers):
             return None
         return kinds["socket"] - len(workers)
 
