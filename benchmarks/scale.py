@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,15 +89,15 @@ def _cost(log: Path, records: int, plugins: int, idle: int, spread: int) -> floa
             (host.logs / f"{number:05}.log").write_bytes(line)
         host.start()
         _wait("all plugins live", lambda: len(host.events("generation.switched")) == plugins)
-        output = host.out / "access.ndjson"
-        _wait("idle files read", lambda: not idle or _lines(output) == idle)
+        output = Output(host.out / "access.ndjson")
+        _wait("idle files read", lambda: not idle or output.lines() == idle)
         parts = host.folder / "parts"
         parts.mkdir()
         _cut(log, parts, spread)
         before = _all_cpu_s(host)
         for part in sorted(parts.iterdir()):
             part.rename(host.logs / part.name)
-        _wait("all records written", lambda: _lines(output) == idle + records)
+        _wait("all records written", lambda: output.lines() == idle + records)
         return (_all_cpu_s(host) - before) / records * 1e6
 
 
@@ -118,13 +118,6 @@ def _all_cpu_s(host: Host) -> float:
         except OSError:  # a worker that has just ended
             continue
     return found
-
-
-def _lines(output: Path) -> int:
-    if not output.exists():
-        return 0
-    with output.open("rb") as content:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: content.read(MIB), b""))
 
 
 def _wait(what: str, condition: Callable[[], bool]) -> None:
@@ -152,14 +145,17 @@ def _add_growth(report: Report, total_mib: int) -> None:
         size = block.stat().st_size
         (host.plugins / "counter.py").write_text(COUNTER)
         host.start()
-        account, log = Account(host.out / "counter.ndjson"), host.logs / "app.log"
-        held, turns = list[Held](), total_mib // LOG_MIB
+        output, log = Output(host.out / "counter.ndjson"), host.logs / "app.log"
+        held, turns, written = list[Held](), total_mib // LOG_MIB, 0
         began = time.monotonic()
         for turn in range(1, turns + 1):
             log.unlink(missing_ok=True)
-            shutil.copyfile(block, host.folder / "app.log")
+            with block.open("rb") as content, (host.folder / "app.log").open("wb") as copy:
+                written += copy.write(b"log %09d\n" % turn)  # else it is a copy of the one before, which is read
+                shutil.copyfileobj(content, copy, MIB)
+                written += size
             (host.folder / "app.log").rename(log)
-            _wait(f"log {turn} read", partial(_is_parsed, account, turn * size))
+            _wait(f"log {turn} read", partial(_has_parsed, output, written))
             if turn * LOOKS // turns > (turn - 1) * LOOKS // turns:
                 held.append(_held(host, turn * LOG_MIB))
         elapsed_s = time.monotonic() - began
@@ -176,35 +172,45 @@ def _add_growth(report: Report, total_mib: int) -> None:
         ]
 
 
-def _is_parsed(account: "Account", size: int) -> bool:
-    return account.bytes() == size
-
-
 class Parsed(msgspec.Struct):
     """A record of `COUNTER`."""
 
     bytes: int
 
 
-class Account:
-    """Adds up what the records in a file tell of, as they are written."""
+class Output:
+    """What records come to, as they are written."""
 
-    def __init__(self, output: Path) -> None:
-        self._output = output
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._offset = 0
-        self._bytes = 0
+        self._total = 0
         self._decode = msgspec.json.Decoder(Parsed).decode_lines
 
-    def bytes(self) -> int:
-        """Return how many bytes were parsed."""
-        if self._output.exists():
-            with self._output.open("rb") as content:
+    def lines(self) -> int:
+        """Return how many there are."""
+        self._total += sum(chunk.count(b"\n") for chunk in self._new())
+        return self._total
+
+    def told(self) -> int:
+        """Return how many bytes they tell of."""
+        self._total += sum(record.bytes for chunk in self._new() for record in self._decode(chunk))
+        return self._total
+
+    def _new(self) -> Iterator[bytes]:
+        """Yield whole lines that nobody has asked for yet."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as content:
+            content.seek(self._offset)
+            while (chunk := content.read(MIB)) and (end := chunk.rfind(b"\n") + 1):
+                self._offset += end
                 content.seek(self._offset)
-                new = content.read()
-            whole = new[: new.rfind(b"\n") + 1]
-            self._offset += len(whole)
-            self._bytes += sum(record.bytes for record in self._decode(whole))
-        return self._bytes
+                yield chunk[:end]
+
+
+def _has_parsed(output: Output, size: int) -> bool:
+    return output.told() == size
 
 
 def _held(host: Host, after_mib: int) -> Held:
