@@ -38,9 +38,9 @@ from hostd.workers.pool import Pool
 
 PAUSE_MOST_S = 0.1
 """How long to pause between two looks, however long they take."""
-LOOK_SHARE, LOOK_BURST_S = 0.2, 0.05
-"""Of the time, looks take a fifth, also while files are written all the time; a few in a row are made at once."""
-SWAP_SHARE, SWAP_BURST_S = 0.2, 0.1
+LOOK_SHARE, LOOK_BURST_S = 0.1, 0.05
+"""Of the time, looks take a tenth, also while files are written all the time; a few in a row are made at once."""
+SWAP_SHARE, SWAP_BURST_S = 0.1, 0.1
 """The same of the swaps of one plugin: of many versions a second, a few go live, and the last one."""
 SWAP_MOST_S = 0.1
 """What counts of a swap that takes longer: others do without the processor meanwhile."""
