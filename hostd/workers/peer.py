@@ -106,6 +106,8 @@ class Worker:
             return
         self._hung_up = True
         self._connection.close()
+        if self._timer is not None:
+            self._timer.cancel()
         for box in (*self._inboxes, *self._outboxes):
             box.close()
         self._ended("")

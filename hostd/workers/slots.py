@@ -120,5 +120,5 @@ class Slots:
         now = asyncio.get_running_loop().time()
         while self._held and (not self._held[0].is_held or self._held[0].due <= now):
             self.give_back(self._held.popleft())
-        if self._held:
+        if self._held and self._timer is None:  # else who was let in has set it
             self._wait_for(self._held[0])

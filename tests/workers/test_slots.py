@@ -86,6 +86,21 @@ def test_one_that_takes_long_gives_its_slot_to_the_next() -> None:
     asyncio.run(scenario())
 
 
+def test_one_timer_serves_all_that_take_long() -> None:
+    """However many hang, one after the other, and let in who waits."""
+
+    async def scenario() -> None:
+        loop, holders = asyncio.get_running_loop(), Holders(Slots(1, 0.005))
+        holders.start(*range(10))
+        async with asyncio.timeout(5):
+            await holders.entered[9].wait()
+        timers = [each for each in loop._scheduled if each._callback == holders.slots._hand_off]  # type: ignore[attr-defined]
+        assert len(timers) <= 1
+        await holders.end(*range(10))
+
+    asyncio.run(scenario())
+
+
 def test_cancelling_one_that_waits_loses_no_slot() -> None:
     """The next in line gets what it would have got."""
 
