@@ -84,3 +84,7 @@ class Box:
             self._used = 0
             with mmap.mmap(self.fd, os.fstat(self.fd).st_size) as whole:
                 whole.madvise(mmap.MADV_REMOVE, KEPT_BYTES)
+
+
+NOWHERE = Box(-1)
+"""No box: bodies travel through the socket."""

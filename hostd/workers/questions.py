@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
 from hostd.workers.batch import Batch, DeadLetter, Piece, UnfedError, Yield
-from hostd.workers.box import Box
+from hostd.workers.box import NOWHERE
 
 MAX_BROKEN_CHARACTERS = 4000
 
@@ -59,7 +59,7 @@ class Question:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.time_s = time_s
         self.most_bytes = most_bytes
-        self.outbox = Box(-1)
+        self.outbox = NOWHERE
         """Where the answer's body comes to lie, if it is large."""
         self.given_up_at = math.inf
         """When it is given up if it was not begun by then."""
@@ -95,48 +95,61 @@ class Loading(Question):
             raise WorkerLostError(f"answered Load with {type(message).__name__}")
 
 
-class Parsing(Question):
-    """A batch to be parsed to `most_bytes` of JSON lines; the answer is a Yield."""
+class _Yielding(Question):
+    """Input that records are to be made of: `data`, whose first byte is at `offset`; the answer is a Yield.
 
-    def __init__(self, batch: Batch, time_s: float, most_bytes: int) -> None:
+    It has `most_lines` bytes of JSON lines at most, and as many characters of reasons.
+    """
+
+    def __init__(self, data: bytes, offset: int, time_s: float, most_lines: int, most_bytes: int) -> None:
         super().__init__(time_s, most_bytes)
-        self.token = secrets.randbits(53)
-        self.letters = _Letters(batch.data, batch.offset, most_bytes)
-        self.request: wire.Message = wire.Parse(
-            batch.source, batch.offset, len(batch.header), time_s, most_bytes, self.token
-        )
-        self.body: tuple[bytes, ...] = (batch.header, batch.data)
+        self._token = secrets.randbits(53)
+        self._letters = _Letters(data, offset, most_lines)
 
     def take_part(self, dead: list[list[Any]]) -> None:
         """See `Question.take_part`."""
-        self.letters.take(dead)
+        self._letters.take(dead)
 
     def take(self, message: wire.Message, body: bytes) -> Yield:
         """See `Question.take`."""
         if isinstance(message, wire.Spent):
             raise WorkerLostError(wire.clean(message.reason[: wire.MAX_REASON_CHARACTERS]))
+        return self._read(message, body)
+
+    def _read(self, message: wire.Message, body: bytes) -> Yield:
+        raise NotImplementedError
+
+    def _yield_of(self, answer: wire.Parsed | wire.Fed, lines: bytes) -> Yield:
+        if answer.token != self._token:
+            raise wire.WireError("an answer to another question")
+        self._letters.take(answer.dead)
+        said = wire.check_said(answer)
+        if answer.mute:
+            said.append(("warning", f"… and {answer.mute} lines more"))
+        return Yield(answer.records, lines, tuple(self._letters.found), tuple(said))
+
+
+class Parsing(_Yielding):
+    """A batch to be parsed to `most_bytes` of JSON lines."""
+
+    def __init__(self, batch: Batch, time_s: float, most_bytes: int) -> None:
+        super().__init__(batch.data, batch.offset, time_s, most_bytes, most_bytes)
+        self.request = wire.Parse(batch.source, batch.offset, len(batch.header), time_s, most_bytes, self._token)
+        self.body = (batch.header, batch.data)
+
+    def _read(self, message: wire.Message, body: bytes) -> Yield:
         if not isinstance(message, wire.Parsed):
             raise WorkerLostError(f"answered Parse with {type(message).__name__}")
         return self._yield_of(message, body)
 
-    def _yield_of(self, answer: wire.Parsed | wire.Fed, lines: bytes) -> Yield:
-        if answer.token != self.token:
-            raise wire.WireError("an answer to another question")
-        self.letters.take(answer.dead)
-        said = wire.check_said(answer)
-        if answer.mute:
-            said.append(("warning", f"… and {answer.mute} lines more"))
-        return Yield(answer.records, lines, tuple(self.letters.found), tuple(said))
 
-
-class Feeding(Parsing):
-    """A piece to feed a stream with, to `most` bytes of JSON lines and of snapshot; the answer is a Yield."""
+class Feeding(_Yielding):
+    """A piece to feed a stream with, to `most` bytes of JSON lines and of snapshot. It may raise UnfedError."""
 
     def __init__(self, piece: Piece, time_s: float, most: tuple[int, int]) -> None:
-        super().__init__(piece, time_s, sum(most))
-        self._most = most
         state, before = piece.state or b"", piece.before
-        self.letters = _Letters(before + piece.data, piece.offset - len(before), most[0])
+        super().__init__(before + piece.data, piece.offset - len(before), time_s, most[0], sum(most))
+        self._most = most
         self.request = wire.Feed(
             piece.source,
             piece.offset,
@@ -146,15 +159,12 @@ class Feeding(Parsing):
             piece.final,
             time_s,
             most[0],
-            self.token,
+            self._token,
         )
         self.body = (state, before, piece.data)
 
-    def take(self, message: wire.Message, body: bytes) -> Yield:
-        """Return what the stream made of the piece. Raises UnfedError, and as `Question.take` does."""
-        if isinstance(message, wire.Spent):
-            raise WorkerLostError(wire.clean(message.reason[: wire.MAX_REASON_CHARACTERS]))
-        if isinstance(message, wire.Unfed) and message.token == self.token:
+    def _read(self, message: wire.Message, body: bytes) -> Yield:
+        if isinstance(message, wire.Unfed) and message.token == self._token:
             reason = message.reason[: wire.MAX_REASON_CHARACTERS]
             trace = message.traceback[: wire.MAX_TRACE_CHARACTERS]
             raise UnfedError(wire.clean(reason), wire.clean(trace), at_open=message.at_open)

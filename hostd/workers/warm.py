@@ -10,7 +10,7 @@ import sys
 from contract.context import Context
 from contract.framing import Framing
 from hostd.workers import wire
-from hostd.workers.box import Box
+from hostd.workers.box import NOWHERE
 from hostd.workers.encode import Encoder
 from hostd.workers.loading import import_source
 
@@ -42,6 +42,6 @@ def warm_up() -> None:
     data = b"a=1\nb=2\n"
     for processor in (module.new_processor(), module.Pairs()):
         count, lines = Encoder("@source").encode(processor.parse(data, ctx), _NAME, 1 << 20)
-        wire.pack(wire.Parsed(count, [], [], 0, 0), lines, Box(-1))
+        wire.pack(wire.Parsed(count, [], [], 0, 0), lines, NOWHERE)
     Framing().starts(data)
     wire.unpack(3, b'["", 0, 0, 1.0, 1, 1]')

@@ -294,10 +294,9 @@ def main(channel: wire.Channel, seal: Callable[[wire.Load], wire.Load]) -> None:
             raise wire.WireError(f"expected Parse or Feed, got {type(request).__name__}")
         generation.cpu.allow(request.time_s)
         if isinstance(request, wire.Feed):
-            generation.feed(request, bytes(body), channel)
+            generation.feed(request, body, channel)
             continue
-        data = bytes(body[request.header_length :])
-        generation.parse(request, bytes(body[: request.header_length]), data, channel)
+        generation.parse(request, body[: request.header_length], body[request.header_length :], channel)
 
 
 def framing_from(load: wire.Load) -> Framing:
