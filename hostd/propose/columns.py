@@ -34,7 +34,7 @@ class Proposal:
 
     def name(self, wanted: str) -> str:
         """Return a name that no other field has."""
-        wanted = re.sub(r"[^\w.@-]", "_", wanted) or "value"
+        wanted = re.sub(r"[^\w.@-]", "_", wanted, flags=re.ASCII) or "value"
         wanted = wanted if not wanted[0].isdigit() and wanted[0] not in ".-" else f"_{wanted}"
         self._wanted[wanted] += 1
         self.names.append(wanted if self._wanted[wanted] == 1 else f"{wanted}_{self._wanted[wanted]}")
