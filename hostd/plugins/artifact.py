@@ -13,11 +13,10 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from contract.manifest import Manifest, ManifestError, read_script
@@ -25,6 +24,9 @@ from contract.version import mismatch, negotiate
 from hostd.errors import Refusal, Stage
 from hostd.plugins import ownership, trust
 from hostd.workers import preload
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 MAX_BYTES = {".py": 4 << 20, ".toml": 1 << 20, ".whl": 256 << 20}
 
@@ -52,7 +54,7 @@ class Artifact(Struct, frozen=True):
     private: Path
     module: str
     attribute: str
-    requirements: tuple[Requirement, ...]
+    requirements: "tuple[Requirement, ...]"
     uses: tuple[str, ...]
     policy: trust.Policy = trust.DEFAULT
 
@@ -283,30 +285,13 @@ def _check_python(requires_python: str | None, display: str) -> None:
         )
 
 
-def _requirements(dependencies: tuple[str, ...], display: str) -> tuple[Requirement, ...]:
-    requirements = []
-    for text in dependencies:
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement as error:
-            raise Refusal(
-                Stage.CHECKED,
-                display,
-                f"dependency {text!r} is not a PEP 508 requirement: {error}",
-                "correct it",
-            ) from error
-        try:
-            needed = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        except ValueError as error:  # a comparison that makes no sense
-            raise Refusal(
-                Stage.CHECKED,
-                display,
-                f"dependency {text!r} has a marker that cannot be evaluated: {error}",
-                "correct it",
-            ) from error
-        if needed:
-            requirements.append(requirement)
-    return tuple(requirements)
+def _requirements(dependencies: tuple[str, ...], display: str) -> "tuple[Requirement, ...]":
+    """Return what a plugin depends on here. Raises Refusal."""
+    if not dependencies:
+        return ()
+    from hostd.plugins import requirements  # it takes long to load, and few need it
+
+    return requirements.read(dependencies, display)
 
 
 def _keep(content: bytes, name: str, digest: str, store: Path) -> Path:

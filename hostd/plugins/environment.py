@@ -6,7 +6,6 @@ folder under such a name is whole: it is installed elsewhere and renamed.
 """
 
 import asyncio
-import functools
 import hashlib
 import secrets
 import shutil
@@ -14,31 +13,15 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable
-from importlib import metadata
 from os import sync
 from pathlib import Path
 
 from msgspec import Struct
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from hostd import clock, events
 from hostd.errors import Refusal, Stage
 from hostd.plugins.artifact import Artifact
 from hostd.plugins.install import InstallError, install
-
-HOST = "hostd"
-SHARED = ("msgspec", "pyarrow", "pydantic")
-"""Distributions that the shared environment has beside hostd, which brings the package `contract`. That of an extra may
-be missing."""
-
-
-def own_requirements(artifact: Artifact) -> tuple[str, ...]:
-    """Return what the artifact's own environment must hold, normalized; nothing if the shared one will do."""
-    needed = [each for each in artifact.requirements if canonicalize_name(each.name) != HOST]
-    if all(_is_shared(requirement) for requirement in needed):
-        return ()
-    return tuple(sorted({_normalize(requirement) for requirement in needed}))
 
 
 class _Run(Struct):
@@ -59,7 +42,7 @@ class Environments:
 
     def packages(self, artifact: Artifact) -> str:
         """Return the folder that the artifact's environment has or will have, empty for the shared one."""
-        requirements = own_requirements(artifact)
+        requirements = _own(artifact)
         return str(self._folder / _name(requirements)) if requirements else ""
 
     async def prepare(self, artifact: Artifact) -> None:
@@ -67,8 +50,7 @@ class Environments:
 
         Plugins that need the same one wait for the same run, which ends early when none of them waits any longer.
         """
-        _check(artifact)
-        requirements = own_requirements(artifact)
+        requirements = _own(artifact, check=True)
         name = _name(requirements)
         if not requirements or (self._folder / name).exists():
             return
@@ -126,7 +108,7 @@ class Environments:
         """Remove environments that none of these artifacts needs, and what a killed daemon left. Returns at once."""
         if not self._folder.exists():
             return
-        needed = {_name(requirements) for artifact in in_use if (requirements := own_requirements(artifact))}
+        needed = {_name(requirements) for artifact in in_use if (requirements := _own(artifact))}
         for path in self._folder.iterdir():
             if path.name in needed | self._changing:
                 continue
@@ -145,45 +127,15 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _check(artifact: Artifact) -> None:
-    """Raise Refusal for what no environment can bring."""
-    for requirement in artifact.requirements:
-        if requirement.url is not None:
-            raise Refusal(
-                Stage.PREPARED,
-                artifact.display,
-                f"depends on {str(requirement)!r}, and where packages come from is the operator's choice",
-                "name a version; the operator puts the wheel into an index of uv's or a folder of [plugins] find_links",
-            )
-        if canonicalize_name(requirement.name) == HOST and not _has(requirement):
-            raise Refusal(
-                Stage.PREPARED,
-                artifact.display,
-                f"depends on {str(requirement)!r}, and this is hostd {_version(HOST)}",
-                "widen the range, or upgrade hostd",
-            )
+def _own(artifact: Artifact, *, check: bool = False) -> tuple[str, ...]:
+    """Return what an artifact needs an environment of its own for. With `check`, raises Refusal for what none has."""
+    if not artifact.requirements:
+        return ()
+    from hostd.plugins import requirements  # as whoever has read them did
 
-
-def _is_shared(requirement: Requirement) -> bool:
-    plain = requirement.url is None and not requirement.extras
-    try:
-        return plain and canonicalize_name(requirement.name) in SHARED and _has(requirement)
-    except metadata.PackageNotFoundError:  # of an extra
-        return False
-
-
-def _has(requirement: Requirement) -> bool:
-    return requirement.specifier.contains(_version(canonicalize_name(requirement.name)), prereleases=True)
-
-
-@functools.cache
-def _version(distribution: str) -> str:
-    return metadata.version(distribution)
-
-
-def _normalize(requirement: Requirement) -> str:
-    extras = f"[{','.join(sorted(map(canonicalize_name, requirement.extras)))}]" if requirement.extras else ""
-    return f"{canonicalize_name(requirement.name)}{extras}{requirement.specifier}"
+    if check:
+        requirements.check(artifact.requirements, artifact.display)
+    return requirements.own(artifact.requirements)
 
 
 def _name(requirements: tuple[str, ...]) -> str:

@@ -121,7 +121,7 @@ def test_a_library_of_an_extra_is_shared_only_where_it_is_installed(
     def none(distribution: str) -> str:
         raise metadata.PackageNotFoundError(distribution)
 
-    monkeypatch.setattr("hostd.plugins.environment._version", none)
+    monkeypatch.setattr("hostd.plugins.requirements._version", none)
     assert environments.packages(needing(tmp_path, "pyarrow>=15"))
 
 

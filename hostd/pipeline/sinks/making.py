@@ -6,7 +6,6 @@ from pathlib import Path
 from hostd import sink_settings as settings
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.sinks import Sink
-from hostd.pipeline.sinks.http import HttpCarrier, Trust
 from hostd.pipeline.sinks.ndjson import NdjsonSink
 from hostd.pipeline.sinks.rotation import Rotation
 from hostd.pipeline.sinks.sqlite import SqliteSink
@@ -43,6 +42,8 @@ def _parquet(sink: settings.ParquetSink, ledger: Ledger) -> Sink:
 
 
 def _http(sink: settings.HttpSink, ledger: Ledger) -> Sink:
+    from hostd.pipeline.sinks.http import HttpCarrier, Trust  # a client of HTTP, which a daemon can do without
+
     folder, batch_bytes = stage_folder("http", sink.place, ledger.path.parent), sink.batch_kib << 10
     stage = Stage(folder, 1 << 62, batch_bytes, sink.linger_s, sink.backlog_mib << 20)
     trust = Trust(sink.ca, sink.certificate, sink.key)
