@@ -4,6 +4,7 @@ Decided from the manifest alone, before any of the plugin's code runs.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 CONTRACT_VERSION = "1.0"
 """A plugin declares the versions it works with as a PEP 440 specifier, for example ``>=1.0,<2``."""
@@ -18,6 +19,12 @@ def negotiate(specifier: str, supported: Sequence[str] = SUPPORTED) -> str | Non
 
     Raises InvalidSpecifier, a ValueError, for what is not a PEP 440 specifier.
     """
+    return _negotiate(specifier, tuple(supported))
+
+
+@lru_cache(maxsize=256)
+def _negotiate(specifier: str, supported: tuple[str, ...]) -> str | None:
+    """Do what `negotiate` does, once for what a thousand plugins declare alike."""
     from packaging.specifiers import SpecifierSet  # the host has it; a plugin's environment need not
 
     admitted = SpecifierSet(specifier)

@@ -107,6 +107,8 @@ class _Watch:
         try:
             status = self._path.stat()
             identity = status.st_dev, status.st_ino
+            if identity == self._identity and self._is_watched():
+                return False
             if identity != self._identity:
                 self.forget()
             had_events = self._emitter is not None
@@ -120,6 +122,11 @@ class _Watch:
         news = identity != self._identity or had_events != (self._emitter is not None)
         self._identity = identity
         return news
+
+    def _is_watched(self) -> bool:
+        """Tell whether there is an emitter that has not ended, as it does by itself with its folder."""
+        emitter = self._emitter
+        return emitter is not None and emitter.should_keep_running() and self._watcher.has(emitter)
 
     @property
     def cut_off(self) -> bool:

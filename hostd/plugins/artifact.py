@@ -5,6 +5,7 @@ lies in a folder named by the digest, so that two versions never share a path.
 """
 
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -28,6 +29,7 @@ from hostd.workers import preload
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+_PYTHON = ".".join(map(str, sys.version_info[:3]))
 MAX_BYTES = {".py": 4 << 20, ".toml": 1 << 20, ".whl": 256 << 20}
 
 
@@ -266,9 +268,8 @@ def _negotiated(manifest: Manifest, display: str) -> str:
 
 
 def _check_python(requires_python: str | None, display: str) -> None:
-    running = ".".join(map(str, sys.version_info[:3]))
     try:
-        fits = SpecifierSet(requires_python or "").contains(running, prereleases=True)
+        fits = _fits_python(requires_python or "")
     except InvalidSpecifier as error:
         raise Refusal(
             Stage.CHECKED,
@@ -280,9 +281,14 @@ def _check_python(requires_python: str | None, display: str) -> None:
         raise Refusal(
             Stage.CHECKED,
             display,
-            f"needs Python {requires_python}, and hostd runs on {running}",
+            f"needs Python {requires_python}, and hostd runs on {_PYTHON}",
             "run hostd on such a Python, or widen requires-python",
         )
+
+
+@functools.lru_cache(maxsize=256)
+def _fits_python(specifier: str) -> bool:
+    return SpecifierSet(specifier).contains(_PYTHON, prereleases=True)
 
 
 def _requirements(dependencies: tuple[str, ...], display: str) -> "tuple[Requirement, ...]":

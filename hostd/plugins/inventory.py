@@ -89,8 +89,9 @@ class Inventory:
         self._written_since = {path: since for path, since in self._written_since.items() if path in found}
         if self._is_folder_trusted():
             for start in range(0, len(news), READ_AT_ONCE):
-                chunk = news[start : start + READ_AT_ONCE]
-                await asyncio.gather(*(self._read(path, evidence[path], seen_at) for path in chunk))
+                reads = [self._read(path, evidence[path], seen_at) for path in news[start : start + READ_AT_ONCE]]
+                # One alone, as most are, needs no task of its own: that would be turns of the event loop.
+                await (reads[0] if len(reads) == 1 else asyncio.gather(*reads))
         else:
             self.files.update((path, Known(None, None, seen_at)) for path in news)
         self._forget_missing(found)

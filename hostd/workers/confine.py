@@ -7,6 +7,7 @@ It is used here, by trusted code alone, and given up for good in `seal`. Linux o
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import platform
 import re
@@ -31,6 +32,8 @@ _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _PR_GET_TID_ADDRESS, _PR_CAP_AMBIENT = 22
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION_3 = 0x20080522
+_THIS_PROCESS, _NO_CAPABILITIES = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+"""As capset(2) takes them."""
 
 # PyDLL keeps the interpreter's lock: a fork that let go of it would leave it locked in the child.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -62,8 +65,12 @@ def fork() -> int:
     return pid
 
 
-def enter() -> None:
-    """Give this fork a temporary folder and a limit of threads of its own, and an end by signals that it must obey."""
+def enter(*, network: bool) -> None:
+    """Give this fork a temporary folder and a limit of threads of its own, and an end by signals that it must obey.
+
+    From here on it sees no /proc, and may make none of the system calls that plugins may not, but to mount. Raises
+    OSError when a step is refused.
+    """
     if _pid_max_is_own():
         # uid 0 has no limit of processes, and a limit of memory is none for threads with little of it.
         with contextlib.suppress(OSError):  # a container may have it read-only; the other limits hold
@@ -72,16 +79,20 @@ def enter() -> None:
     for number in (signal.SIGABRT, signal.SIGXCPU):  # PID 1 is spared what it does not handle
         # Called with the signal's number, which becomes the exit status.
         _libc.signal(int(number), ctypes.cast(_libc._exit, ctypes.c_void_p))  # noqa: SLF001 - C's name
+    _cover("/proc")  # what the kernel tells of processes and itself
+    _prctl("clearing ambient capabilities", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    no_new_privileges()
+    program, _ = _filter(network=network)
+    _prctl("seccomp", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
 
 
-def seal(path: str, digest: str, *, network: bool) -> str:
+def seal(path: str, digest: str) -> str:
     """Leave this process nothing but the artifact at `path` in the store, and no way back; return its new path.
 
     Raises OSError when a step is refused: nothing must run then.
     """
     _mount(f"{STORE}/{digest}", PLUGIN, flags=_MS_BIND)
-    _close_off()
-    _give_up(network=network)
+    _give_up()
     return PLUGIN + path.split(f"/{digest}", 1)[1]
 
 
@@ -90,16 +101,15 @@ def try_out() -> None:
     if _MACHINE not in seccomp.MACHINES:
         raise OSError(errno.ENOTSUP, f"there is no filter of system calls for {_MACHINE}")
     for network in (False, True):
-        seccomp.program(_MACHINE, network=network)  # kept for all that are forked
+        _filter(network=network)  # kept for all that are forked
     said, says = os.pipe()
     pid = fork()
     if pid == 0:
         status = 1
         try:
-            enter()
+            enter(network=False)
             _mount(STORE, PLUGIN, flags=_MS_BIND)
-            _close_off()
-            _give_up(network=False)
+            _give_up()
             status = 0
         except OSError as error:
             os.write(says, f"{error.errno}:{error.strerror}".encode())
@@ -131,20 +141,22 @@ def _pid_max_is_own() -> bool:
     return release is not None and (int(release[1]), int(release[2])) >= (6, 14)
 
 
-def _close_off() -> None:
-    """Cover the other plugins' artifacts, and what the kernel tells of processes and itself."""
-    for folder in (STORE, "/proc"):
-        _mount("tmpfs", folder, "size=4k,nr_inodes=1,mode=500", _MS_CLOSED)
+def _cover(folder: str) -> None:
+    _mount("tmpfs", folder, "size=4k,nr_inodes=1,mode=500", _MS_CLOSED)
 
 
-def _give_up(*, network: bool) -> None:
-    _prctl("clearing ambient capabilities", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    header, none = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
-    _check(_libc.capset(header, none), "giving up capabilities")
-    no_new_privileges()
-    filter_ = ctypes.create_string_buffer(seccomp.program(_MACHINE, network=network))
-    program = _Program((len(filter_) - 1) // 8, ctypes.addressof(filter_))
-    _prctl("seccomp", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
+def _give_up() -> None:
+    """See no other plugin's artifact, and have no capability: without one, nothing can be mounted."""
+    _cover(STORE)
+    _check(_libc.capset(_THIS_PROCESS, _NO_CAPABILITIES), "giving up capabilities")
+
+
+@functools.cache
+def _filter(*, network: bool) -> "tuple[_Program, ctypes.Array[ctypes.c_char]]":
+    """Return the filter of system calls as prctl(2) takes it, and the memory that it lies in."""
+    code = seccomp.program(_MACHINE, network=network)
+    memory = ctypes.create_string_buffer(code)
+    return _Program(len(code) // 8, ctypes.addressof(memory)), memory
 
 
 class _Program(ctypes.Structure):

@@ -93,7 +93,8 @@ def import_source(source: bytes, name: str, display: str) -> ModuleType:
     spec.has_location = True
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    loader.exec_module(module)
+    # What the loader's exec_module does once it has looked for a cache in vain.
+    exec(loader.source_to_code(source, display), module.__dict__)  # noqa: S102 - running it is what a worker is for
     return module
 
 

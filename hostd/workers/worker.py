@@ -4,7 +4,7 @@ The only module that imports a plugin. Whatever the plugin's code raises becomes
 reaches the daemon otherwise.
 """
 
-import contextlib
+import ctypes
 import gc
 import json
 import re
@@ -13,7 +13,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from contract.context import Context
@@ -33,6 +32,9 @@ from hostd.workers.loading import (
 )
 from hostd.workers.rejected import MAX_LONG_REASONS, SHORT_REASON_CHARACTERS, NotInInputError, find
 from hostd.workers.streams import Streams
+
+_PR_SET_NAME = 15
+_libc = ctypes.PyDLL(None)
 
 LOAD_TIME_S = 30.0
 
@@ -281,13 +283,13 @@ class _Attempt:
         self.dead.append([start, length, reason[:most], trace])
 
 
-def main(channel: wire.Channel, seal: Callable[[wire.Load], wire.Load]) -> None:
+def main(channel: wire.Channel, used: limits.DataSize, seal: Callable[[wire.Load], wire.Load]) -> None:
     """Serve one generation on `channel` until the daemon closes it; `seal` is called before anything of it runs."""
     said = _Said()
     sys.stdout = sys.stderr = said
     sys.dont_write_bytecode = True
     gc.set_threshold(50_000, 20, 50)
-    generation = _load(channel, said, seal)
+    generation = _load(channel, said, used, seal)
     while generation is not None and (frame := channel.receive()) is not None:
         request, body = frame
         if not isinstance(request, wire.Parse | wire.Feed):
@@ -324,7 +326,9 @@ def start_pattern(text: str) -> re.Pattern[bytes]:
         return re.compile(text.encode(), re.MULTILINE)
 
 
-def _load(channel: wire.Channel, said: _Said, seal: Callable[[wire.Load], wire.Load]) -> Generation | None:
+def _load(
+    channel: wire.Channel, said: _Said, used: limits.DataSize, seal: Callable[[wire.Load], wire.Load]
+) -> Generation | None:
     frame = channel.receive()
     if frame is None:
         return None
@@ -333,7 +337,7 @@ def _load(channel: wire.Channel, said: _Said, seal: Callable[[wire.Load], wire.L
         raise wire.WireError(f"expected Load, got {type(load).__name__}")
     began = time.monotonic()
     show_as(f"hostd:{load.name}")
-    used, cpu = limits.DataSize(), limits.CpuAllowance()
+    cpu = limits.CpuAllowance()
     try:
         limits.set_limits(load.memory_mib, used)
         cpu.allow(LOAD_TIME_S)
@@ -355,5 +359,5 @@ def _load(channel: wire.Channel, said: _Said, seal: Callable[[wire.Load], wire.L
 
 def show_as(name: str) -> None:
     """Name this process for ps and top; the kernel keeps 15 bytes of it."""
-    with contextlib.suppress(OSError):  # not Linux
-        Path("/proc/self/comm").write_text(name[:15])
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import hostd.workers.worker as worker
-from hostd.workers import confine, wire
+from hostd.workers import confine, limits, wire
 from hostd.workers.preload import preload
 from hostd.workers.warm import warm_up
 
@@ -126,8 +126,6 @@ def _become_worker(fds: list[int], zygote_pid: int, confinement: str, *, ahead: 
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setpgid(0, 0)
         die_with_parent(zygote_pid)
-        if confinement:
-            confine.enter()
         worker.show_as("hostd-spare")
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
@@ -135,10 +133,13 @@ def _become_worker(fds: list[int], zygote_pid: int, confinement: str, *, ahead: 
         # A worker has its own socket and memory files, and nothing of the zygote's.
         fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, MAX_OWN_FD) for fd in fds]
         os.closerange(3, MAX_OWN_FD)
+        used = limits.DataSize()  # while there is a /proc
+        if confinement:
+            confine.enter(network=confinement == "network")
         sock = socket.socket(fileno=fds[0])
         if ahead:
             warm_up()
-        worker.main(wire.Channel(sock, fds[1:]), functools.partial(_seal, confinement))
+        worker.main(wire.Channel(sock, fds[1:]), used, functools.partial(_seal, confinement))
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the daemon hung up while we were answering
@@ -150,7 +151,7 @@ def _seal(confinement: str, load: wire.Load) -> wire.Load:
     """Shut the door behind a worker that has been told what to load, and before it does."""
     if not confinement:
         return load
-    return load._replace(path=confine.seal(load.path, load.digest, network=confinement == "network"))
+    return load._replace(path=confine.seal(load.path, load.digest))
 
 
 def _reap(control: socket.socket, children: set[int]) -> None:

@@ -54,7 +54,8 @@ PRIVATE, SHARED, SHARED_FILE, GROWING = 0x22, 0x21, 0x01, 0x122
         (59, 221, (), REFUSED),  # execve
         (272, 97, (), REFUSED),  # unshare
         (308, 268, (), REFUSED),  # setns
-        (165, 40, (), REFUSED),  # mount
+        (165, 40, (), ALLOWED),  # mount, which takes a capability
+        (166, 39, (), REFUSED),  # umount2
         (101, 117, (), REFUSED),  # ptrace
         (310, 270, (), REFUSED),  # process_vm_readv
         (321, 280, (), REFUSED),  # bpf
