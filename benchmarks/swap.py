@@ -29,6 +29,9 @@ WORKER_MIB = 6.0
 LINES_PER_S = 1000
 STEADY_S = 2.0
 BETWEEN_S = (0.02, 0.06)
+APART = 12.0
+"""How many times what it took passes until the next swap: the daemon gives those of one plugin a tenth of the time, and
+one that has to wait for that, as in a storm, says nothing of how long a swap takes."""
 GIVE_UP_S = 10.0
 
 
@@ -93,9 +96,10 @@ def _swap(host: Host, reader: Reader, limits: Limits, count: int) -> Swaps:
         swaps.renamed_epoch.append(time.time())
         began = time.monotonic()
         staged.replace(host.plugins / f"{NUMBERED}.py")
-        swaps.elapsed_ms.append((wait_for_version(reader, version) - began) * 1000)
+        took_s = wait_for_version(reader, version) - began
+        swaps.elapsed_ms.append(took_s * 1000)
         swaps.worker_mib += _own_memory_mib(host.worker_pids(NUMBERED))
-        reader.follow_for(pause.uniform(*BETWEEN_S))
+        reader.follow_for(pause.uniform(*BETWEEN_S) + APART * took_s)
         reader.delays_ms = None  # what the limits' own work delays is not the swap's doing
         limits.turn()
         reader.follow_for(0.01)
