@@ -31,7 +31,6 @@ of a line are joined, those of standard output and of standard error apart. A li
 records, all but the last with `partial` true.
 """
 
-import io
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -49,7 +48,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     time: str
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decode_lines = msgspec.json.Decoder(_Line).decode_lines
 
 
 class DockerStream(LineStream):
@@ -75,8 +74,11 @@ class DockerStream(LineStream):
         if self.kept:
             return None
         try:
-            lines = list(map(_decode, io.BytesIO(f"{text}\n".encode()).readlines()))
+            lines = _decode_lines(text)
         except msgspec.DecodeError:
+            return None
+        # There is no brace within an ordinary one: if each line begins with one, and there are as many, each is whole.
+        if not len(lines) == text.count("\n") + 1 == f"\n{text}".count("\n{"):
             return None
         logs = [line.log for line in lines]
         written, bodies = "".join(logs), [log[:-1] for log in logs]
