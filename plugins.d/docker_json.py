@@ -31,6 +31,7 @@ of a line are joined, those of standard output and of standard error apart. A li
 records, all but the last with `partial` true.
 """
 
+import io
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -48,7 +49,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     time: str
 
 
-_decode_lines = msgspec.json.Decoder(_Line).decode_lines
+_decode = msgspec.json.Decoder(_Line).decode
 
 
 class DockerStream(LineStream):
@@ -74,11 +75,8 @@ class DockerStream(LineStream):
         if self.kept:
             return None
         try:
-            lines = _decode_lines(text)
+            lines = list(map(_decode, io.BytesIO(f"{text}\n".encode()).readlines()))
         except msgspec.DecodeError:
-            return None
-        # There is no brace within an ordinary one: if each line begins with one, and there are as many, each is whole.
-        if not len(lines) == text.count("\n") + 1 == f"\n{text}".count("\n{"):
             return None
         logs = [line.log for line in lines]
         written, bodies = "".join(logs), [log[:-1] for log in logs]
