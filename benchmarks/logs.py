@@ -152,6 +152,37 @@ def _docker(chosen: random.Random) -> Iterator[str]:
         yield json.dumps(line | {"time": f"{time:%Y-%m-%dT%H:%M:%S.%f}123Z"}, separators=(",", ":"))
 
 
+def _app_json(chosen: random.Random) -> Iterator[str]:
+    for time in _times():
+        fields = {
+            "level": chosen.choice(("info", "info", "info", "warn", "error", "debug")),
+            "ts": round(time.timestamp(), 3),
+            "caller": chosen.choice(("shop/till.go:71", "net/pool.go:7", "main.go:112")),
+            "msg": _text(chosen),
+            "request_id": f"{chosen.getrandbits(64):016x}",
+            "took_ms": chosen.randint(1, 900),
+            "user": {"id": chosen.randint(1, 9999), "name": chosen.choice(("dana", "frank"))},
+        }
+        yield json.dumps(fields, separators=(",", ":"))
+
+
+def _s3(chosen: random.Random) -> Iterator[str]:
+    owner = "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be"
+    for time in _times():
+        stamp, path, size = (
+            f"{time:%d/%b/%Y:%H:%M:%S} +0000",
+            f"photos/{chosen.getrandbits(32):08x}.jpg",
+            chosen.randint(9, 90_000),
+        )
+        yield (
+            f"{owner} shop [{stamp}] {_ip(chosen)} {chosen.choice(('-', 'arn:aws:iam::12:user/dana'))}"
+            f" {chosen.getrandbits(64):016X} REST.GET.OBJECT {path}"
+            f' "GET /shop/{path} HTTP/1.1" 200 - {size} {size} {chosen.randint(5, 90)} {chosen.randint(1, 9)}'
+            f' "{chosen.choice(("-", "https://example.com/"))}" "{_AGENT}" - {chosen.getrandbits(128):032x}= SigV4'
+            f" ECDHE-RSA-AES128-GCM-SHA256 AuthHeader shop.s3.amazonaws.com TLSV1.2 - -"
+        )
+
+
 def _haproxy(chosen: random.Random) -> Iterator[str]:
     for time in _times():
         millisecond = f"{time.microsecond // 1000:03}"
@@ -243,6 +274,8 @@ MAKERS: dict[str, Maker] = {
     "postgres_csv": _postgres_csv,
     "cri": _cri,
     "docker_json": _docker,
+    "app_json": _app_json,
+    "aws_s3": _s3,
     "haproxy": _haproxy,
     "app_log": _log4j,
     "glog": _klog,

@@ -162,6 +162,25 @@ def docker_json() -> Loop:
     ]
 
 
+def app_json() -> Loop:
+    """Return a loop in C, and over the objects that it makes."""
+    decode = msgspec.json.Decoder(dict[str, Any]).decode_lines
+
+    def loop(data: bytes) -> list[Any]:
+        return [
+            {
+                "timestamp": from_epoch(fields.pop("ts")),
+                "severity_text": (level := fields.pop("level")),
+                "severity_number": severity_number(level),
+                "body": fields.pop("msg"),
+                **fields,
+            }
+            for fields in decode(data)
+        ]
+
+    return loop
+
+
 def app_log() -> Loop:
     """Return a loop of one expression over a whole chunk, that takes the lines that follow along."""
     times = timestamps("%Y-%m-%d %H:%M:%S")
@@ -219,6 +238,8 @@ LOOPS: dict[str, Callable[[], Loop]] = {
     "postgres_csv": programs.postgres_csv,
     "cri": cri,
     "docker_json": docker_json,
+    "app_json": app_json,
+    "aws_s3": programs.aws_s3,
     "haproxy": programs.haproxy,
     "app_log": app_log,
     "glog": glog,

@@ -154,6 +154,39 @@ def aws_elb() -> Loop:
     return loop
 
 
+_STORED = (
+    *("bucket_owner", "bucket", "remote_ip", "requester", "request_id", "operation", "key", "request_uri"),
+    *("http_status", "error_code", "bytes_sent", "object_size", "total_time_ms", "turn_around_time_ms", "referer"),
+    *("user_agent", "version_id", "host_id", "signature_version", "cipher_suite", "authentication_type", "host_header"),
+    *("tls_version", "access_point_arn", "acl_required"),
+)
+
+
+def aws_s3() -> Loop:
+    """Return a loop of one expression over a whole chunk."""
+    times = timestamps("%d/%b/%Y:%H:%M:%S %z")
+    bare, quoted, bracketed = r"(\S++)", r'"([^"]*+)"', r"\[([^]]++)\]"
+    lines = re.compile(
+        f"^{' '.join([bare, bare, bracketed, *[bare] * 5, quoted, *[bare] * 6, quoted, quoted, *[bare] * 9])}$",
+        re.MULTILINE | re.ASCII,
+    ).findall
+
+    def loop(data: bytes) -> list[Any]:
+        records = []
+        for owner, bucket, time, *values in lines(data.decode()):
+            texts = zip(_STORED, (owner, bucket, *values), strict=True)
+            record: dict[str, Any] = {
+                "timestamp": times[time],
+                **{name: None if value == "-" else value for name, value in texts},
+            }
+            for name in ("http_status", *_STORED[10:14]):
+                record[name] = int(record[name])
+            records.append(record)
+        return records
+
+    return loop
+
+
 def redis() -> Loop:
     """Return a loop of one expression over a whole chunk."""
     times = timestamps("%d %b %Y %H:%M:%S")

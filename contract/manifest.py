@@ -97,6 +97,11 @@ class Accepts(_Table):
         description="A regular expression (RE2) found in the lines that begin a record: of the plugins that accept a"
         " source, one whose lines are less than a tenth of the first 50, or half of another's, is ranked last.",
     )
+    unless: Regex | None = Field(
+        None,
+        description="A regular expression (RE2) that must not be found in the first 8 KiB: what begins likewise, and is"
+        " something else.",
+    )
     media_types: tuple[str, ...] = Field((), description="Media types, for sources that declare one; files do not.")
     priority: int = Field(0, ge=-1000, le=1000, description="The higher wins when several plugins accept a source.")
     fallback: bool = Field(

@@ -205,6 +205,9 @@ def from_epoch(time: float | str, per_second: int = 1) -> str:
     """
     if isinstance(time, float):
         time = f"{time:.6f}"
+        if per_second == 1 and time[0].isdecimal():  # no sign, and a number
+            whole, _, fraction = time.partition(".")
+            return f"{_second(int(whole))}.{fraction}Z"
     found = _NUMBER.fullmatch(str(time))
     if found is None:
         raise ValueError(f"{time!r} is no number of seconds since 1970")

@@ -152,7 +152,7 @@ def each_record(function: Callable[[str, Context], Record | None], *, at_once: A
 
     `at_once` makes it faster where most records are of one kind. It gets the text of a batch, or of 32 records, and
     returns the records of all of it; None when there is one that it does not know: the function then gets each. So it
-    does after an exception, which is logged, once by each worker, unless the function rejects one of them too. The text
-    has its line ends as ``\\n``, and lacks the last one; it may have blank lines.
+    does after an exception, which is logged, once, unless the function rejects one of them too. The text has its line
+    ends as ``\\n``, and lacks the last one; it may have blank lines.
     """
     return _EachRecord(function, at_once)

@@ -10,6 +10,8 @@ from contract.rows import Rows
 AtOnce = Callable[[str, Context], list[Record] | Rows | None]
 """Takes many records at once, or none of them."""
 
+BROKEN = "at_once raises "
+"""What begins the message about a function that is broken."""
 _RECORDS_IN_A_PIECE = 32
 _said: set[object] = set()
 """Of which functions it was said that they are broken: once in a process, which has one generation and many streams."""
@@ -75,7 +77,7 @@ class Together:
             return
         _said.add(function)
         ctx.log.warning(
-            f"at_once raises {describe(error)}{_line(error, self._at_once)}, of records that are taken one by one: this"
+            f"{BROKEN}{describe(error)}{_line(error, self._at_once)}, of records that are taken one by one: this"
             " costs time, and nothing else; have it return None for what it does not know"
         )
 

@@ -5,6 +5,7 @@ An event is a fact in the past tense. `docs/reference/events.md` is generated fr
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -502,6 +503,26 @@ _LEVELS: dict[Level, int] = {
 }
 
 
+class _Quoted:
+    """A text that is shown as Python would write it."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return repr(self.text)
+
+
+def _without_control_characters(_: object, __: str, shown: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Quote what has characters that a terminal would obey: a preview is of whatever somebody wrote into a log."""
+    for key, value in shown.items():
+        if isinstance(value, str) and not value.isprintable():
+            shown[key] = _Quoted(value)
+    return shown
+
+
 def configure(format_: Literal["auto", "console", "json"], level: Level, stream: TextIO | None = None) -> None:
     """Send events to `stream` (standard error by default) for people or for machines.
 
@@ -514,9 +535,10 @@ def configure(format_: Literal["auto", "console", "json"], level: Level, stream:
         if console
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
+    for_people = [_without_control_characters] if console else []
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if console else "iso", utc=not console)
     structlog.configure(
-        processors=[structlog.processors.add_log_level, stamp, renderer],
+        processors=[structlog.processors.add_log_level, stamp, *for_people, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(file=out),
         cache_logger_on_first_use=False,

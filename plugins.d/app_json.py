@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = []
+# dependencies = ["msgspec"]
 #
 # [tool.hostd]
 # name = "app_json"
@@ -50,20 +50,36 @@ Keys: `timestamp` (of `time`, `ts` or `t`, as a text or counted in seconds or mi
 `msg` or `message`), MongoDB's `c` and `ctx` as `component` and `context`, and every other key of the object.
 """
 
+from functools import lru_cache
 from typing import Any, Final
 
-from contract import JsonValue, Processor, Record, decode_json, each_line, from_epoch, severity_number, timestamps
+import msgspec
+
+from contract import (
+    Context,
+    JsonValue,
+    Processor,
+    Record,
+    decode_json,
+    each_record,
+    from_epoch,
+    severity_number,
+    timestamps,
+)
 
 _TIMES: Final = ("time", "ts", "t")
 _LEVELS: Final = ("level", "s")
 _BODIES: Final = ("msg", "message")
 _NUMBERED: Final = {10: "trace", 20: "debug", 30: "info", 40: "warn", 50: "error", 60: "fatal"}
 _MONGODB: Final = {"F": 21, "E": 17, "W": 13, "I": 9, "D1": 5, "D2": 6, "D3": 7, "D4": 8, "D5": 8}
+_ISO: Final = timestamps("%Y-%m-%dT%H:%M:%S%z")
 _MILLISECONDS_FROM: Final = 100_000_000_000
 """Seconds that are this many would be in the year 5138."""
 
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
-def parse(line: str) -> Record | None:
+
+def parse(line: str, _: Context) -> Record | None:
     line = line.strip("\ufeff \t\r")
     if not line:
         return None
@@ -72,6 +88,18 @@ def parse(line: str) -> Record | None:
         raise ValueError(f"not one JSON value: column {end + 1} begins something else")
     if type(fields) is not dict:
         raise TypeError(f"a JSON {type(fields).__name__}, where an object is expected")
+    return _record(fields)
+
+
+def at_once(text: str, _: Context) -> list[Record] | None:
+    """Take lines that are an object each, and nothing else."""
+    try:
+        return [_record(fields) for fields in map(_decode, text.split("\n"))]
+    except msgspec.DecodeError:
+        return None
+
+
+def _record(fields: dict[str, Any]) -> Record:
     record: dict[str, JsonValue] = {}
     for name in _TIMES:
         if name in fields and (time := _timestamp(fields[name])) is not None:
@@ -84,11 +112,14 @@ def parse(line: str) -> Record | None:
             del fields[name]
             break
     for name in _BODIES:
-        if type(fields.get(name)) is str:
+        if name in fields and type(fields[name]) is str:
             record["body"] = fields.pop(name)
             break
     if "ctx" in fields and "c" in fields:
         record["component"], record["context"] = fields.pop("c"), fields.pop("ctx")
+    if record.keys().isdisjoint(fields):
+        record.update(fields)
+        return record
     # What is in a normal form's place already gives way, under a name that says so.
     return record | {f"{name}_" if name in record else name: value for name, value in fields.items()}
 
@@ -96,23 +127,30 @@ def parse(line: str) -> Record | None:
 def _timestamp(value: Any) -> str | None:
     if type(value) is dict:
         value = value.get("$date")
+    kind = type(value)
     try:
-        if type(value) is str:
-            return timestamps("%Y-%m-%dT%H:%M:%S%z")[value]
-        if type(value) is int:
-            return from_epoch(value, 1000 if abs(value) >= _MILLISECONDS_FROM else 1)
-        if type(value) is float:
+        if kind is str:
+            return _ISO[value]
+        if kind is float:
             return from_epoch(value)
+        if kind is int:
+            return from_epoch(value, 1000 if abs(value) >= _MILLISECONDS_FROM else 1)
     except ValueError:
         pass  # a time in another form, which stays as it is
     return None
 
 
 def _severity(value: Any) -> tuple[str, int] | None:
-    if type(value) is int and value in _NUMBERED:
-        value = _NUMBERED[value]
-    if type(value) is not str:
+    kind = type(value)
+    if kind is int:
+        value = _NUMBERED.get(value)
+    elif kind is not str:
         return None
+    return _severity_of(value) if value is not None else None
+
+
+@lru_cache(maxsize=256)
+def _severity_of(value: str) -> tuple[str, int] | None:
     if value in _MONGODB:
         return value, _MONGODB[value]
     number = severity_number(value)
@@ -124,4 +162,4 @@ def _severity(value: Any) -> tuple[str, int] | None:
 
 
 def new_processor() -> Processor:
-    return each_line(parse)
+    return each_record(parse, at_once=at_once)

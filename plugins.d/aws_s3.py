@@ -43,8 +43,10 @@ milliseconds are integers. Fields that were added since are `field_27` and so on
 """
 
 import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
-from contract import JsonValue, Processor, Record, each_line, timestamps
+from contract import Context, JsonValue, Processor, Record, Rows, each_record, timestamps
 
 _TOKEN = re.compile(r'"([^"]*)"(?= |$)|\[([^\]\s]* [^\]\s]*)\]|(\S+)')
 _NAMES = (
@@ -54,16 +56,50 @@ _NAMES = (
     *("tls_version", "access_point_arn", "acl_required"),
 )
 _INTEGERS = {"http_status", "bytes_sent", "object_size", "total_time_ms", "turn_around_time_ms"}
+_QUOTED = {"request_uri", "referer", "user_agent"}
 _LEAST_TOKENS = 17
 
 
-def parse(line: str) -> Record | None:
+def parse(line: str, _: Context) -> Record | None:
     tokens = [quoted or bracketed or bare for quoted, bracketed, bare in _TOKEN.findall(line)]
     if len(tokens) < _LEAST_TOKENS:
         raise ValueError(f"expected at least {_LEAST_TOKENS} fields, found {len(tokens)}")
     names = [*_NAMES, *(f"field_{number}" for number in range(len(_NAMES) + 1, len(tokens) + 1))]
     fields = {name: _value(name, token) for name, token in zip(names, tokens, strict=False)}
     return {"timestamp": timestamps("%d/%b/%Y:%H:%M:%S %z")[str(fields.pop("time"))], **fields}
+
+
+def at_once(text: str, _: Context) -> Rows | None:
+    """Take lines that have as many fields as the first, in the ordinary form."""
+    tokens = len(_TOKEN.findall(text[: text.find("\n") if "\n" in text else len(text)]))
+    if not _LEAST_TOKENS <= tokens <= len(_NAMES):
+        return None
+    rows = _lines_of(tokens)(text)
+    if len(rows) != text.count("\n") + 1:
+        return None
+    columns = dict(zip(_NAMES, zip(*rows, strict=True), strict=False))
+    times = timestamps("%d/%b/%Y:%H:%M:%S %z")
+    begun = [times[time] for time in columns.pop("time")]
+    return Rows(("timestamp", *columns), zip(begun, *map(_values, columns, columns.values()), strict=True))
+
+
+def _values(name: str, texts: Sequence[str]) -> Sequence[JsonValue]:
+    if name in _INTEGERS:
+        return [None if text == "-" else int(text) for text in texts]
+    return [None if text == "-" else text for text in texts] if "-" in texts else texts
+
+
+@lru_cache(maxsize=len(_NAMES))
+def _lines_of(tokens: int) -> Callable[[str], list[tuple[str, ...]]]:
+    """Return what finds the fields of each line that has as many.
+
+    What is between quotes may go on to the next line's, and no further: then there are fewer matches than lines.
+    """
+    fields = (
+        r"\[([^]\s]++ [^]\s]++)\]" if name == "time" else r'"([^"]++)"' if name in _QUOTED else r'([^\s"[]\S*+)'
+        for name in _NAMES[:tokens]
+    )
+    return re.compile(f"^{' '.join(fields)}$", re.MULTILINE).findall
 
 
 def _value(name: str, text: str) -> JsonValue:
@@ -73,4 +109,4 @@ def _value(name: str, text: str) -> JsonValue:
 
 
 def new_processor() -> Processor:
-    return each_line(parse)
+    return each_record(parse, at_once=at_once)

@@ -4,15 +4,27 @@
 #
 # [tool.hostd]
 # name = "xml"
-# version = "1.0.0"
+# version = "1.1.0"
 # contract = ">=1.0,<2"
 # summary = "XML in general: the elements below the root, or elements one after another, are the records."
 # framing = "stream"
 # limits = { snapshot_kib = 16384 }
 #
 # [tool.hostd.accepts]
-# head = '\A(\xef\xbb\xbf)?\s*(<\?xml[ \t]|<!--|<!DOCTYPE\s+[^\sHh])'
-# priority = -60
+# head = """\
+#   \\A\\s*(<\\?xml[ \\t]|<!--|<!DOCTYPE\\s|\
+#   <[A-Za-z_:\\x80-\\xff][\\w:.\\-\\x80-\\xff]*(\
+#   (\\s+[^\\s<>/\\"'=]+\\s*=\\s*(\\"[^\\"<]*\\"|'[^'<]*'))+\\s*(/>\\s*|>[^<]*)(<[^\\s<>]|\\z)|\
+#   \\s*/>\\s*(<[^\\s<>]|\\z)|\
+#   \\s*>[^<]*</[^\\s<>]+\\s*>|\
+#   \\s*>(\\s*|[^<\\s][^<]*)<([^\\s<>/\\"'=]+(\\s+[^\\s<>/\\"'=]+\\s*=\\s*(\\"[^\\"<]*\\"|'[^'<]*'))*\\s*/?>|!|\\?)\
+#   [\\x00-\\xff]*?(</|/>)))\
+# """
+# unless = """\
+#   \\A\\s*(<!--([^-]|-[^-]|--+[^->])*--+>\\s*)*<(?i:!DOCTYPE\\s+html|html|head|body|meta|title|link|base|script|style|\
+#   div|span|p|br|hr|h[1-6]|img|ul|ol|center|font|pre)[\\s/>]\
+# """
+# priority = -18
 #
 # [[tool.hostd.samples]]
 # name = "a.xml"
@@ -45,12 +57,28 @@
 # '''
 # records = [{ element = "entry", at = "1", level = "7" }, { element = "entry", at = "2", text = "said" }]
 # rejected = 1
+#
+# [[tool.hostd.samples]]
+# name = "c.xml"
+# input = '''
+# <meter>
+#   <unit>kWh</unit>
+#   <reading at="1"><value>7</value></reading>
+#   <reading at="2"><value>8</value></reading>
+# </meter>
+# '''
+# records = [
+#   { element = "unit", text = "kWh" },
+#   { element = "reading", at = "1", value = "7" },
+#   { element = "reading", at = "2", value = "8" },
+# ]
 # ///
 """XML in general, read as it grows: no document need be whole, or fit into memory.
 
-Of a document, which begins with `<?xml` or a DOCTYPE, each element below the root is a record, and so is the root when
-it has attributes; of anything else each element. The option `record` names an element, and then those are the records,
-wherever they are, and nothing else is.
+Of a document each element below the root is a record, and so is the root when it has attributes; of anything else each
+element. A document begins with `<?xml` or a DOCTYPE, or with an element that has two neighbours of one name in it, the
+first of which has attributes or elements, and before them no time, level or message of its own. The option `record`
+names an element, and then those are the records, wherever they are, and nothing else is.
 
 Keys: `element` (its name), its attributes and children (one that occurs again makes a list; below, one that has text
 alone is that text), `text`; and in place of `timestamp`, `time` or `date`, of `level` or `severity`, and of `message`
@@ -92,6 +120,9 @@ _MOST_OPEN: Final = 1000
 _TIME_NAMES: Final = ("timestamp", "time", "date")
 _LEVEL_NAMES: Final = ("level", "severity")
 _BODY_NAMES: Final = ("message", "msg")
+_OF_A_RECORD: Final = frozenset(name.encode() for name in (*_TIME_NAMES, *_LEVEL_NAMES, *_BODY_NAMES))
+_ATTRIBUTE_OF_A_RECORD: Final = re.compile(rb"\s(?:" + b"|".join(sorted(_OF_A_RECORD - {b"date"})) + rb")\s*+=")
+"""A root may have the date of what it holds."""
 
 
 class Options(BaseModel):
@@ -107,7 +138,17 @@ class Options(BaseModel):
 
 
 def _beginning() -> dict[str, Any]:
-    return {"open": [], "in": [], "seen": 0, "document": False, "encoding": "utf-8", "bom": True, "deepest": 0}
+    return {
+        "open": [],
+        "in": [],
+        "seen": 0,
+        "document": False,
+        "encoding": "utf-8",
+        "bom": True,
+        "deepest": 0,
+        "asked": True,
+        "child": ["", False],
+    }
 
 
 class XmlStream(ByteStream):
@@ -115,12 +156,13 @@ class XmlStream(ByteStream):
 
     `seen` says how far into what is not used yet the tokens were read, `document` whether there is a root, `encoding`
     what the declaration says, `bom` whether a byte order mark may come, and `deepest` how deep a record was nested.
+    `asked` says whether the first element may still turn out to be a root, and `child` is the name of the last element
+    in it, and whether that has attributes or elements.
     """
 
     def __init__(self, ctx: Context, state: bytes | None) -> None:
         super().__init__(ctx, state)
-        if not self.kept:
-            self.kept = _beginning()
+        self.kept = _beginning() | ({"asked": False} | self.kept if self.kept else {})
         name = ctx.options.record
         self._record: bytes | None = name.encode() if name is not None else None
 
@@ -139,6 +181,11 @@ class XmlStream(ByteStream):
                 position = start + 1
                 if not self.kept["in"]:
                     self._reject(data, position, "a < that begins no markup")
+                continue
+            if self.kept["asked"] and self._shows_a_root(found):
+                # Nothing of it is used yet: it is read again, as what it is.
+                self.kept |= {"document": True, "asked": False, "in": [], "deepest": 0}
+                position = self.used
                 continue
             position = found.end()
             record = self._token(data, found)
@@ -172,6 +219,26 @@ class XmlStream(ByteStream):
     def _reject(self, data: bytes, end: int, reason: str) -> None:
         raw, self.used = data[self.used : end], end
         self.ctx.reject(raw, reason)
+
+    def _shows_a_root(self, found: re.Match[bytes]) -> bool:
+        """Tell whether a token in the first element shows that this is a root. Where it cannot be one, ask no more."""
+        depth, name, attributes = len(self.kept["in"]), found["opened"], found["attributes"]
+        if found["closed"] is not None:
+            self.kept["asked"] = depth != 1
+        elif name is None:
+            return False
+        elif depth == 0:
+            is_one = self._record is not None or found["empty"] or _ATTRIBUTE_OF_A_RECORD.search(attributes)
+            self.kept["asked"] = not (is_one or self.kept["document"])
+        elif depth == 1:
+            child = _text(name)
+            if self.kept["child"] == [child, True]:
+                return True
+            self.kept["child"] = [child, attributes.strip() != b""]
+            self.kept["asked"] = name not in _OF_A_RECORD
+        elif depth == 2:
+            self.kept["child"][1] = True
+        return False
 
     def _token(self, data: bytes, found: re.Match[bytes]) -> Record | None:
         if self.kept["in"]:

@@ -57,6 +57,14 @@ def test_console_is_for_people_and_without_colours_where_there_are_none() -> Non
     assert "\x1b" not in out.getvalue()
 
 
+def test_console_has_no_control_characters_of_what_it_tells_of() -> None:
+    """A log may hold anything, and a terminal obeys it; what can be printed is as it was."""
+    out = io.StringIO()
+    events.configure("console", "info", out)
+    events.emit(events.SOURCE_ENDED, source="é.log", offset=3, reason="\x00\x1b[2J\x9b1A")
+    assert out.getvalue().endswith("source=é.log offset=3 reason='\\x00\\x1b[2J\\x9b1A'\n")
+
+
 @pytest.mark.parametrize(("terminal", "start"), [(False, "{"), (True, "\x1b")])
 def test_auto_asks_whether_it_is_a_terminal(terminal: bool, start: str) -> None:
     """People get lines, pipes get JSON."""

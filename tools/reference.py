@@ -393,11 +393,14 @@ def _taken(manifest: manifests.Manifest) -> str:
     accepts = manifest.accepts
     criteria = [f"files named {', '.join(f'`{name}`' for name in accepts.names)}"] if accepts.names else []
     if accepts.head is not None:
-        criteria.append("files whose first 8 KiB have a match of the expression below")
+        unless = " and none of the second" if accepts.unless is not None else ""
+        criteria.append(f"files whose first 8 KiB have a match of the expression below{unless}")
     if accepts.lines is not None:
         criteria.append("files whose first lines match the expression below, the more the better")
     # Each in a line of its own: it may hold anything, backticks and pipes too.
-    patterns = "".join(f"\n```text\n{each}\n```\n" for each in (accepts.head, accepts.lines) if each is not None)
+    patterns = "".join(
+        f"\n```text\n{each}\n```\n" for each in (accepts.head, accepts.unless, accepts.lines) if each is not None
+    )
     taken = " that are also ".join(criteria) + (", if nothing else takes them" if accepts.fallback else "")
     return f"Takes {taken}; priority {accepts.priority}. Framing: {manifest.framing.kind}.\n{patterns}"
 

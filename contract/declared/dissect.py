@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contract.declared.expression import FIELD
+from contract.declared.lines import LinesReader
 from contract.declared.problem import RecipeError
+from contract.declared.steps import UNLIMITED
 
 _SHOWN = 40
 MOST_KEYS = 300
@@ -65,6 +67,8 @@ class Template:
         self._places = None if not is_plain else places if len(places) < len(keys) else []
         self.is_dynamic = bool(self._referred)
         self.optional: frozenset[int] = frozenset()
+        python, quick = (self._as_expression(keys, besides) for besides in (r"\n", ""))
+        self.lines = LinesReader(python, len(self.names), optional=False, longest=UNLIMITED, quick=quick)
 
     def read(self, text: str) -> tuple[str | None, ...] | None:
         """Return each field's text, in the order of `names`; None when a delimiter is not there."""
@@ -92,6 +96,27 @@ class Template:
             last = text[max(position, end - _SHOWN) : end + len(delimiter)]
             position = end + len(delimiter)
         return f": it does not end with {self._end!r}"
+
+    def _as_expression(self, keys: list[_Key], besides: str) -> str | None:
+        """Return an expression of Python's that reads a line as `read` does; None where that takes more.
+
+        A part ends where what follows it stands first, so there is one way through it, and nothing is tried twice.
+        `besides` are the characters that no part has. Where a line has what follows each of its parts, none goes beyond
+        the line, whether it may have a line feed or not.
+        """
+        if self._places is None or self._last_padded or not all(self._cuts):
+            return None
+        written = [re.escape(self._start)]
+        for key in keys[:-1]:
+            first, rest = key.after[0], key.after[1:]
+            other = rf"[^{besides}{re.escape(first)}]*"
+            part = rf"{other}(?:{re.escape(first)}(?!{re.escape(rest)}){other})*" if rest else other
+            after = re.escape(key.after)
+            written.append(f"({part})" if key.kind == "" and key.name else f"(?:{part})")
+            written.append(f"{after}(?:{after})*+" if key.is_padded else after)
+        last = keys[-1]
+        written.append("(.*)" if last.kind == "" and last.name else "(?:.*)")
+        return "".join([*written, re.escape(self._end)])
 
     def read_pairs(self, text: str) -> dict[str, str] | None:
         """Return the fields that the text itself names, by `%{?key}` and `%{&key}`; None as `read`."""

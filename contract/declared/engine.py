@@ -11,6 +11,7 @@ from typing import Any
 
 from contract.declared.expression import Expression, cuts
 from contract.declared.lazy import narrowed
+from contract.declared.lines import LinesReader
 from contract.declared.problem import RecipeError
 from contract.declared.steps import UNLIMITED, longest, optional_groups
 
@@ -44,6 +45,12 @@ class ExpressionReader:
         if self.longest_by_re:
             compiled = re.compile(python or "", re.ASCII | (re.DOTALL if newlines else 0))
             self._quick: Callable[[str], re.Match[str] | None] = compiled.match if anywhere else compiled.fullmatch
+        is_of_lines = not (newlines or anywhere or expression.folds_case)
+        self.lines = LinesReader(
+            *(python if is_of_lines else None, len(self.names)),
+            optional=bool(self.optional),
+            longest=self.longest_by_re,
+        )
 
     def read(self, text: str) -> tuple[str | None, ...] | None:
         """Return each field's text, None for one that took no part; None when the text does not match."""

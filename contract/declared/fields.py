@@ -116,7 +116,8 @@ def converter(rule: FieldRule, zone: str | None, year: int | None) -> Convert | 
     return lambda text: None if text in nulls else inner(text)
 
 
-def _int(text: str) -> int:
+def convert_int(text: str) -> int:
+    """Return a whole number, of which Python's own notation with `_` is none."""
     if "_" in text:
         raise ValueError(f"{text!r:.100} is no int")
     return int(text)
@@ -129,7 +130,8 @@ def _bool(text: str) -> bool:
     return value
 
 
-def _json(text: str) -> Any:
+def convert_json(text: str) -> Any:
+    """Return the one value of a JSON text."""
     try:
         value, end = decode_json(text, len(text) - len(text.lstrip()))
     except RecursionError as error:
@@ -139,7 +141,7 @@ def _json(text: str) -> Any:
     return value
 
 
-_CONVERTS: Final[Mapping[str, Convert]] = {"int": _int, "float": float, "bool": _bool, "json": _json}
+_CONVERTS: Final[Mapping[str, Convert]] = {"int": convert_int, "float": float, "bool": _bool, "json": convert_json}
 
 
 def _times(rule: FieldRule, zone: str | None, year: int | None) -> Convert | None:

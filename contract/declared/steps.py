@@ -27,7 +27,7 @@ _OTHER = 1 << 128
 """Stands for all characters beyond ASCII."""
 _END = 1 << 129
 _ALL = (1 << 129) - 1
-_NEWLINE = 1 << 10
+NEWLINE = 1 << 10
 
 _WORD = sum(1 << code for code in range(128) if chr(code).isalnum() or chr(code) == "_")
 _DIGIT = sum(1 << code for code in range(48, 58))
@@ -161,9 +161,9 @@ class _Reader:
         self._visits += 1
         if self._visits > _MOST_VISITS:
             raise TooManyError("too large an expression")
-        characters = _characters(item, flags)
-        if characters is not None:
-            return _Rest(characters, Cost(1) + rest.retry, Cost(1) + rest.once)
+        taken = characters(item, flags)
+        if taken is not None:
+            return _Rest(taken, Cost(1) + rest.retry, Cost(1) + rest.once)
         name, argument = str(item[0]), item[1]
         if name == "SUBPATTERN":
             _, added, removed, inner = argument
@@ -174,7 +174,7 @@ class _Reader:
             return _place(str(argument), rest, flags)
         if name in {"MAX_REPEAT", "MIN_REPEAT"}:
             least, most, inner = argument
-            alone = _characters(inner[0], flags) if len(inner) == 1 else None
+            alone = characters(inner[0], flags) if len(inner) == 1 else None
             if alone is not None:
                 return self._run(alone, int(least), int(most), rest)
             return self._repeat(inner, int(least), int(most), rest, flags)
@@ -183,7 +183,7 @@ class _Reader:
     def _run(self, characters: int, least: int, most: int, rest: _Rest) -> _Rest:
         """Of one kind of character, `least` to `most` times."""
         endless = most >= 1 << 31
-        covers = _ALL if self._newlines else _ALL & ~_NEWLINE
+        covers = _ALL if self._newlines else _ALL & ~NEWLINE
         if least == 0 and endless and characters & covers == covers and rest.takes_end:
             return _Rest(_ALL | _END, Cost(), Cost(1, 1).then(rest.once), is_certain=True, takes_end=True)
         span = Cost(0, 1) if endless else Cost(most)
@@ -262,7 +262,7 @@ def _place(name: str, rest: _Rest, flags: int) -> _Rest:
     )
 
 
-def _characters(item: tuple[Any, Any], flags: int) -> int | None:
+def characters(item: tuple[Any, Any], flags: int) -> int | None:
     """Return what a single character can be, None for what is more than one."""
     name, argument = str(item[0]), item[1]
     if name == "LITERAL":
@@ -270,7 +270,7 @@ def _characters(item: tuple[Any, Any], flags: int) -> int | None:
     if name == "NOT_LITERAL":
         return _ALL & ~_either_case(_mask(argument, argument) & ~_OTHER, flags)
     if name == "ANY":
-        return _ALL if flags & re.DOTALL else _ALL & ~_NEWLINE
+        return _ALL if flags & re.DOTALL else _ALL & ~NEWLINE
     if name != "IN":
         return None
     found, negated = 0, False

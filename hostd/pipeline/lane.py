@@ -13,6 +13,7 @@ from hostd.pipeline.framing import declared
 from hostd.pipeline.ledger import Letter, Replay
 from hostd.pipeline.recover import FindLive, FindRow, StaysError, batch_of
 from hostd.pipeline.runs import fitted, joined
+from hostd.pipeline.said import log_said
 from hostd.pipeline.serving import Generation
 from hostd.workers.batch import Batch, DeadLetter, Yield
 from hostd.workers.pool import Pool
@@ -186,16 +187,7 @@ class Lane:
 
     def _submit(self, letters: list[Letter], result: Yield, *, note: str = "", header: bytes = b"") -> None:
         generation = self.generation
-        for level, message in result.said:
-            events.emit_at(
-                level,
-                events.PLUGIN_LOGGED,
-                plugin=generation.plugin,
-                generation=generation.number,
-                source=letters[0].name,
-                said=level,
-                message=message,
-            )
+        log_said(letters[0].name, generation, result)
         self._tally(letters, result, note)
         self._uncommitted += len(result.lines)
         self._waiting += 1

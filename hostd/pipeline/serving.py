@@ -16,6 +16,8 @@ class Generation(Protocol):
     crew: Crew
     records: int
     rejected: int
+    is_told_of: bool
+    """Whether the log says that its `at_once` is broken."""
 
     @property
     def plugin(self) -> str:

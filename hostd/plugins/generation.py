@@ -68,7 +68,7 @@ class TransitionError(Exception):
 class Generation(Struct, eq=False):
     """One artifact of one plugin, with the options it runs with. `number` counts from 1 per plugin.
 
-    `distrusted` says why it may not serve any longer.
+    `distrusted` says why it may not serve any longer, `is_told_of` whether the log says that its `at_once` is broken.
     """
 
     number: int
@@ -83,6 +83,7 @@ class Generation(Struct, eq=False):
     rejected: int = 0
     regressions: int = 0
     distrusted: str | None = None
+    is_told_of: bool = False
 
     @property
     def manifest(self) -> Manifest:

@@ -45,6 +45,27 @@ def test_every_sample_as_a_file_comes_out_as_its_records_by_itself(home: Home) -
     assert len(dead) == sum(sample.rejected for manifest in SHIPPED_MANIFESTS for sample in manifest.samples)
 
 
+def test_xml_without_a_declaration_is_known_and_read_as_it_grows_across_kill_9(home: Home) -> None:
+    """The root never ends; which elements are the records is known from the second on, and stays so."""
+    _install(home)
+    daemon = home.start()
+    home.append("telemetry.xml", '<log from="a">', '<e n="1"/>')
+    daemon.wait_event("source.routed", source="logs/telemetry.xml", plugin="xml", why="head")
+    daemon.wait_all_read()
+    assert home.records("xml") == []
+    daemon.kill9()
+    daemon = home.start()
+    home.append("telemetry.xml", '<e n="2"/>', "<e n=")
+    daemon.wait_records("xml", 3)
+    daemon.wait_all_read()
+    daemon.kill9()
+    daemon = home.start()
+    home.append("telemetry.xml", "'3'/>", "<f/>")
+    records = daemon.wait_records("xml", 5)
+    assert [record.get("n") for record in records] == [None, "1", "2", "3", None]
+    assert [record["element"] for record in records] == ["log", "e", "e", "e", "f"]
+
+
 def test_a_line_that_docker_has_split_is_joined_across_kill_9(home: Home) -> None:
     _install(home, "docker_json")
     daemon = home.start()

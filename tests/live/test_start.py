@@ -62,17 +62,17 @@ def test_ctrl_c_stops_it_with_exit_0_and_nothing_is_left(running: Daemon) -> Non
 
 
 def test_a_plugin_dropped_in_while_it_runs_parses_the_log_that_waited(running: Daemon) -> None:
-    """The XML log waits for a plugin; the moment one is copied in it is parsed, by the same daemon."""
-    waiting = running.wait_event("source.unrouted", source="examples/logs/events.xml")
+    """A log of a format of its own waits; the moment a plugin is copied in it is parsed, by the same daemon."""
+    waiting = running.wait_event("source.unrouted", source="examples/logs/telemetry.tlm")
     assert (
         waiting["reason"] == "no plugin accepts it; drop one into the plugins folder, or set processor for its source"
     )
-    shutil.copy(REPOSITORY / "examples" / "plugins" / "xml_events.py", running.home.plugins)
-    switched = running.wait_event("generation.switched", plugin="xml_events")
+    shutil.copy(REPOSITORY / "examples" / "plugins" / "telemetry.py", running.home.plugins)
+    switched = running.wait_event("generation.switched", plugin="telemetry")
     assert (switched["generation"], switched["took_over_from"]) == (1, None)
-    count = (running.home.path / "examples/logs/events.xml").read_text().count("<Event xmlns")
-    records = running.wait_records("xml_events", count)
-    assert records[0]["EventData"]["TargetUserName"] == "dana"
+    records = running.wait_records("telemetry", 59)
+    assert (records[0]["sensor"], records[0]["label"]) == (1, "boiler")
+    assert running.wait_event("record.rejected", plugin="telemetry")["reason"].startswith("CRC-32 is ")
     assert running.running
     assert running.status()["daemon"]["pid"] == running.pid
 

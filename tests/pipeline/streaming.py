@@ -77,6 +77,7 @@ class FakeGeneration:
     framing: Framing = STREAM
     records: int = 0
     rejected: int = 0
+    is_told_of: bool = False
     plugin: str = "demo"
     manifest: Any = field(default_factory=lambda: manifest(framing="stream"))
 

@@ -72,6 +72,7 @@ class InProcess:
     framing: Framing = LINES
     records: int = 0
     rejected: int = 0
+    is_told_of: bool = False
     plugin: str = NAME
     parses: int = 0
     manifest: Any = None

@@ -45,3 +45,12 @@ def test_what_is_no_line_of_docker_is_rejected_alone(line: str) -> None:
     outcome = parse("docker_json", f'{{"log":"a\\n"}}\n{line}\n{{"log":"b\\n"}}\n'.encode())
     assert [one["body"] for one in outcome.records] == ["a", "b"]
     assert [raw for raw, _ in outcome.rejected] == [line.encode()]
+
+
+def test_as_many_objects_as_lines_that_are_not_one_a_line_are_rejected_alone_and_among_others() -> None:
+    """One object over two lines and two in a line are as many as there are lines."""
+    whole = '{"log":"a\\n","stream":"stdout","time":"2024-05-17T10:05:03Z"}'
+    first, second = whole.replace(',"stream', ',\n"stream').split("\n")
+    outcome = parse("docker_json", "\n".join([whole, first, f"{second}{whole}", whole]).encode())
+    assert [one["body"] for one in outcome.records] == ["a", "a"]
+    assert [raw.decode().rstrip("\n") for raw, _ in outcome.rejected] == [first, f"{second}{whole}"]

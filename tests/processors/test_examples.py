@@ -26,6 +26,7 @@ from tests.processors.support import LOGS, MISBEHAVING, MODULES, ROOT, SHIPPED_M
         ("syslog", "syslog", 31, 0),
         ("notes.txt", "text", 5, 0),
         ("events.xml", "xml_events", 12, 0),
+        ("events.xml", "xml", 12, 0),
         ("telemetry.tlm", "telemetry", 59, 1),
         ("events.trc", "trace", 39, 1),
         ("world.hello", "hello", 3, 0),

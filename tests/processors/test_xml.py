@@ -27,9 +27,48 @@ def test_elements_below_the_root_are_records_and_so_is_a_root_with_attributes() 
     ]
 
 
-@given(cuts=st.lists(st.integers(1, len(DOCUMENT) - 1), max_size=8), reopen=st.booleans())
-def test_a_document_is_the_same_wherever_it_is_cut(cuts: list[int], reopen: bool) -> None:
-    assert parse("xml", DOCUMENT.encode(), cuts=tuple(cuts), reopen=reopen) == parse("xml", DOCUMENT.encode())
+@given(
+    cuts=st.lists(st.integers(1, len(DOCUMENT) - 1), max_size=8),
+    reopen=st.booleans(),
+    skipped=st.sampled_from([0, DOCUMENT.index("\n") + 1]),
+)
+def test_a_document_is_the_same_wherever_it_is_cut(cuts: list[int], reopen: bool, skipped: int) -> None:
+    data = DOCUMENT.encode()[skipped:]
+    assert parse("xml", data, cuts=tuple(cuts), reopen=reopen) == parse("xml", data)
+
+
+FRAGMENTS = '<e at="1"><n>1</n><n>2</n></e>\n<e at="2"><p/><q x="1"/></e>'
+
+
+@pytest.mark.parametrize(
+    ("document", "elements"),
+    [
+        ('<log at="7"><e n="1"/><e n="2"/></log>', ["log", "e", "e"]),
+        ("<log><unit>s</unit><e><m>1</m></e><!-- c --><e><m>2</m></e><f/></log>", ["unit", "e", "e", "f"]),
+        ('<log date="2024-05-17"><e n="1"/><e n="2"/></log><log><f/></log>', ["log", "e", "e", "f"]),
+        (FRAGMENTS, ["e", "e"]),
+        ("<e/><log><e n='1'/><e n='2'/></log>", ["e", "log"]),
+        ("<e><level>3</level><arg n='1'/><arg n='2'/></e><e/>", ["e", "e"]),
+        ('<e time="1"><arg n="1"/><arg n="2"/></e><e/>', ["e", "e"]),
+        ("<e><a><arg n='1'/><arg n='2'/></a><b/></e><e/>", ["e", "e"]),
+    ],
+)
+def test_a_root_is_known_without_a_declaration_by_neighbours_of_one_name(document: str, elements: list[str]) -> None:
+    outcome = parse("xml", document.encode(), cuts=tuple(range(1, len(document))))
+    assert outcome.rejected == []
+    assert [one["element"] for one in outcome.records] == elements
+    assert outcome == parse("xml", document.encode())
+
+
+def test_a_root_without_a_declaration_is_read_as_it_grows() -> None:
+    document = b"<log>" + b"<e><m>%s</m></e>" % (b"x" * 1000) * 10_000
+    outcome = parse("xml", document, cuts=tuple(range(1 << 18, len(document), 1 << 18)))
+    assert (len(outcome.records), outcome.rejected) == (10_000, [])
+
+
+def test_the_option_record_asks_for_no_root() -> None:
+    document = '<log><e n="1"/><e n="2"/><f><e n="3"/></f></log>'
+    assert [one["n"] for one in found(document, options={"record": "e"})] == ["1", "2", "3"]
 
 
 def test_the_option_record_names_the_elements_that_are_records() -> None:

@@ -28,6 +28,8 @@ class Evidence:
     head: bool | None
     lines: int | None
     """How many of the lines have its pattern."""
+    unless: bool
+    """Whether the pattern is found that must not be."""
 
     @property
     def has_content(self) -> bool:
@@ -61,7 +63,7 @@ class Evidence:
     def fails(self) -> tuple[str, ...]:
         """The criteria that do not hold, in words."""
         found = (("name", self.name), ("head", self.head), ("lines", self.lines))
-        return tuple(word for word, value in found if value is not None and not value)
+        return tuple(word for word, value in found if value is not None and not value) + ("unless",) * self.unless
 
     @property
     def objection(self) -> str:
@@ -92,6 +94,7 @@ def gather(manifest: Manifest, names: frozenset[str], head: Head) -> Evidence:
         _fitting(accepts.names, names) if accepts.names else None,
         _compiled(accepts.head).search(head.data) if accepts.head is not None else None,
         _count(_compiled(accepts.lines), head) if accepts.lines is not None else None,
+        accepts.unless is not None and _compiled(accepts.unless).search(head.data),
     )
 
 

@@ -143,6 +143,15 @@ def test_lines_that_follow_the_start_of_a_record_count_as_its_own() -> None:
     assert grades(traces, manifest("rest", accepts=rest), head=middle) == {"traces": "RARELY", "rest": "FALLBACK"}
 
 
+def test_what_must_not_be_found_keeps_a_plugin_from_a_source_also_by_its_samples() -> None:
+    accepts = {"head": r"\A<", "unless": r"\A<(?i:html)[\s>]"}
+    one = manifest("one", accepts=accepts, samples=[{"input": '<html at="7" b="8">\n', "records": []}])
+    assert grades(one, head=b'<hypertext at="7">\n') == {"one": "CRITERIA"}
+    assert grades(one, head=b'<HTML at="7" b="8">\n') == {}
+    (near,) = rank("a.log", b'<HTML at="7">\n', [one]).near
+    assert (near.plugin, near.missing) == ("one", "its unless does not fit")
+
+
 def test_a_table_is_known_by_its_columns_where_no_name_says_so() -> None:
     csv = next(each for each in SHIPPED_MANIFESTS if each.name == "csv")
     table = b'id,name,price\n1,tea,2.5\n2,"cake, big",4\n3,jam,3\n'
