@@ -59,7 +59,14 @@ def test_the_daemon_asks_little_of_the_kernel(tmp_path: Path) -> None:
 
 
 @needs_valgrind
-@pytest.mark.parametrize(("what", "counter", "limits"), counters.WORKER_LIMITS)
+@pytest.mark.parametrize(
+    ("what", "counter", "limits"),
+    # What is copied shows in the instructions, and counting allocations takes as long again.
+    [
+        pytest.param(*each, marks=[pytest.mark.slow] if each[0] == "allocations" else [])
+        for each in counters.WORKER_LIMITS
+    ],
+)
 def test_a_worker_takes_hardly_more_than_the_best_loop_and_copies_of_each_record_show(
     what: str, counter: counted.Counter, limits: dict[str, float], tmp_path: Path
 ) -> None:

@@ -40,7 +40,7 @@ def cut_as_it_arrives(framing: Framing, chunks: list[bytes]) -> list[bytes]:
 
 
 @CUTTING
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(chunks=chunked)
 @example(chunks=[b"one\nCau", b"sed by two\n", b"three\n"])
 @example(chunks=[b"x\n1", b"a\n2\n"])
@@ -62,7 +62,7 @@ def test_cutting_by_boundary_neither_loses_nor_doubles_a_byte(framing: Framing, 
 
 
 @CUTTING
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=inputs)
 def test_starts_partition_the_input(framing: Framing, data: bytes) -> None:
     """The starts rise from 0, each inside the input; so the records between them are the input."""
@@ -74,7 +74,7 @@ def test_starts_partition_the_input(framing: Framing, data: bytes) -> None:
 
 
 @CUTTING
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=inputs, rest=inputs)
 def test_boundary_falls_on_a_start_whatever_follows(framing: Framing, data: bytes, rest: bytes) -> None:
     """What `boundary` calls whole stays whole when more arrives, and holds the same records as before."""
@@ -88,7 +88,7 @@ def test_boundary_falls_on_a_start_whatever_follows(framing: Framing, data: byte
     assert framing.starts(everything[:end]) == [start for start in framing.starts(everything) if start < end]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(whole=inputs, partial=st.binary(min_size=1, max_size=20).filter(lambda raw: b"\n" not in raw))
 def test_a_last_line_without_an_end_is_never_cut(whole: bytes, partial: bytes) -> None:
     """A line that is still being written is not whole, under any framing, until the source is final."""
@@ -159,7 +159,7 @@ def test_first_boundary_is_the_end_of_a_first_record_that_is_whole(framing: Fram
     assert framing.first_boundary(data) == first
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=inputs, count=st.integers(1, 4), cut=st.integers(0, 60))
 def test_header_is_the_same_however_much_of_the_source_is_there(data: bytes, count: int, cut: int) -> None:
     """A header of records that was found early is the header that is found with everything there."""

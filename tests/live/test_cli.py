@@ -3,11 +3,12 @@
 import json
 import socket
 import stat
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 import pytest
 
-from hostd.cli import COMMANDS
+from hostd.cli import COMMANDS, main
 
 from .harness import Daemon, Home, plugin
 
@@ -18,6 +19,10 @@ LINE_OF_RAISE = RAISES.splitlines().index('        raise ValueError("no good")')
 @pytest.fixture
 def serving(home: Home) -> Daemon:
     """A daemon with one plugin, one source that it parses, and one that waits."""
+    return start_serving(home)
+
+
+def start_serving(home: Home) -> Daemon:
     home.drop("lines.py", plugin())
     home.append("a.log", "1")
     home.append("b.unknown", "waits")
@@ -26,6 +31,17 @@ def serving(home: Home) -> Daemon:
     daemon.wait_event("source.unrouted")
     daemon.wait("it is committed", lambda: daemon.source("logs/a.log")["offset"] == 2)
     return daemon
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """The same, with a file that it has refused. It is only asked: who changes something has a daemon of their own."""
+    home = Home(tmp_path_factory.mktemp("asked"))
+    home.drop("bad.py", "this is no plugin\n")
+    daemon = start_serving(home)
+    daemon.wait_event("artifact.refused")
+    yield daemon
+    home.end()
 
 
 # run --once
@@ -235,15 +251,12 @@ def test_a_new_plugin_passes_its_check_and_goes_live(home: Home) -> None:
 # status and rescan
 
 
-def test_status_shows_what_serves_what_is_read_and_what_is_refused(serving: Daemon) -> None:
+def test_status_shows_what_serves_what_is_read_and_what_is_refused(asked: Daemon) -> None:
     """For people: a table of plugins, one of sources, refusals with their reasons."""
-    home = serving.home
-    home.drop("bad.py", "this is no plugin\n")
-    serving.wait_event("artifact.refused")
-    done = home.hostd("status")
+    done = asked.home.hostd("status")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0].startswith(f"hostd {version('hostd')}, pid {serving.pid}, since ")
+    assert lines[0].startswith(f"hostd {version('hostd')}, pid {asked.pid}, since ")
     rows = [line.split() for line in lines]
     assert lines[1].startswith("sandbox: ")
     head = ["PLUGIN", "VERSION", "GENERATION", "STATE", "SINCE", "RECORDS", "REJECTED", "WORKERS", "SANDBOX", "DIGEST"]
@@ -258,16 +271,14 @@ def test_status_shows_what_serves_what_is_read_and_what_is_refused(serving: Daem
     assert any("at checked: plugins.d/bad.py:1: has no PEP 723 block" in line for line in lines)
 
 
-def test_status_json_has_stable_keys(serving: Daemon) -> None:
+def test_status_json_has_stable_keys(asked: Daemon) -> None:
     """For scripts: the same as JSON, with keys that stay."""
-    home = serving.home
-    home.drop("bad.py", "this is no plugin\n")
-    serving.wait_event("artifact.refused")
+    home = asked.home
     done = home.hostd("status", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     status = json.loads(done.stdout)
     assert {"daemon", "plugins", "sources", "refused", "dead_letters"} <= status.keys()
-    assert status["daemon"]["pid"] == serving.pid
+    assert status["daemon"]["pid"] == asked.pid
     (served,) = status["plugins"]
     keys = {"name", "version", "generation", "digest", "state", "since", "records", "rejected", "workers", "sandbox"}
     assert keys <= served.keys()
@@ -312,9 +323,9 @@ def test_without_a_daemon_there_is_nobody_to_ask(home: Home) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
 
 
-def test_what_is_private_is_private(serving: Daemon) -> None:
+def test_what_is_private_is_private(asked: Daemon) -> None:
     """The state folder and the control socket are the user's alone, whatever the umask."""
-    home = serving.home
+    home = asked.home
     assert stat.S_IMODE(home.state.stat().st_mode) == 0o700
     assert stat.S_IMODE((home.state / "hostd.sock").stat().st_mode) == 0o600
     assert stat.S_ISSOCK((home.state / "hostd.sock").stat().st_mode)
@@ -323,14 +334,14 @@ def test_what_is_private_is_private(serving: Daemon) -> None:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
 
-def test_nonsense_on_the_control_socket_harms_nothing(serving: Daemon) -> None:
+def test_nonsense_on_the_control_socket_harms_nothing(asked: Daemon) -> None:
     """What is not HTTP gets no answer and an event; the daemon goes on."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(serving.home.state / "hostd.sock"))
+        client.connect(str(asked.home.state / "hostd.sock"))
         client.sendall(b"\0\1\2 nonsense\r\n\r\n")
         assert client.recv(1) == b""
-    assert "ProtocolError" in serving.wait_event("control.failed")["reason"]
-    assert serving.status()["daemon"]["pid"] == serving.pid
+    assert "ProtocolError" in asked.wait_event("control.failed")["reason"]
+    assert asked.status()["daemon"]["pid"] == asked.pid
 
 
 # the command line itself
@@ -342,35 +353,51 @@ def test_version(home: Home) -> None:
     assert (done.returncode, done.stdout) == (0, f"hostd {version('hostd')}\n")
 
 
-def test_every_command_shows_examples(home: Home) -> None:
+Said = Callable[..., tuple[int | str | None, str, str]]
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Said:
+    """The exit code, output and errors of a command that does no more than say something; it needs no process."""
+    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "__all__")  # as it sets for itself, and here for this test alone
+
+    def say(*arguments: str) -> tuple[int | str | None, str, str]:
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        return end.value.code, *capsys.readouterr()
+
+    return say
+
+
+def test_every_command_shows_examples(home: Home, said: Said) -> None:
     """-h explains, names the options, and ends with commands to copy."""
     done = home.hostd("-h")
     assert done.returncode == 0
     assert "examples:\n  hostd run" in done.stdout
     for command in COMMANDS:
         assert f"\n    {command} " in done.stdout
-        shown = home.hostd(command, "-h")
-        assert (shown.returncode, shown.stderr) == (0, "")
-        assert shown.stdout.startswith(f"usage: hostd {command} ")
-        assert "examples:\n" in shown.stdout
-        assert f"hostd {command}" in shown.stdout.partition("examples:\n")[2]
-        assert "--config FILE" in shown.stdout
+        code, shown, errors = said(command, "-h")
+        assert (code, errors) == (0, "")
+        assert shown.startswith(f"usage: hostd {command} ")
+        assert "examples:\n" in shown
+        assert f"hostd {command}" in shown.partition("examples:\n")[2]
+        assert "--config FILE" in shown
 
 
-def test_usage_errors_exit_with_2(home: Home) -> None:
+def test_usage_errors_exit_with_2(said: Said) -> None:
     """No command, an unknown command, an unknown option, a missing argument."""
-    for arguments, said in (
+    for arguments, reason in (
         ((), "the following arguments are required: COMMAND"),
         (("rum",), "invalid choice: 'rum'"),
         (("run", "--nonsense"), "unrecognized arguments: --nonsense"),
         (("parse",), "the following arguments are required: FILE"),
         (("check",), "the following arguments are required: FILE"),
     ):
-        done = home.hostd(*arguments)
-        assert done.returncode == 2, arguments
-        assert done.stdout == ""
-        assert done.stderr.startswith("usage: hostd")
-        assert said in done.stderr
+        code, shown, errors = said(*arguments)
+        assert code == 2, arguments
+        assert shown == ""
+        assert errors.startswith("usage: hostd")
+        assert reason in errors
 
 
 def test_settings_that_are_not_there_are_named(home: Home) -> None:

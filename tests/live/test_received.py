@@ -6,22 +6,22 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from .harness import DEADLINE_S, Daemon, Home, eventually, plugin
-from .senders import KINDS, Exec, Http, Otlp, Sender, SyslogCounted, SyslogTls, SyslogUdp, SyslogUnix
+from .senders import KINDS, Http, Otlp, Sender, Stdin, SyslogTcp, SyslogUdp
 
-ALIKE = (Exec, Otlp, SyslogCounted, SyslogTls, SyslogUnix)
-"""What goes the way of another kind for most of it: all that it does is tried with the long tests."""
-
-
-def each(kinds: list[type[Sender]]) -> list[ParameterSet]:
-    return [pytest.param(k, id=k.__name__, marks=[pytest.mark.slow] if k in ALIKE else []) for k in kinds]
+ANSWERED = [kind for kind in KINDS if kind.is_answered]
+UNANSWERED = [kind for kind in KINDS if not kind.is_answered]
 
 
-EVERY = pytest.mark.parametrize("sender", each(KINDS), indirect=True)
-ANSWERED = pytest.mark.parametrize("sender", each([kind for kind in KINDS if kind.is_answered]), indirect=True)
-UNANSWERED = pytest.mark.parametrize("sender", each([kind for kind in KINDS if not kind.is_answered]), indirect=True)
+def each(kinds: list[type[Sender]], *soon: type[Sender]) -> pytest.MarkDecorator:
+    """Try every kind, of which only some `soon`, and the others with the long tests.
+
+    All that is sent goes one way once it is taken in. That each kind takes it in is tried soon with all of them; the
+    rest with kinds that end differently: what is answered, a pipe, a connection, datagrams that may be dropped.
+    """
+    params = [pytest.param(k, id=k.__name__, marks=[] if k in soon else [pytest.mark.slow]) for k in kinds]
+    return pytest.mark.parametrize("sender", params, indirect=True)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_lines_come_once_in_their_order_under_the_sources_own_name(home: Home, s
     assert status["offset"] == status["size"] > 0
 
 
-@EVERY
+@each(KINDS, Http, Stdin)
 def test_a_restart_goes_on_where_it_was(home: Home, sender: Sender) -> None:
     daemon = start(home, sender)
     sender.send(*numbered(100, 50))
@@ -80,7 +80,7 @@ def test_a_restart_goes_on_where_it_was(home: Home, sender: Sender) -> None:
     assert (after["name"], after["offset"]) == (sender.label, offset * 2)
 
 
-@UNANSWERED
+@each(UNANSWERED, SyslogTcp)
 def test_what_was_taken_in_and_not_parsed_comes_after_a_kill(home: Home, sender: Sender) -> None:
     """No plugin takes it at first: all of it is in the spool when the daemon is killed."""
     daemon = start(home, sender, with_plugin=False)
@@ -99,7 +99,7 @@ def test_what_was_taken_in_and_not_parsed_comes_after_a_kill(home: Home, sender:
     assert came(home, sender) == [*lines, "after"]
 
 
-@ANSWERED
+@each(ANSWERED, Http)
 def test_what_was_never_answered_is_cut_off_by_a_kill_and_comes_once_when_it_is_sent_again(
     home: Home, sender: Http
 ) -> None:
@@ -117,7 +117,7 @@ def test_what_was_never_answered_is_cut_off_by_a_kill_and_comes_once_when_it_is_
     assert came(home, sender) == numbered(0, 800)
 
 
-@ANSWERED
+@each(ANSWERED, Http)
 def test_kills_at_any_moment_lose_and_double_nothing_that_is_sent_until_it_is_answered(
     home: Home, sender: Http
 ) -> None:
@@ -154,7 +154,7 @@ def test_kills_at_any_moment_lose_and_double_nothing_that_is_sent_until_it_is_an
         assert [line for line in lines if line.startswith(f"client {number} ")] == sent[number]
 
 
-@EVERY
+@each(KINDS, Http, Stdin, SyslogTcp, SyslogUdp)
 def test_under_pressure_senders_wait_and_nothing_is_lost_but_what_is_counted(home: Home, sender: Sender) -> None:
     """The source holds 1 MiB, and no plugin takes it; what is sent meanwhile is more than that."""
     if not sender.may_be_held_up:
@@ -186,7 +186,7 @@ def _dropped(daemon: Daemon, home: Home, sent: int) -> int:
     return dropped if dropped + len(home.lines()) == sent else 0
 
 
-@EVERY
+@each(KINDS, Http, SyslogUdp)
 def test_a_plugin_swapped_meanwhile_costs_no_line(home: Home, sender: Sender) -> None:
     daemon = start(home, sender)
     sender.send("first")
@@ -206,7 +206,7 @@ def test_a_plugin_swapped_meanwhile_costs_no_line(home: Home, sender: Sender) ->
     assert versions[-1] == "4.0.0"
 
 
-@EVERY
+@each(KINDS, SyslogTcp)
 def test_sighup_adds_and_removes_it_while_the_daemon_runs(home: Home, sender: Sender) -> None:
     """What was sent before it is removed is committed; added again, it goes on as the same source."""
     if not sender.is_for_daemon_alone:

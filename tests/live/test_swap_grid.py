@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from hostd.control import client
 from hostd.workers import wire
@@ -139,30 +140,48 @@ REASONS = {
     ("import", "raises"): "importing it raises RuntimeError: spoiled; mend that line",
     ("options", "raises"): "Options raises RuntimeError: spoiled; define Options as a pydantic.BaseModel",
     ("factory", "raises"): "new_processor() raises RuntimeError: spoiled; mend that line",
-    ("samples", "raises"): 'sample 0: expected [{"line": "sample", "by": "2.0.0"}], got []; mend parse, or the sample',
+    (
+        "samples",
+        "raises",
+    ): 'sample 0: expected [{"line": "sample", "by": "VERSION"}], got []; mend parse, or the sample',
     ("trial", "raises"): "logs/a.log at 0: 'recent' is not parsed: RuntimeError: spoiled; mend it;",
 }
 LOST = {"hangs": "no answer within 1 s", "ends": "exit status 7", "kills itself": "killed by signal 9"}
 
 
-def reason(step: str, way: str) -> str:
-    """Return what the refusal must say."""
+def reason(step: str, way: str, version: str) -> str:
+    """Return what the refusal of this version must say."""
     if way == "raises":
-        return REASONS[step, way]
+        return REASONS[step, way].replace("VERSION", version)
     return f"{'loses its worker' if step == 'trial' else 'its worker was lost while loading it'}: {LOST[way]}; "
 
 
-@pytest.mark.parametrize("step", ["import", "options", "factory", "samples", "trial"])
-def test_a_candidate_that_fails_at_a_step_before_the_switch(home: Home, step: str) -> None:
+BEFORE_THE_SWITCH = ("import", "options", "factory", "samples", "trial")
+AFTER_THE_SWITCH = ("first batch", "probation")
+
+
+def grids(steps: tuple[str, ...]) -> list[ParameterSet]:
+    """Return every step with each way, which takes long, and each step and each way once, in one daemon's life.
+
+    What tells the steps apart comes before the way, and what the daemon makes of a way is the same at each of them.
+    """
+    ways = [*WAYS]
+    once = [(steps[n % len(steps)], ways[n % len(ways)]) for n in range(max(len(steps), len(ways)))]
+    every = [pytest.param([(step, way) for way in ways], id=step, marks=pytest.mark.slow) for step in steps]
+    return [pytest.param(once, id="each step and way once"), *every]
+
+
+@pytest.mark.parametrize("cases", grids(BEFORE_THE_SWITCH))
+def test_a_candidate_that_fails_at_a_step_before_the_switch(home: Home, cases: list[tuple[str, str]]) -> None:
     """It is refused at its stage with the reason; its processes are gone before it is mended, and its copy after."""
     daemon = serving(home)
     before, was_files = settled(daemon), files(home)
-    for number, way in enumerate(WAYS, start=2):
+    for number, (step, way) in enumerate(cases, start=2):
         source = spoiled(step, WAYS[way], f"{number}.0.0")
         home.drop("lines.py", source)
         refused = daemon.wait_event("artifact.refused", digest=digest(source)[:12])
-        assert refused["stage"] == ("tried" if step == "trial" else "started"), way
-        assert reason(step, way) in refused["reason"], way
+        assert refused["stage"] == ("tried" if step == "trial" else "started"), (step, way)
+        assert reason(step, way, f"{number}.0.0") in refused["reason"], (step, way)
         assert refused["serving"] == "generation 1 (1.0.0)"
         assert_current_serves(daemon, refused["stage"])
         # One copy of it: its file lies there, and may be tried again. The others are those to roll back to.
@@ -173,12 +192,12 @@ def test_a_candidate_that_fails_at_a_step_before_the_switch(home: Home, step: st
         assert not daemon.seen("generation.switched", version=f"{number}.0.0")
 
 
-@pytest.mark.parametrize("step", ["first batch", "probation"])
-def test_a_candidate_that_fails_after_the_switch(home: Home, step: str) -> None:
+@pytest.mark.parametrize("cases", grids(AFTER_THE_SWITCH))
+def test_a_candidate_that_fails_after_the_switch(home: Home, cases: list[tuple[str, str]]) -> None:
     """What it fails is the proven one's record, which is current again by itself."""
     daemon = serving(home)
     before, was_files = settled(daemon), files(home)
-    for number, way in enumerate(WAYS, start=2):
+    for number, (step, way) in enumerate(cases, start=2):
         version, word = f"{number}.0.0", f"spoils {number}"  # what spoilt the last one is recent input for the next
         home.drop("lines.py", spoiled(step, WAYS[way], version, word=word))
         daemon.wait_event("generation.switched", version=version)
@@ -210,7 +229,11 @@ def reached(path: Path, times: int = 1) -> bool:
     return path.exists() and path.stat().st_size >= times
 
 
-@pytest.mark.parametrize("step", ["import", "options", "factory", "samples", "trial"])
+@pytest.mark.parametrize(
+    "step",
+    # The first step of a worker, and the only one beside what serves; what lies between differs in the code that runs.
+    [pytest.param(s, marks=[] if s in ("import", "trial") else [pytest.mark.slow]) for s in BEFORE_THE_SWITCH],
+)
 def test_the_zygote_killed_at_a_step_before_the_switch(home: Home, step: str) -> None:
     """The current generation gets new workers and parses; the candidate is not to blame, and goes live by itself."""
     daemon = serving(home, settings="[workers]\nidle_s = 600\n")
@@ -245,7 +268,11 @@ def test_the_zygote_killed_during_the_first_batch(home: Home) -> None:
     assert_mended(daemon, before, was_files, "2.0.1")
 
 
-@pytest.mark.parametrize("way", [*WAYS, "zygote"])
+@pytest.mark.parametrize(
+    "way",
+    # It answers, it ends, and its batch is lost with the zygote; the others end as one of these does.
+    [pytest.param(w, marks=[] if w in ("raises", "ends", "zygote") else [pytest.mark.slow]) for w in (*WAYS, "zygote")],
+)
 def test_the_old_one_fails_while_it_drains(home: Home, way: str) -> None:
     """What it cannot finish is the new one's record; the old one is retired all the same."""
     daemon = serving(home, probation_s=0, settings="[workers]\nidle_s = 600\n[plugins.trial]\nmode = 'off'\n")
@@ -365,7 +392,11 @@ def test_no_descriptors_are_left_to_fork_with(home: Home) -> None:
     assert_mended(daemon, before, was_files, "2.0.1")
 
 
-@pytest.mark.parametrize("end", [signal.SIGCONT, signal.SIGKILL], ids=["hangs", "dies"])
+@pytest.mark.parametrize(
+    "end",
+    # One that is killed while it hangs has hung before.
+    [pytest.param(signal.SIGCONT, id="hangs", marks=pytest.mark.slow), pytest.param(signal.SIGKILL, id="dies")],
+)
 def test_the_zygote_does_not_fork(home: Home, end: signal.Signals) -> None:
     """It hangs, or hangs and dies: the candidate waits, the current generation does not."""
     daemon = serving(home)

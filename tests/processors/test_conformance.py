@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from itertools import pairwise
+from itertools import cycle, islice, pairwise, product
 from pathlib import Path
 
 import pytest
@@ -66,14 +66,28 @@ def test_a_file_is_named_like_its_plugin(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*SHIPPED, *EXAMPLES], ids=lambda path: path.stem)
 def test_whatever_the_bytes_are_a_plugin_answers_soon(path: Path) -> None:
-    header = b"a,b\n" if MODULES[path.stem][0].header == 1 else b""
+    """Each unit alone and after one beginning, each beginning alone and before one unit at least."""
     beginnings = _beginnings(path.stem)
-    inputs = [unit * (SIZE_BYTES // len(unit)) for unit in (*HOSTILE, *beginnings)]
-    inputs += [beginning + unit * (SIZE_BYTES // len(unit)) for beginning in beginnings for unit in HOSTILE]
+    most = max(len(HOSTILE), len(beginnings)) if beginnings else 0
+    _assert_answers_soon(path.stem, [*islice(zip(cycle(beginnings), cycle(HOSTILE), strict=False), most)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [*SHIPPED, *EXAMPLES], ids=lambda path: path.stem)
+def test_whatever_the_bytes_after_whatever_beginning_a_plugin_answers_soon(path: Path) -> None:
+    """Each unit after each beginning."""
+    _assert_answers_soon(path.stem, [*product(_beginnings(path.stem), HOSTILE)])
+
+
+def _assert_answers_soon(name: str, pairs: list[tuple[bytes, bytes]]) -> None:
+    """Check the time for every unit and beginning repeated, and for these beginnings with a unit repeated after."""
+    header = b"a,b\n" if MODULES[name][0].header == 1 else b""
+    inputs = [unit * (SIZE_BYTES // len(unit)) for unit in (*HOSTILE, *_beginnings(name))]
+    inputs += [beginning + unit * (SIZE_BYTES // len(unit)) for beginning, unit in pairs]
     for data in inputs:
         started = time.process_time()
         with contextlib.suppress(ValueError):  # a dead letter is an answer
-            parse(path.stem, data, header=header)
+            parse(name, data, header=header)
         took_s = time.process_time() - started
         assert took_s < 1, f"{data[:80]!r}… takes {took_s:.1f} s"
 
@@ -128,7 +142,7 @@ def _lines(name: str) -> list[bytes]:
 
 
 @pytest.mark.parametrize("name", [path.stem for path in SHIPPED])
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(choice=st.data())
 def test_lines_in_any_order_and_cut_anywhere_come_out_the_same(name: str, choice: st.DataObject) -> None:
     """Nothing raises but a binary stream that is damaged; nothing but blank lines is lost without a word."""

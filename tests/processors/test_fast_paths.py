@@ -44,7 +44,7 @@ def test_ordinary_lines_come_out_as_one_by_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32))
 def test_lines_that_are_damaged_or_odd_come_out_as_one_by_one(name: str, seed: int) -> None:
     chosen = random.Random(seed)

@@ -20,14 +20,14 @@ VALUES = st.recursive(
     | st.booleans()
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=300),
-    lambda inner: st.lists(inner, max_size=20) | st.dictionaries(st.text(), inner, max_size=20),
+    | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(), inner, max_size=8),
     max_leaves=20,
 )
 
 
-@settings(max_examples=40)
-@given(st.lists(st.dictionaries(st.text(), VALUES, max_size=20), max_size=4), st.lists(st.integers(1, 400), max_size=4))
+@settings(max_examples=25)
+@given(st.lists(st.dictionaries(st.text(), VALUES, max_size=8), max_size=4), st.lists(st.integers(1, 400), max_size=4))
 def test_what_was_written_is_read_wherever_it_is_cut(values: list[dict[str, Any]], cuts: list[int]) -> None:
     data = pack(*values)
     outcome = parse("msgpack", data, cuts=tuple(cut for cut in cuts if cut < len(data)))

@@ -24,7 +24,7 @@ def held(box: Box) -> int:
     return os.fstat(box.fd).st_blocks * 512
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(bodies=st.lists(st.lists(sizes, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_what_is_put_in_is_taken_out_at_the_other_end(bodies: list[list[int]]) -> None:
     """Whatever the sizes of a body's parts, and of the bodies before it."""
