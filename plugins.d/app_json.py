@@ -50,6 +50,7 @@ Keys: `timestamp` (of `time`, `ts` or `t`, as a text or counted in seconds or mi
 `msg` or `message`), MongoDB's `c` and `ctx` as `component` and `context`, and every other key of the object.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -60,6 +61,7 @@ from contract import (
     JsonValue,
     Processor,
     Record,
+    Rows,
     decode_json,
     each_record,
     from_epoch,
@@ -91,12 +93,44 @@ def parse(line: str, _: Context) -> Record | None:
     return _record(fields)
 
 
-def at_once(text: str, _: Context) -> list[Record] | None:
+def at_once(text: str, _: Context) -> Rows | list[Record] | None:
     """Take lines that are an object each, and nothing else."""
     try:
-        return [_record(fields) for fields in map(_decode, text.split("\n"))]
+        objects = [_decode(line) for line in text.split("\n")]
     except msgspec.DecodeError:
         return None
+    rows = _rows(objects)
+    return rows if rows is not None else [_record(fields) for fields in objects]
+
+
+def _rows(objects: list[dict[str, Any]]) -> Rows | None:
+    """Take objects that have the same names in the same order, and values as are usual; None where any has not."""
+    names = tuple(objects[0])
+    if not names or [*map(tuple, objects)].count(names) < len(objects):
+        return None
+    columns = dict(zip(names, zip(*map(dict.values, objects), strict=True), strict=True))
+    record: dict[str, Sequence[Any]] = {}
+    if name := _first(_TIMES, columns):
+        record["timestamp"] = [*map(_timestamp, columns.pop(name))]
+    if name := _first(_LEVELS, columns):
+        severities = [*map(_severity, columns.pop(name))]
+        if None in severities:
+            return None
+        record["severity_text"], record["severity_number"] = zip(*filter(None, severities), strict=True)
+    if name := _first(_BODIES, columns):
+        record["body"] = columns.pop(name)
+        if {*map(type, record["body"])} != {str}:
+            return None
+    if "ctx" in columns and "c" in columns:
+        record["component"], record["context"] = columns.pop("c"), columns.pop("ctx")
+    if not record.keys().isdisjoint(columns) or None in record.get("timestamp", ()):
+        return None
+    record |= columns
+    return Rows(tuple(record), zip(*record.values(), strict=True))
+
+
+def _first(names: tuple[str, ...], columns: dict[str, Any]) -> str:
+    return next((name for name in names if name in columns), "")
 
 
 def _record(fields: dict[str, Any]) -> Record:

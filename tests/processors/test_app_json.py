@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.processors.support import parse, record
 
@@ -42,3 +44,24 @@ def test_other_lines_are_rejected_alone() -> None:
         "JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
         "RecursionError: maximum recursion depth exceeded while decoding a JSON array from a unicode string",
     ]
+
+
+_NAMES = ("time", "ts", "t", "level", "s", "msg", "message", "c", "ctx", "x", "timestamp", "body", "severity_text")
+_VALUES = (
+    *(1715940303, 1715940303.25, 1715940303123, "2024-05-17T10:05:03Z", {"$date": "2024-05-17T10:05:03Z"}, "noon"),
+    *("info", "INFO+2", "D1", 30, 99, None, True, [1], {"a": 1}, "text"),
+)
+
+
+@given(st.data(), st.lists(st.sampled_from(_NAMES), unique=True), st.integers(1, 4), st.booleans())
+@example(None, [], 2, False)  # objects without names are records too
+def test_objects_with_the_same_names_come_out_as_each_does_alone(
+    data: st.DataObject | None, names: list[str], count: int, has_another: bool
+) -> None:
+    values = st.sampled_from(_VALUES)
+    objects = [{name: data.draw(values) for name in names} if data else {} for _ in range(count)]
+    lines = [json.dumps(each).encode() + b"\n" for each in [*objects, *([{"q": 1}] if has_another else [])]]
+    together = parse("app_json", b"".join(lines))
+    alone = [parse("app_json", line) for line in lines]
+    assert list(map(json.dumps, together.records)) == [json.dumps(each) for one in alone for each in one.records]
+    assert not together.rejected
