@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contract.declared.expression import FIELD
-from contract.declared.lines import LinesReader
+from contract.declared.linewise import LinesReader
 from contract.declared.problem import RecipeError
 from contract.declared.steps import UNLIMITED
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from contract.declared.expression import Expression, cuts
 from contract.declared.lazy import narrowed
-from contract.declared.lines import LinesReader
+from contract.declared.linewise import LinesReader
 from contract.declared.problem import RecipeError
 from contract.declared.steps import UNLIMITED, longest, optional_groups
 

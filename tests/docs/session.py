@@ -29,6 +29,9 @@ seconds, where others want the processor too."""
 _LOOK = re.compile(r"(?:sleep \S+; )?(?:cat|head|tail|wc|grep|sqlite3|hostd status|hostd dead list)\b")
 """What a reader types again after having looked too early, while a daemon works in the background."""
 
+_TOO_EARLY = "no hostd is running on this state folder"
+"""What is typed again too while something runs in the background: a daemon that was started, and needs longer."""
+
 _VARIES = (
     (re.compile(r"\b\d\d:\d\d:\d\d\.\d{6}\b"), "<time>"),
     (re.compile(r"\b20(?:2[5-9]|[3-9]\d)-\d\d-\d\d(?:T\d\d:\d\d:\d\d\.\d{3}Z)?"), "<timestamp>"),
@@ -146,7 +149,8 @@ class Session:
         while True:
             status = self._enter(command.text, deadline + LOOK_S)
             output = self._output_of(command, 0.0 if looks else deadline)
-            if matches(command.shown, output) or not looks or time.monotonic() > deadline:
+            again = looks or (_TOO_EARLY in output and self._jobs())
+            if matches(command.shown, output) or not again or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
         assert matches(command.shown, output), (
@@ -166,7 +170,7 @@ class Session:
         """Return what came since the last command, once it is what the page shows and nothing more comes."""
         while True:
             output = self._new()
-            if matches(command.shown, output) or time.monotonic() > deadline:
+            if matches(command.shown, output) or _TOO_EARLY in output or time.monotonic() > deadline:
                 ticks, is_long = self._ticks(), command.shown.endswith("…")
                 if self._jobs():
                     time.sleep(LONG_QUIET_S if is_long else QUIET_S)

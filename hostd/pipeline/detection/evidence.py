@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
-from pathlib import PurePath
 
 from contract.manifest import Manifest
 from contract.pattern import Pattern
@@ -102,7 +101,7 @@ def gather(manifest: Manifest, names: frozenset[str], head: Head) -> Evidence:
 def names_of(name: str) -> frozenset[str]:
     """Return what globs are compared with: the name and its last part, in lower case, also as before rotation."""
     whole = name.lower()
-    base = PurePath(whole).name
+    base = whole.rstrip("/").rpartition("/")[2]
     return frozenset((whole, base, _ROTATED.sub("", base) or base, _ROTATED.sub("", whole) or whole))
 
 

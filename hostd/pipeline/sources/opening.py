@@ -38,6 +38,6 @@ def _open_file(path: str) -> int:
 
 def name_of(path: str, base: Path) -> str:
     """Return a path as records name it: relative to the settings' folder where it lies in it."""
-    with contextlib.suppress(ValueError):  # it lies elsewhere, and keeps its whole path
-        path = str(Path(path).relative_to(base))
+    # Not by Path: it would keep each part of each path for good, and there may be many thousands of files.
+    path = path.removeprefix(f"{base}{os.sep}")
     return path.encode("utf-8", "backslashreplace").decode()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contract import Rows
 from contract.context import Context
 from contract.declared import processor
-from contract.declared.lines import reader_of_lines
+from contract.declared.linewise import reader_of_lines
 from contract.declared.many import LEAST_ROWS
 from contract.declared.processor import MOST_BYTES, MOST_MISSES, module_of
 from contract.framing import Framing
