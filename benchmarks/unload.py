@@ -28,7 +28,8 @@ LINES_PER_S = 1000
 LOOK_EVERY_S = 0.001
 IDLE_S = 0.5
 STILL_S = 0.5
-SETTINGS = f"[workers]\nidle_s = {IDLE_S:g}\n"
+SETTINGS = f"[workers]\nidle_s = {IDLE_S:g}\n[plugins.trial]\nkeep_kib = 2\n"
+"""Versions are tried, on little: the daemon gives the swaps of one plugin a tenth of the time, trials included."""
 
 
 @dataclass(frozen=True, slots=True)

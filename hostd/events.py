@@ -3,6 +3,7 @@
 An event is a fact in the past tense. `docs/reference/events.md` is generated from this module.
 """
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -523,6 +524,14 @@ def _without_control_characters(_: object, __: str, shown: MutableMapping[str, A
     return shown
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode
+
+
+def _as_json(event: Any, **_: object) -> str:
+    """Return an event as JSON, without an encoder made for it alone: a swap waits for three of them."""
+    return _encode(event)
+
+
 def configure(format_: Literal["auto", "console", "json"], level: Level, stream: TextIO | None = None) -> None:
     """Send events to `stream` (standard error by default) for people or for machines.
 
@@ -533,7 +542,7 @@ def configure(format_: Literal["auto", "console", "json"], level: Level, stream:
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=20, sort_keys=False)
         if console
-        else structlog.processors.JSONRenderer(ensure_ascii=False)
+        else structlog.processors.JSONRenderer(_as_json)
     )
     for_people = [_without_control_characters] if console else []
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if console else "iso", utc=not console)

@@ -304,15 +304,19 @@ def _keep(content: bytes, name: str, digest: str, store: Path) -> Path:
     """Put the bytes in the store, whole or not at all, and return their path there."""
     folder = store / digest
     kept = folder / name
-    # Compared, not trusted: a power loss may have left a name without its bytes.
-    if kept.exists() and kept.read_bytes() == content:
-        return kept
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(0o700)
+    except FileExistsError:
+        # Compared, not trusted: a power loss may have left a name without its bytes.
+        if kept.exists() and kept.read_bytes() == content:
+            return kept
+    except FileNotFoundError:
+        folder.mkdir(0o700, parents=True, exist_ok=True)
     fd, temporary = tempfile.mkstemp(dir=folder)
     with os.fdopen(fd, "wb") as file:
         file.write(content)
         os.fchmod(fd, 0o400)
-    Path(temporary).replace(kept)
+    os.replace(temporary, kept)  # noqa: PTH105 - as mkstemp names it
     return kept
 
 
