@@ -1,7 +1,7 @@
 """Captured texts to rows: many records with the same keys, without a dict for each.
 
-What cannot be told by names and rows alone is left to dicts: `layout_of_rows` returns None then. What is written is
-exec-ed as in `builder`: names of our own and texts as literals, none of it the user's code.
+What cannot be told by names and rows alone is left to dicts: `layout_of_rows` returns None then. What is evaluated
+is written as in `builder`: names of our own and texts as literals, none of it the user's code.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

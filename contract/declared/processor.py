@@ -78,10 +78,7 @@ class DeclaredProcessor:
         if lines is not None:
             self._read_lines(lines, layouts, gathered, ctx)
             return gathered.all()
-        raws, texts = self._texts(data, ctx)
-        for start in range(0, len(texts), PIECE_RECORDS):
-            piece = slice(start, start + PIECE_RECORDS)
-            self._read_texts(raws[piece], texts[piece], layouts, gathered, ctx)
+        self._read_texts(*self._texts(data, ctx), layouts, gathered, ctx)
         return gathered.all()
 
     def _read_lines(self, lines: str, layouts: tuple[_Layout, ...], gathered: Gathered, ctx: Context) -> None:
@@ -101,10 +98,7 @@ class DeclaredProcessor:
                 gathered.add_rows(rows)
                 continue
             misses, size = misses + 1, LEAST_BYTES if misses < MOST_MISSES else MOST_BYTES
-            raws, texts = _split(piece)
-            for first in range(0, len(texts), PIECE_RECORDS):
-                some = slice(first, first + PIECE_RECORDS)
-                self._read_texts(raws[some], texts[some], layouts, gathered, ctx)
+            self._read_texts(*_split(piece), layouts, gathered, ctx)
 
     def _read_texts(
         self,
@@ -114,13 +108,16 @@ class DeclaredProcessor:
         gathered: Gathered,
         ctx: Context,
     ) -> None:
-        """Read some records, together if all are of the first layout."""
-        founds = list(layouts[0].reader.read_all(texts))
-        rows = _as_rows(layouts[0], founds) if None not in founds else None
-        if rows is not None:
-            gathered.add_rows(rows)
-        else:
-            gathered.add(self._one_by_one(raws, texts, founds, layouts, ctx))
+        """Read records, some at a time: together if all of these are of the first layout."""
+        first = layouts[0]
+        for start in range(0, len(texts), PIECE_RECORDS):
+            piece = slice(start, start + PIECE_RECORDS)
+            founds = list(first.reader.read_all(texts[piece]))
+            rows = _as_rows(first, founds) if None not in founds else None
+            if rows is not None:
+                gathered.add_rows(rows)
+            else:
+                gathered.add(self._one_by_one(raws[piece], texts[piece], founds, layouts, ctx))
 
     def _one_by_one(
         self,
