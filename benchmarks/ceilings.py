@@ -10,15 +10,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from hostd.pipeline.sinks.columns import chunked
 from hostd.pipeline.sinks.database import connect
 from hostd.pipeline.sinks.sqlite import CHUNK_BYTES, PRAGMAS
 from hostd.pipeline.sinks.tables import Table
+from hostd.workers.block import pack_rows
 
 GROUP_BYTES = 8 << 20
 """About what one commit takes under load."""
+BATCH_BYTES = 384 << 10
+"""About what becomes of one batch."""
 
 
 def groups(lines: bytes) -> Iterator[bytes]:
@@ -51,21 +55,33 @@ def sqlite_steps(lines: bytes, folder: Path) -> dict[str, float]:
 
 
 def parquet_steps(lines: bytes, folder: Path) -> dict[str, float]:
-    """Return the CPU seconds for lines to columns, and for columns that are ready to a file."""
+    """Return the CPU seconds for lines, and for blocks, to columns, and for columns that are ready to a file."""
     import pyarrow.parquet as pq
 
     from hostd.pipeline.sinks.arrow import Schema, read_table
 
-    staged = folder / "staged.ndjson"
-    staged.write_bytes(lines)
+    took = {}
+    for name, content in (("lines", lines), ("blocks", blocks_of(lines))):
+        staged = folder / f"staged.{name}"
+        staged.write_bytes(content)
+        began = time.process_time()
+        table = read_table(staged, Schema({}))
+        took[f"parquet: {name} to columns"] = time.process_time() - began
     began = time.process_time()
-    table = read_table(staged, Schema({}))
-    ready = time.process_time()
     pq.write_table(table, folder / "records.parquet", compression="zstd")
-    return {
-        "parquet: lines to columns": ready - began,
-        "parquet: columns written": time.process_time() - ready,
-    }
+    took["parquet: columns written"] = time.process_time() - began
+    return took
+
+
+@cache
+def blocks_of(lines: bytes) -> bytes:
+    """Return the blocks of some lines that all have the same keys, as long as those of a batch."""
+    pieces = []
+    for chunk in chunked([lines], BATCH_BYTES):
+        records = [json.loads(line) for line in bytes(chunk).splitlines()]
+        names = list(records[0])
+        pieces.append(pack_rows(names, [tuple(map(record.get, names)) for record in records], None) or bytes(chunk))
+    return b"".join(pieces)
 
 
 def measure(lines: bytes, turns: int) -> dict[str, list[float]]:

@@ -7,12 +7,11 @@ What bounds the kinds: all of them share the cores with the workers, which parse
 they come. For `sqlite` one thread decodes each record once more, makes a row of its values, and has SQLite bind and
 insert it, which takes twice the bytes, since the record is kept whole beside its columns. (Generated columns would save
 that, but SQLite computes them at each insert all the same, and readers would parse JSON for each row.) For `parquet`
-one thread reads the staged lines by Arrow's reader of JSON, which is most of it, and encodes the columns. The CPU of
-these threads is shown, and that of each step alone, on input that is ready (`limit`): no sink can be faster than its
-last step, whatever workers sent instead of lines. Tried without gain: generated columns (each is computed at every
-insert), one `INSERT … SELECT` from `json_each` for a batch (each value looks its path up in the JSON), several rows a
-statement (to bind is what costs), and to make Arrow's columns of dicts in the worker (it costs as much as to read the
-lines).
+workers answer blocks of columns, and one thread reads those that are staged and writes the columns; what is left when
+hostd ends becomes a file while nothing else runs. The CPU of these threads is shown, and that of each step alone, on
+input that is ready (`limit`): no sink can be faster than its last step. Tried without gain: generated columns (each is
+computed at every insert), one `INSERT … SELECT` from `json_each` for a batch (each value looks its path up in the
+JSON), several rows a statement (to bind is what costs), and lengths of one byte in blocks.
 """
 
 import importlib.util
@@ -129,8 +128,8 @@ def _limits(lines: Path, turns: int) -> dict[str, list[float]]:
 
 
 def run(*, quick: bool) -> Report:
-    """Measure; 16 MiB and 3 turns when quick, else 128 MiB and 5."""
-    size, turns = (16 * MIB, 3) if quick else (128 * MIB, 5)
+    """Measure; 16 MiB and 3 turns when quick, else 256 MiB and 5."""
+    size, turns = (16 * MIB, 3) if quick else (256 * MIB, 5)
     measured = kinds()
     with tempfile.TemporaryDirectory(prefix="hostd-bench-") as name:
         scratch = Path(name)

@@ -50,8 +50,7 @@ with the server's escapes (`\"`, `\x16`).
 """
 
 import re
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Iterable, Iterator
 
 from contract import Context, JsonValue, Record, Rows, Timestamps
 
@@ -73,6 +72,7 @@ _REQUEST, _EXTRA = 9, 14
 
 _NAMES = ["timestamp", "client", "ident", "user", "method", "path", "protocol", "status", "bytes", "referer", "agent"]
 _LINES_IN_A_PIECE = 32
+_Values = tuple[JsonValue, ...]
 _STATUSES: dict[str, int | None] = {"-": None, **{f"{status:03}": status for status in range(1000)}}
 
 
@@ -82,21 +82,28 @@ class AccessProcessor:
     def __init__(self) -> None:
         self._times = Timestamps("%d/%b/%Y:%H:%M:%S %z")
 
-    def parse(self, data: bytes, ctx: Context) -> Iterable[Record]:
+    def parse(self, data: bytes, ctx: Context) -> Iterable[Record | Rows]:
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
-        records = self._at_once(data, lines)
-        if records is not None:
-            return records
-        return chain.from_iterable(self._pieces(data.split(b"\n"), ctx))
+        rows = self._at_once(data, lines)
+        if rows is not None:
+            return Rows(_NAMES, rows)
+        return self._pieces(data.split(b"\n"), ctx)
 
-    def _pieces(self, lines: list[bytes], ctx: Context) -> Iterable[Iterable[Record]]:
+    def _pieces(self, lines: list[bytes], ctx: Context) -> Iterator[Record | Rows]:
+        rows: list[_Values] = []
         for start in range(0, len(lines), _LINES_IN_A_PIECE):
             piece = lines[start : start + _LINES_IN_A_PIECE]
-            records = self._at_once(b"\n".join(piece), len(piece))
-            yield records if records is not None else self._line_by_line(piece, ctx)
+            found = self._at_once(b"\n".join(piece), len(piece))
+            if found is not None:
+                rows += found
+                continue
+            yield Rows(_NAMES, rows)
+            rows = []
+            yield from self._line_by_line(piece, ctx)
+        yield Rows(_NAMES, rows)
 
-    def _at_once(self, data: bytes, lines: int) -> Rows | None:
-        """Return a record for each line when all are of the ordinary form, and None otherwise."""
+    def _at_once(self, data: bytes, lines: int) -> list[_Values] | None:
+        """Return a row for each line when all are of the ordinary form, and None otherwise."""
         text = data.decode("utf-8", "backslashreplace")
         # A match begins at a line's start, so as many matches as lines means one for each, and none longer.
         # An escaped quote in the referer or the agent is one quote too many here.
@@ -110,9 +117,9 @@ class AccessProcessor:
         except ValueError:  # an impossible time, which costs its own line only
             return None
 
-    def _as_rows(self, found: Iterable[tuple[str, ...]]) -> Rows:
+    def _as_rows(self, found: Iterable[tuple[str, ...]]) -> list[_Values]:
         times = self._times
-        rows: list[tuple[JsonValue, ...]] = [
+        return [
             (
                 times[time],
                 client,
@@ -128,7 +135,6 @@ class AccessProcessor:
             )
             for client, ident, user, time, method, path, protocol, status, size, referer, agent in found
         ]
-        return Rows(_NAMES, rows)
 
     def _line_by_line(self, lines: list[bytes], ctx: Context) -> list[Record]:
         records: list[Record] = []
@@ -139,10 +145,11 @@ class AccessProcessor:
                     ctx.reject(line, "not a line of the common or the combined log format")
                 continue
             try:
-                (record,) = self._as_rows([found.group(*_ROW)])
+                (row,) = self._as_rows([found.group(*_ROW)])
             except ValueError as error:
                 ctx.reject(line, str(error))
                 continue
+            record: dict[str, JsonValue] = dict(zip(_NAMES, row, strict=True))
             if found[_REQUEST] is not None:
                 record["request"] = None if found[_REQUEST] == "-" else found[_REQUEST]
             if found[_EXTRA]:

@@ -84,6 +84,10 @@ class Committer:
         """Tell whether any sink takes this processor's records, of the sinks that will get what is submitted now."""
         return any(sink.takes(processor) for sink in self._coming)
 
+    def takes_blocks(self, processor: str) -> bool:
+        """Tell whether all those sinks that take this processor's records take blocks of columns."""
+        return all(sink.takes_blocks for sink in self._coming if sink.takes(processor))
+
     def submit(self, entry: Entry) -> None:
         """Have a result committed after all that were submitted before it. Returns at once."""
         self._waiting.append(entry)

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from contract.framing import Framing
 from hostd import clock, events
@@ -158,7 +159,7 @@ class Task(Struct, frozen=True):
         limit_s = generation.manifest.limits.time_s
         yields: list[Yield] = []
         for start, end in ((0, middle), (middle, len(batch.data))):
-            half = Batch(batch.source, batch.offset + start, batch.header, batch.data[start:end])
+            half = replace(batch, offset=batch.offset + start, data=batch.data[start:end])
             # Half of the input gets half of the time: finding a record that hangs takes about three times the limit.
             time_s = min(limit_s, max(SHORTEST_TIME_S, limit_s * (end - start) / len(batch.data)))
             _, result = await self.attempt(half, generation, time_s)

@@ -56,6 +56,7 @@ class _Work(Struct, frozen=True):
     header: bytes
     before: Checkpoint
     after: SourceRow
+    blocks: bool
     task: asyncio.Task[tuple[Generation, Yield]]
 
     @property
@@ -303,8 +304,9 @@ class Pump:
                 flow.gathers_until = clock.monotonic() + GATHER_S
             before = source.reached
             source.advance(cut.end, cut.data if not cut.too_long else b"")
-            task = asyncio.create_task(self._work(source, cut, generation))
-            pending.append(_Work(cut, generation.plugin, source.header, before, source.row(), task))
+            blocks = self._committer.takes_blocks(generation.plugin)
+            task = asyncio.create_task(self._work(source, cut, generation, blocks=blocks))
+            pending.append(_Work(cut, generation.plugin, source.header, before, source.row(), blocks, task))
 
     async def _prepare(self, flow: _Flow) -> bool:
         """Find out how to read a source; False when that cannot be told yet."""
@@ -358,12 +360,14 @@ class Pump:
                 self._wake_later(flow, wait_s)
         return cut
 
-    async def _work(self, source: FileSource, cut: Cut, generation: Generation) -> tuple[Generation, Yield]:
+    async def _work(
+        self, source: FileSource, cut: Cut, generation: Generation, *, blocks: bool
+    ) -> tuple[Generation, Yield]:
         if cut.too_long:
             limit = generation.manifest.limits.record_mib
             reason = f"a record of {cut.end - cut.start} bytes is over the limit (limits.record_mib = {limit})"
             return generation, Yield(0, b"", (DeadLetter(cut.start, cut.data, reason, "", cut.end - cut.start),))
-        batch = Batch(source.name, cut.start, source.header, cut.data)
+        batch = Batch(source.name, cut.start, source.header, cut.data, blocks=blocks)
         plugin = generation.plugin
         fallback = Fallback(lambda: self._catalog.warm.get(plugin), self._on_regression)
         async with self._budget.turn(plugin):
@@ -402,8 +406,9 @@ class Pump:
             flow.given_up = self._final and self._is_failing(work.plugin)
             flow.woken = True
             return
-        if not self._committer.takes(generation.plugin):
-            self._abandon(flow, pending)  # its sink was taken away meanwhile: it waits in its file
+        committer, plugin = self._committer, generation.plugin
+        if not committer.takes(plugin) or (work.blocks and not committer.takes_blocks(plugin)):
+            self._abandon(flow, pending)  # its sinks are others meanwhile: it is read again, or waits in its file
             flow.routed_at_epoch = -1
             flow.woken = True
             return

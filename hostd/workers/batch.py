@@ -6,7 +6,13 @@ BEFORE_BYTES = 64 << 10
 """How much of what a stream was fed earlier goes along with a piece at most, to find in it what the stream rejects."""
 
 
-class Batch(Struct, frozen=True):
+class _Wish(Struct, frozen=True, kw_only=True):
+    """How records may come: as JSON lines, or with blocks of columns among them (`hostd.workers.block`)."""
+
+    blocks: bool = False
+
+
+class Batch(_Wish, frozen=True):
     """A run of whole records' bytes from one source. `offset` and sizes in bytes."""
 
     source: str
@@ -42,7 +48,7 @@ class DeadLetter(Struct, frozen=True):
 
 
 class Yield(Struct, frozen=True):
-    """What came of a batch: its records as JSON lines, and its dead letters.
+    """What came of a batch: its records as JSON lines, with blocks among them if it says so, and its dead letters.
 
     `state` is the snapshot after a piece of a stream.
     """

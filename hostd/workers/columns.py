@@ -1,7 +1,7 @@
-"""Columns to JSON lines, inside the worker: a column at a time by Arrow's functions, never a record at a time.
+"""Columns to JSON lines or blocks, inside the worker: by Arrow's functions, a column at a time and never a record.
 
-Each column becomes texts of JSON, and these are joined row by row, with what is between them, by one call. What Arrow
-has no function for goes through Python, column by column. Both store what `contract.columns` says.
+For lines each column becomes texts of JSON, and these are joined row by row, with what is between them, by one call.
+What Arrow has no function for goes through Python, column by column. Both store what `contract.columns` says.
 """
 
 import json
@@ -10,6 +10,7 @@ from typing import Any
 
 from contract.columns import check_names, is_columns, kinds, values_of
 from contract.values import find_unwritable
+from hostd.workers.block import BOOL, FLOAT, INT, LEAST_ROWS, TEXT, Packed, pack
 
 MOST_ROWS = 8192
 MOST_BYTES = 16 << 20
@@ -56,10 +57,10 @@ class ColumnsEncoder:
         self._encode_lines = encode_lines
         self._literals: dict[str, Any] = {}
 
-    def encode(self, columns: Any, source: str) -> Iterator[tuple[int, bytes]]:
-        """Yield how many records, and their JSON lines, piece by piece. Raises ValueError or TypeError.
+    def encode(self, columns: Any, source: str, *, blocks: bool = False) -> Iterator[tuple[int, bytes]]:
+        """Yield how many records, and their JSON lines, or with `blocks` their block, piece by piece.
 
-        Both name the field of what cannot be stored.
+        Raises ValueError or TypeError that names the field of what cannot be stored.
         """
         import pyarrow as pa  # which the plugin has imported
 
@@ -73,7 +74,24 @@ class ColumnsEncoder:
                 rows = max(1, min(rows, MOST_BYTES * batch.num_rows // batch.nbytes))
             for start in range(0, batch.num_rows, rows):
                 part = batch.slice(start, rows)
-                yield part.num_rows, self._lines(part, source)
+                block = self._block(part, source) if blocks and part.num_rows >= LEAST_ROWS else None
+                yield part.num_rows, block or self._lines(part, source)
+
+    def _block(self, batch: Any, source: str) -> bytes | None:
+        """Return a block, None for what only lines hold, or tell of."""
+        packed: list[tuple[str, Packed]] = []
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if name == self._field or column.null_count == len(column):
+                continue
+            try:
+                column.validate(full=True)
+                one = _packed(column)
+            except (ValueError, NotImplementedError):
+                return None
+            if one is None:
+                return None
+            packed.append((name, one))
+        return pack(packed, batch.num_rows, (self._field, source) if self._field else None)
 
     def _lines(self, batch: Any, source: str) -> bytes:
         import pyarrow.compute as pc
@@ -144,6 +162,42 @@ class ColumnsEncoder:
         return pa.array(lines.decode().split("\n")[:-1], pa.string())
 
 
+def _packed(column: Any) -> Packed | None:
+    """Return a column, of which some are there, as a block has it; None where it has no such."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _packed(column.dictionary_decode())
+    if pa.types.is_timestamp(kind) and kind.tz in (None, "UTC"):
+        return _packed(_times(column))
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        texts = column.cast(pa.string())
+        texts = texts.fill_null("") if texts.null_count else texts
+        lengths = pc.binary_length(texts)
+        if column.null_count:
+            lengths = pc.if_else(column.is_valid(), lengths, pa.scalar(-1, pa.int32()))
+        return Packed(TEXT, (_raw(lengths, 4), bytes(_content(texts))))
+    if pa.types.is_boolean(kind):
+        return Packed(BOOL, (_raw(column.cast(pa.uint8()).fill_null(2), 1),))
+    if pa.types.is_integer(kind):
+        numbers, name = column.cast(pa.int64()), INT
+    elif pa.types.is_float32(kind) or pa.types.is_float64(kind):
+        numbers, name = _finite(column), FLOAT
+    else:
+        return None
+    if not numbers.null_count:
+        return Packed(name, (_raw(numbers, 8),))
+    there = _raw(numbers.is_valid().cast(pa.uint8()), 1)
+    return Packed(name, (there, _raw(numbers.fill_null(0), 8)), has_missing=True)
+
+
+def _raw(column: Any, width: int) -> bytes:
+    """Return the bytes of numbers."""
+    return bytes(memoryview(column.buffers()[1])[column.offset * width : (column.offset + len(column)) * width])
+
+
 def _texts(column: Any) -> tuple[Any, str] | None:
     """Return a column's JSON and its quote; None where Arrow has no function for it."""
     import pyarrow as pa
@@ -195,9 +249,16 @@ def _numbers(column: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    return pc.replace_substring_regex(_finite(column).cast(pa.string()), "^(-?[0-9]+)$", r"\1.0")
+
+
+def _finite(column: Any) -> Any:
+    """Return floats, null where they are not finite."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     column = column.cast(pa.float64())
-    finite = pc.if_else(pc.is_finite(column), column, pa.scalar(None, pa.float64()))
-    return pc.replace_substring_regex(finite.cast(pa.string()), "^(-?[0-9]+)$", r"\1.0")
+    return pc.if_else(pc.is_finite(column), column, pa.scalar(None, pa.float64()))
 
 
 def _times(column: Any) -> Any:

@@ -8,12 +8,14 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 from contract.columns import is_columns
 from contract.rows import Rows
 from contract.values import as_json_value, as_plain, find_unwritable
 from hostd.workers import columns
+from hostd.workers.block import pack_rows
 
 try:
     import msgspec
@@ -52,18 +54,20 @@ class Encoder:
         self._columns = columns.ColumnsEncoder(source_field, encode_lines)
         self._structs = None if encode_lines is encode_by_standard_library else StructsOfRows(source_field)
 
-    def encode(self, records: Iterable[Any], source: str, most_bytes: int) -> tuple[int, list[bytes]]:
+    def encode(
+        self, records: Iterable[Any], source: str, most_bytes: int, *, blocks: bool = False
+    ) -> tuple[int, list[bytes]]:
         """Return the number of records, and their JSON lines in pieces. Takes the records over: dicts may be changed.
 
-        Raises TypeError for what is not a record, TypeError or ValueError for what JSON cannot hold, and TooMuchError
-        past `most_bytes`.
+        With `blocks`, a piece may be a block of rows or columns, where that holds what lines would. Raises TypeError
+        for what is not a record, TypeError or ValueError for what JSON cannot hold, TooMuchError past `most_bytes`.
         """
         count = size = 0
         pieces: list[bytes] = []
         if isinstance(records, Rows) or is_columns(records):
             records = [records]
         for chunk in [records] if isinstance(records, list) else _chunks(iter(records)):
-            for number, lines in self._encoded(chunk, source):
+            for number, lines in self._encoded(chunk, source, blocks=blocks):
                 pieces.append(lines)
                 count += number
                 size += len(lines)
@@ -71,22 +75,44 @@ class Encoder:
                     raise TooMuchError(f"its records are over the limit (limits.output_mib), {size} bytes so far")
         return count, pieces
 
-    def _encoded(self, records: list[Any], source: str) -> Iterator[tuple[int, bytes]]:
-        """Yield how many records, and their lines, piece by piece."""
+    def _encoded(self, records: list[Any], source: str, *, blocks: bool) -> Iterator[tuple[int, bytes]]:
+        """Yield how many records, and their lines or their block, piece by piece."""
         kinds = set(map(type, records))
         if Rows not in kinds and not columns.are_among(kinds):
+            only_dicts = kinds == {dict}
+            block = self._block(records, source) if blocks and only_dicts else None
             if records:
-                yield len(records), self._lines(records, source, only_dicts=kinds == {dict})
+                yield len(records), block or self._lines(records, source, only_dicts=only_dicts)
             return
         for are_many, group in groupby(records, _are_many):
             if not are_many:
-                yield from self._encoded(list(group), source)
+                yield from self._encoded(list(group), source, blocks=blocks)
                 continue
             for each in group:
-                yield from self._rows(each, source) if isinstance(each, Rows) else self._columns.encode(each, source)
+                encode = self._rows if isinstance(each, Rows) else self._columns.encode
+                yield from encode(each, source, blocks=blocks)
 
-    def _rows(self, rows: Rows, source: str) -> Iterator[tuple[int, bytes]]:
+    def _block(self, records: list[dict[Any, Any]], source: str) -> bytes | None:
+        """Return the block of records that all have the same keys, two at least; None of others."""
+        names = list(records[0])
+        if len(names) < 2 or set(map(len, records)) != {len(names)}:
+            return None
+        try:
+            rows = list(map(itemgetter(*names), records))
+        except KeyError:
+            return None
+        return pack_rows(names, rows, self._last(source))
+
+    def _last(self, source: str) -> tuple[str, str] | None:
+        return (self._field, source) if self._field else None
+
+    def _rows(self, rows: Rows, source: str, *, blocks: bool) -> Iterator[tuple[int, bytes]]:
         for chunk in [rows.rows] if isinstance(rows.rows, list) else _chunks(iter(rows.rows)):
+            if blocks and rows.optional.issubset(rows.names):
+                block = pack_rows(rows.names, chunk, self._last(source))
+                if block is not None:
+                    yield len(chunk), block
+                    continue
             structs = self._structs.make(rows, chunk, source) if self._structs is not None else None
             if structs is not None:
                 try:

@@ -134,7 +134,9 @@ class Parsing(_Yielding):
 
     def __init__(self, batch: Batch, time_s: float, most_bytes: int) -> None:
         super().__init__(batch.data, batch.offset, time_s, most_bytes, most_bytes)
-        self.request = wire.Parse(batch.source, batch.offset, len(batch.header), time_s, most_bytes, self._token)
+        self.request = wire.Parse(
+            batch.source, batch.offset, len(batch.header), time_s, most_bytes, self._token, batch.blocks
+        )
         self.body = (batch.header, batch.data)
 
     def _read(self, message: wire.Message, body: bytes) -> Yield:

@@ -44,4 +44,4 @@ def warm_up() -> None:
         count, lines = Encoder("@source").encode(processor.parse(data, ctx), _NAME, 1 << 20)
         wire.pack(wire.Parsed(count, [], [], 0, 0), lines, NOWHERE)
     Framing().starts(data)
-    wire.unpack(3, b'["", 0, 0, 1.0, 1, 1]')
+    wire.unpack(3, b'["", 0, 0, 1.0, 1, 1, false]')

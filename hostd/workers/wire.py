@@ -82,7 +82,8 @@ class Broken(NamedTuple):
 class Parse(NamedTuple):
     """Daemon to worker: parse the body, which is the source's header and then the batch.
 
-    The answer has `token` in it, so that nothing else is taken for it, and a body of `most_bytes` at most.
+    The answer has `token` in it, so that nothing else is taken for it, and a body of `most_bytes` at most. With
+    `blocks` there may be blocks of columns among its lines.
     """
 
     source: str
@@ -91,10 +92,11 @@ class Parse(NamedTuple):
     time_s: float
     most_bytes: int
     token: int
+    blocks: bool
 
 
 class Parsed(NamedTuple):
-    """Worker to daemon: the records of a batch, as JSON lines in the body.
+    """Worker to daemon: the records of a batch, as JSON lines in the body, or as `Parse` asks for them.
 
     `dead` holds `[start, length, reason, traceback]`, in bytes of the batch, in order and apart from each other;
     `said` holds `[level, message]`; `mute` counts what was said beyond the limit.
@@ -172,7 +174,7 @@ _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
     Load: (str, str, str, str, str, str, str, str, (dict, type(None)), list, list, int, int, str, int),
     Loaded: ((int, float),),
     Broken: (str, str, str, str),
-    Parse: (str, int, int, (int, float), int, int),
+    Parse: (str, int, int, (int, float), int, int, bool),
     Parsed: (int, list, list, int, int),
     Alive: (int,),
     Rejected: (list,),

@@ -234,7 +234,7 @@ class _Attempt:
         assert generation.processor is not None  # the daemon sends what goes with the framing
         try:
             parsed = generation.processor.parse(part, ctx)
-            count, lines = generation.encoder.encode(parsed, request.source, most_bytes)
+            count, lines = generation.encoder.encode(parsed, request.source, most_bytes, blocks=request.blocks)
             dead = find(self.data, rejected, start, end)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a parser fails its input, not the worker
             rejected.clear()

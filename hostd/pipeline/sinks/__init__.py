@@ -16,6 +16,8 @@ class Sink(Protocol):
     """
 
     name: str
+    takes_blocks: bool
+    """Whether what is written may have blocks of columns among its JSON lines (`hostd.workers.block`)."""
 
     @property
     def unit(self) -> Unit:
@@ -31,7 +33,7 @@ class Sink(Protocol):
         ...
 
     def write(self, processor: str, chunks: Sequence[bytes | bytearray]) -> None:
-        """Write JSON lines. Raises OSError."""
+        """Write JSON lines, and blocks if it takes them. Raises OSError."""
         ...
 
     def place(self, processor: str) -> SinkMark | None:

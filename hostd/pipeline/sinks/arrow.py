@@ -1,23 +1,29 @@
-"""JSON lines to Arrow tables, typed by what was seen so far. A type only ever widens: int to float, anything to text.
+"""Staged records to Arrow tables, typed by what was seen so far: a type only widens, int to float, anything to text.
 
-Ordinary files are read by Arrow's own reader, which refuses what does not fit. Then all records are looked at, the
-types widen, and where a column holds what its type cannot, text of JSON is made of it.
+Blocks of columns are tables but for their types. Ordinary JSON lines are read by Arrow's own reader, which refuses what
+does not fit. Then all records are looked at, the types widen, and where a column holds what its type cannot, text of
+JSON is made of it.
 """
 
+import io
+import mmap
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import pyarrow as pa
 import pyarrow.json as pj
 from msgspec import Struct
 
-NULL, BOOL, INT, FLOAT, TEXT = "null", "bool", "int", "float", "text"
+from hostd.pipeline.sinks.blocks import tables_of
+from hostd.workers.block import BOOL, FLOAT, INT, MARK, TEXT, split, windows
+
+NULL = "null"
 _ARROW = {NULL: pa.null(), BOOL: pa.bool_(), INT: pa.int64(), FLOAT: pa.float64(), TEXT: pa.string()}
+_KINDS = {arrow: kind for kind, arrow in _ARROW.items()}
 _INT64 = 1 << 63
-_EXACT = 1 << 53
 BLOCK_BYTES = (1 << 20, 64 << 20)
 """What Arrow's reader takes at a time. Small blocks stay in the cache; a line longer than one needs the large ones."""
 FIRST_RECORDS = 1000
@@ -34,7 +40,11 @@ class Schema(Struct):
         """Widen the types to hold some records."""
         for record in records:
             for key, value in record.items():
-                self.types[key] = wider(self.types.get(key, NULL), kind_of(value))
+                self.observe_kind(key, kind_of(value))
+
+    def observe_kind(self, key: str, kind: str) -> None:
+        """Widen the type of a key to hold values of a kind."""
+        self.types[key] = wider(self.types.get(key, NULL), kind)
 
     def needs_text(self, records: Iterable[dict[str, Any]]) -> bool:
         """Tell whether a value of some records has to become text."""
@@ -72,44 +82,107 @@ def wider(one: str, other: str) -> str:
 
 def read_table(path: Path, schema: Schema) -> pa.Table:
     """Return a file's records, and have the schema hold them. Keys that were never anything but null are left out."""
+    return _of_parts(path, schema) if has_blocks(path) else _of_lines(path, schema)
+
+
+def has_blocks(path: Path) -> bool:
+    """Tell whether a file may have blocks among its lines."""
+    with path.open("rb") as staged:
+        if not staged.seek(0, io.SEEK_END):
+            return False
+        with mmap.mmap(staged.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(MARK) >= 0
+
+
+def _of_parts(path: Path, schema: Schema) -> pa.Table:
+    """Return lines and blocks, in their order, as one table."""
+    with path.open("rb", buffering=0) as staged:
+        parts = [part for window, end in windows(staged) for part in tables_of(split(window, end))]
+    found = [part for part in parts if isinstance(part, pa.Table)]
+    if not found:
+        return _of_lines(path, schema)
+    for table in found:
+        for field in table.schema:
+            schema.observe_kind(field.name, _KINDS[field.type])
+    if len(found) == len(parts):
+        tables = found
+    else:
+        lines = b"".join(part for part in parts if isinstance(part, bytes))
+        schema.observe(_records(lines, FIRST_RECORDS))
+        of_lines, at = _of_lines(lines, schema), 0
+        tables = []
+        for part in parts:
+            if isinstance(part, bytes):
+                count = part.count(b"\n")
+                tables.append(of_lines.slice(at, count))
+                at += count
+            else:
+                tables.append(part)
+        if at != of_lines.num_rows:  # somebody's own idea of a line
+            tables = [*found, of_lines]
+    return pa.concat_tables([_fitted(table, schema) for table in tables])
+
+
+def _fitted(table: pa.Table, schema: Schema) -> pa.Table:
+    """Return a table with the columns of the schema, all those that were ever anything but null."""
+    columns: dict[str, Any] = {}
+    for key, kind in schema.types.items():
+        wanted = _ARROW[kind]
+        if kind == NULL:
+            continue
+        if key not in table.column_names:
+            columns[key] = pa.nulls(table.num_rows, wanted)
+        elif table.schema.field(key).type == wanted:
+            columns[key] = table[key]
+        elif kind == TEXT:
+            columns[key] = pa.array([as_kind(value, kind) for value in table[key].to_pylist()], wanted)
+        else:
+            columns[key] = table[key].cast(wanted, safe=False)
+    return pa.table(columns)
+
+
+def _of_lines(lines: Path | bytes, schema: Schema) -> pa.Table:
     if not schema.types:  # of a first file a part tells most, and costs little
-        schema.observe(_records(path, FIRST_RECORDS))
-    table = _read(path, schema)
+        schema.observe(_records(lines, FIRST_RECORDS))
+    table = _read(lines, schema)
     if table is None:
-        records = _records(path)
+        records = _records(lines)
         schema.observe(records)
         # Of a line that is longer than a block Arrow's reader makes nothing, whatever the types are.
-        table = None if schema.needs_text(records) else _read(path, schema)
+        table = None if schema.needs_text(records) else _read(lines, schema)
         if table is None:
             table = build(records, schema)
     columns = [field.name for field in table.schema if not pa.types.is_null(field.type)]
     if not columns:
-        return pa.table({"_record": pa.array(["{}"] * count_lines(path), pa.string())})
+        with _opened(lines) as opened:
+            return pa.table({"_record": pa.array(["{}"] * sum(1 for _ in opened), pa.string())})
     return table.select(columns)
 
 
-def count_lines(path: Path) -> int:
-    """Return how many records a file has."""
-    with path.open("rb") as lines:
-        return sum(1 for _ in lines)
+def _opened(lines: Path | bytes) -> BinaryIO:
+    return lines.open("rb") if isinstance(lines, Path) else io.BytesIO(lines)
 
 
-def _read(path: Path, schema: Schema) -> pa.Table | None:
-    """Return what Arrow's reader makes of a file; None where something does not fit."""
+def _read(lines: Path | bytes, schema: Schema) -> pa.Table | None:
+    """Return what Arrow's reader makes of lines; None where something does not fit."""
     options = pj.ParseOptions(explicit_schema=schema.arrow(), unexpected_field_behavior="error")
     for size in BLOCK_BYTES:
         try:
             # In threads: when hostd ends, what is left is converted while nothing else runs.
-            return pj.read_json(path, read_options=pj.ReadOptions(block_size=size), parse_options=options)
+            return pj.read_json(
+                lines if isinstance(lines, Path) else pa.BufferReader(lines),
+                read_options=pj.ReadOptions(block_size=size),
+                parse_options=options,
+            )
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             if "block" not in str(error):
                 return None
     return None
 
 
-def _records(path: Path, most: int | None = None) -> list[dict[str, Any]]:
-    with path.open("rb") as lines:
-        return [_record(line) for line in islice(lines, most)]
+def _records(lines: Path | bytes, most: int | None = None) -> list[dict[str, Any]]:
+    with _opened(lines) as opened:
+        return [_record(line) for line in islice(opened, most)]
 
 
 def _record(line: bytes) -> dict[str, Any]:
@@ -117,8 +190,10 @@ def _record(line: bytes) -> dict[str, Any]:
     try:
         record = _decode.decode(line)
     except (ValueError, RecursionError):
-        return {"_record": line.decode().rstrip("\n")}
-    return record if isinstance(record, dict) else {"_record": line.decode().rstrip("\n")}
+        record = None
+    if isinstance(record, dict):
+        return record
+    return {"_record": line.decode("utf-8", "backslashreplace").rstrip("\n")}
 
 
 def build(records: list[dict[str, Any]], schema: Schema) -> pa.Table:

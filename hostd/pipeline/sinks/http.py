@@ -64,6 +64,7 @@ class HttpCarrier:
     ) -> None:
         parts = urlsplit(url)
         self.tag = str(batch_bytes)
+        self.takes_blocks = False
         self.progress = 0
         self._url = url
         self._host, self._port = parts.hostname or "", parts.port

@@ -45,6 +45,7 @@ class NdjsonSink:
     """Appends to `<folder>/<processor>.ndjson`. A file that was moved away is left, and a new one begun."""
 
     unit: Unit = "bytes"
+    takes_blocks = False
 
     def __init__(
         self, folder: Path, processors: tuple[str, ...], ledger: Ledger, rotation: Rotation | None = None

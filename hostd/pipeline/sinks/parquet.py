@@ -1,4 +1,4 @@
-"""Sealed files of JSON lines to Parquet files, in folders by processor and date that DuckDB and others know as columns.
+"""Sealed files of records to Parquet files, in folders by processor and date that DuckDB and others know as columns.
 
 A file appears whole, under a name made of the seal of what it is made from. So a kill before that is removed makes the
 same file once more in the same place, and no record is there twice.
@@ -32,6 +32,7 @@ class ParquetCarrier:
     """Writes `<folder>/processor=NAME/date=YYYY-MM-DD/part-SEAL.parquet`."""
 
     tag = "p"
+    takes_blocks = True
     progress = 0
 
     def __init__(self, folder: Path, stage: Path) -> None:

@@ -49,6 +49,7 @@ class SqliteSink:
     """Appends to the tables of `path`. A database that was moved away is left, and a new one begun."""
 
     unit: Unit = "records"
+    takes_blocks = False
 
     def __init__(self, path: Path, processors: tuple[str, ...], ledger: Ledger) -> None:
         self.name = str(path)

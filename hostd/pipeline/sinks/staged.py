@@ -1,4 +1,4 @@
-"""Records on their way to where they cannot be cut back: staged as files of JSON lines, and delivered from there.
+"""Records on their way to where they cannot be cut back: staged in files, and delivered from there.
 
 A commit goes to the stage, which keeps the promise of a file of JSON lines: each record once, whatever happens. A file
 that is large or old enough is *sealed* under a name that no other will ever have, when all in it is committed. A thread
@@ -25,6 +25,7 @@ from hostd.pipeline.ledger import Ledger, SinkMark
 from hostd.pipeline.sinks import Unit
 from hostd.pipeline.sinks.ndjson import NdjsonSink
 from hostd.pipeline.sinks.rotation import sync_folder
+from hostd.workers.block import count_records
 
 SEALED = ".sealed"
 LOCK = ".lock"
@@ -60,6 +61,8 @@ class Carrier(Protocol):
 
     tag: str
     """What is noted in the name of a file when it is sealed: letters and digits."""
+    takes_blocks: bool
+    """As a sink's: whether files may have blocks of columns among their JSON lines."""
 
     @property
     def progress(self) -> int:
@@ -136,6 +139,7 @@ class StagedSink:
         self, kind: str, name: str, processors: tuple[str, ...], ledger: Ledger, stage: Stage, carrier: Carrier
     ) -> None:
         self.name = name
+        self.takes_blocks = carrier.takes_blocks
         self._kind = kind
         self._stage = stage
         self._files = _Files(stage.folder, processors, ledger)
@@ -169,7 +173,7 @@ class StagedSink:
             before = self._written.get(processor, (0, 0))
             self._written[processor] = before  # from now on nothing of it is sealed
             self._files.write(processor, chunks)
-            self._written[processor] = sum(chunk.count(b"\n") for chunk in chunks), sum(map(len, chunks))
+            self._written[processor] = sum(map(count_records, chunks)), sum(map(len, chunks))
 
     def place(self, processor: str) -> None:
         """What was delivered cannot be found again by where it was staged."""
@@ -254,13 +258,13 @@ class StagedSink:
             self._deliver_all()
 
     def _take_stock(self) -> None:
-        """See what an earlier sink has left. What it had not sealed is old enough."""
+        """See what an earlier sink has left. What it had not sealed is old enough, unless this one goes on with it."""
         with self._lock:
             sealed = sealed_files(self._stage.folder)
             self._waiting = sum(each.path.stat().st_size for each in sealed)
             self._last_ms = max([self._last_ms, *(each.sealed_ms for each in sealed)])
             for path in self._stage.folder.glob("*.ndjson"):
-                if path.stem not in self._written:
+                if path.stem not in self._written and path.stem not in self._filling:
                     since = clock.monotonic() - self._stage.most_s
                     self._filling[path.stem] = _Filling(since, bytes=path.stat().st_size)
 

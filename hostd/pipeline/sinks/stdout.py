@@ -23,6 +23,7 @@ class StdoutSink:
 
     name = "stdout"
     unit: Unit = "bytes"
+    takes_blocks = False
 
     def __init__(self, processors: tuple[str, ...] = ("*",), fd: int = 1) -> None:
         self._processors = processors

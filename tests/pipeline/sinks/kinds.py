@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
 from hostd import sink_settings
 from hostd.pipeline.ledger import Ledger
@@ -15,9 +16,29 @@ from hostd.pipeline.sinks import Sink
 from hostd.pipeline.sinks.database import connect
 from hostd.pipeline.sinks.making import make_sink
 from hostd.pipeline.sinks.rotation import packed_path, rotated_files, zstd
+from hostd.workers import block
 from tests.live.harness import eventually
 
 Record = dict[str, Any]
+
+
+def lines(*records: Record) -> list[bytes | bytearray]:
+    """Return records in pieces of whole lines, some of them empty."""
+    each = [json.dumps(record).encode() + b"\n" for record in records]
+    half = len(each) // 2
+    return [b"".join(each[:half]), b"", bytearray(b"".join(each[half:]))]
+
+
+def blocks(*records: Record) -> list[bytes | bytearray]:
+    """Return records with the same keys as a block, between two of them as lines."""
+    if len(records) < 3:
+        return lines(*records)
+    names, between = list(records[0]), records[1:-1]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(block, "LEAST_ROWS", 1)
+        packed = block.pack_rows(names, [tuple(record.values()) for record in between], None)
+    assert packed is not None
+    return [*lines(records[0]), packed, *lines(records[-1])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +49,8 @@ class Kind:
     settings: Callable[[Path, tuple[str, ...]], sink_settings.Sink]
     toml: str
     read: Callable[[Path, str], list[Record]]
+    chunks: Callable[..., list[bytes | bytearray]] = lines
+    """Records as workers hand them over."""
 
     def __str__(self) -> str:
         return self.name
@@ -127,6 +150,7 @@ KINDS = [
         ),
         'kind = "parquet"\nfolder = "parquet"\nflush_s = 0.2\nflush_records = 500\n',
         read_parquet,
+        blocks,
     ),
 ]
 """Those that promise each record once."""
@@ -165,7 +189,7 @@ class World:
 
     def commit(self, sink: Sink, processor: str, *records: Record) -> None:
         """Commit as the committer does."""
-        sink.write(processor, chunks(*records))
+        sink.write(processor, self.kind.chunks(*records))
         sink.place(processor)
         self.ledger.commit([], sink.sync())
         sink.accept()
@@ -173,10 +197,3 @@ class World:
     def read(self, processor: str = "demo") -> list[Record]:
         """Return what a reader sees."""
         return self.kind.read(self.folder, processor)
-
-
-def chunks(*records: Record) -> list[bytes | bytearray]:
-    """Return records as workers hand them over: in pieces of whole lines, some of them empty."""
-    lines = [json.dumps(record).encode() + b"\n" for record in records]
-    half = len(lines) // 2
-    return [b"".join(lines[:half]), b"", bytearray(b"".join(lines[half:]))]

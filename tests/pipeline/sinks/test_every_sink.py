@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.pipeline.sinks.kinds import KINDS, Kind, Record, World, chunks
+from tests.pipeline.sinks.kinds import KINDS, Kind, Record, World
 
 
 @pytest.fixture(params=KINDS, ids=str)
@@ -37,8 +37,8 @@ def test_commits_are_read_in_their_order_each_processor_by_itself(world: World) 
 def test_one_commit_of_several_processors_has_a_mark_of_each(world: World) -> None:
     """And a sync without a write has none."""
     sink = world.start()
-    sink.write("one", chunks(*numbered(1)))
-    sink.write("two", chunks(*numbered(2, 3)))
+    sink.write("one", world.kind.chunks(*numbered(1)))
+    sink.write("two", world.kind.chunks(*numbered(2, 3)))
     marks = sink.sync()
     assert sorted(mark.processor for mark in marks) == ["one", "two"]
     world.ledger.commit([], marks)
@@ -53,7 +53,7 @@ def test_what_the_ledger_does_not_know_is_gone_after_a_start(world: World, befor
     sink = world.start()
     if before:
         world.commit(sink, "demo", *numbered(*range(before)))
-    sink.write("demo", chunks(*numbered(8, 9)))
+    sink.write("demo", world.kind.chunks(*numbered(8, 9)))
     assert sink.sync()
     sink = world.start()
     assert world.read() == numbered(*range(before))
@@ -64,7 +64,7 @@ def test_what_the_ledger_does_not_know_is_gone_after_a_start(world: World, befor
 def test_what_was_not_made_durable_is_gone_after_a_start(world: World) -> None:
     sink = world.start()
     world.commit(sink, "demo", *numbered(1))
-    sink.write("demo", chunks(*numbered(2)))
+    sink.write("demo", world.kind.chunks(*numbered(2)))
     world.start()
     assert world.read() == numbered(1)
 
@@ -75,12 +75,12 @@ def test_a_write_takes_the_place_of_one_that_was_not_accepted(world: World, sync
     sink = world.start()
     world.commit(sink, "demo", *numbered(1))
     for tried in (numbered(2), numbered(2, 3, 4), numbered(2, 3)):
-        sink.write("demo", chunks(*tried))
-        sink.write("other", chunks(*tried))
+        sink.write("demo", world.kind.chunks(*tried))
+        sink.write("other", world.kind.chunks(*tried))
         if synced:
             sink.sync()
-    sink.write("demo", chunks(*numbered(2, 3)))
-    sink.write("other", chunks(*numbered(7)))
+    sink.write("demo", world.kind.chunks(*numbered(2, 3)))
+    sink.write("other", world.kind.chunks(*numbered(7)))
     world.ledger.commit([], sink.sync())
     sink.accept()
     world.commit(sink, "demo", *numbered(4))
@@ -95,11 +95,13 @@ def test_the_place_is_where_the_next_record_goes(world: World) -> None:
     place = sink.place("demo")
     if place is None:
         return
-    sink.write("demo", chunks(*numbered(4)))
+    sink.write("demo", world.kind.chunks(*numbered(4)))
     assert sink.place("demo") == place
     [mark] = sink.sync()
     assert (mark.folder, mark.device, mark.inode) == (place.folder, place.device, place.inode)
-    assert mark.length - place.length == (1 if sink.unit == "records" else len(b"".join(chunks(*numbered(4)))))
+    assert mark.length - place.length == (
+        1 if sink.unit == "records" else len(b"".join(world.kind.chunks(*numbered(4))))
+    )
 
 
 def test_takes_is_by_globs_on_the_processors_name(world: World) -> None:
@@ -124,7 +126,7 @@ def test_it_can_be_interrupted_and_closed_at_any_time(world: World) -> None:
     """By another thread; what was not accepted is not there later."""
     sink = world.start()
     world.commit(sink, "demo", *numbered(1))
-    sink.write("demo", chunks(*numbered(2)))
+    sink.write("demo", world.kind.chunks(*numbered(2)))
     sink.interrupt()
     sink.close()
     world.start()
@@ -157,10 +159,10 @@ def test_whatever_happens_what_was_committed_is_read_once(kind: Kind, steps: lis
             if step == "restart":
                 sink = world.start()
                 continue
-            sink.write(processor, chunks(*records))
+            sink.write(processor, world.kind.chunks(*records))
             if step == "retry":
                 sink.sync()
-                sink.write(processor, chunks(*records))
+                sink.write(processor, world.kind.chunks(*records))
             if step != "kill before sync":
                 marks = sink.sync()
                 if step != "kill before ledger":

@@ -20,7 +20,7 @@ from hostd.pipeline.sinks.arrow import Schema, read_table
 from hostd.pipeline.sinks.parquet import ParquetCarrier
 from hostd.pipeline.sinks.staged import StagedSink
 from tests.live.harness import eventually
-from tests.pipeline.sinks.kinds import KINDS, Record, World, chunks
+from tests.pipeline.sinks.kinds import KINDS, Record, World, lines
 
 PARQUET = next(kind for kind in KINDS if kind.name == "parquet")
 
@@ -217,4 +217,4 @@ def test_what_may_be_staged_is_bounded(world: World, monkeypatch: pytest.MonkeyP
     world.commit(sink, "demo", {"v": "more than ten bytes"})
     eventually("it waits", lambda: sink._waiting > 10)
     with pytest.raises(OSError, match="0 MiB wait to be delivered: reading waits until some of it is"):
-        sink.write("demo", chunks({"v": 1}))
+        sink.write("demo", lines({"v": 1}))

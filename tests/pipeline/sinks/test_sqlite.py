@@ -17,7 +17,7 @@ from hostd.pipeline.sinks import columns, database
 from hostd.pipeline.sinks.columns import Changed, Columns, chunked
 from hostd.pipeline.sinks.database import connect
 from hostd.pipeline.sinks.tables import Table
-from tests.pipeline.sinks.kinds import KINDS, Record, World, chunks
+from tests.pipeline.sinks.kinds import KINDS, Record, World, lines
 
 SQLITE = next(kind for kind in KINDS if kind.name == "sqlite")
 
@@ -176,7 +176,7 @@ def test_a_table_that_hostd_has_not_made_is_left_alone(world: World) -> None:
         db.execute("CREATE TABLE demo (x)")
     sink = world.start()
     with pytest.raises(OSError, match="has a table 'demo' that hostd has not made, without _id and _record; rename"):
-        sink.write("demo", chunks({"x": 1}))
+        sink.write("demo", lines({"x": 1}))
     world.commit(sink, "other", {"x": 1})
     assert select(world, "SELECT x FROM other") == [(1,)]
 
@@ -214,13 +214,13 @@ def test_somebody_elses_lock_is_waited_for_and_then_said(world: World, monkeypat
     with closing(connect(world.folder / "records.db")) as db:
         db.execute("BEGIN IMMEDIATE")
         with pytest.raises(OSError, match="database is locked") as raised:
-            sink.write("demo", chunks({"v": 2}))
+            sink.write("demo", lines({"v": 2}))
         assert (raised.value.errno, raised.value.filename) == (errno.EBUSY, str(world.folder / "records.db"))
         monkeypatch.setattr("hostd.pipeline.sinks.sqlite.LOCK_WAIT_S", 600)
         timer = threading.Timer(0.05, sink.interrupt)
         timer.start()
         with pytest.raises(OSError, match="database is locked"):
-            sink.write("demo", chunks({"v": 2}))
+            sink.write("demo", lines({"v": 2}))
         timer.join()
     world.commit(sink, "demo", {"v": 2})
     assert select(world, "SELECT v FROM demo") == [(1,), (2,)]
@@ -229,7 +229,7 @@ def test_somebody_elses_lock_is_waited_for_and_then_said(world: World, monkeypat
 def test_a_database_that_is_broken_is_said(world: World) -> None:
     (world.folder / "records.db").write_bytes(b"not a database" * 1000)
     with pytest.raises(OSError, match="file is not a database"):
-        world.start().write("demo", chunks({"v": 1}))
+        world.start().write("demo", lines({"v": 1}))
 
 
 @pytest.mark.parametrize("accepted", [True, False])
@@ -238,7 +238,7 @@ def test_a_database_that_was_moved_away_is_left_and_a_new_one_begun(world: World
     sink = world.start()
     world.commit(sink, "demo", {"v": 1})
     if not accepted:
-        sink.write("demo", chunks({"v": 2}))
+        sink.write("demo", lines({"v": 2}))
         sink.sync()
     (world.folder / "records.db").rename(world.folder / "old.db")
     world.commit(sink, "demo", {"v": 2})
@@ -250,7 +250,7 @@ def test_a_database_that_was_moved_away_is_left_and_a_new_one_begun(world: World
 def test_what_is_beyond_the_account_is_said_when_it_is_deleted(world: World) -> None:
     sink = world.start()
     world.commit(sink, "demo", {"v": 1})
-    sink.write("demo", chunks({"v": 2}, {"v": 3}))
+    sink.write("demo", lines({"v": 2}, {"v": 3}))
     sink.sync()
     with capture_logs() as logged:
         world.start()
@@ -261,9 +261,9 @@ def test_what_is_beyond_the_account_is_said_when_it_is_deleted(world: World) -> 
 def test_columns_that_a_failed_commit_has_made_are_not_taken_for_there(world: World) -> None:
     """A rollback undoes them, the table too."""
     sink = world.start()
-    sink.write("demo", chunks({"v": 1}))
-    sink.write("demo", chunks({"v": 1}))
-    sink.write("demo", chunks({"v": 1, "w": 2}))
+    sink.write("demo", lines({"v": 1}))
+    sink.write("demo", lines({"v": 1}))
+    sink.write("demo", lines({"v": 1, "w": 2}))
     world.commit(sink, "demo", {"v": 1, "w": 2, "x": 3})
     assert select(world, "SELECT v, w, x FROM demo") == [(1, 2, 3)]
 
