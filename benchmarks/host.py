@@ -113,7 +113,8 @@ class Host:
         Raises RuntimeError when the log holds anything else, such as a traceback.
         """
         found = []
-        for line in self.log.read_bytes().splitlines():
+        written = self.log.read_bytes()
+        for line in written[: written.rfind(b"\n") + 1].splitlines():  # the last one may be half there
             try:
                 event = json.loads(line)
             except ValueError as error:

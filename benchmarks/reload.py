@@ -30,7 +30,8 @@ PEERS: tuple[type[Reloadable], ...] = (
 )
 LINES_PER_S = 1000
 SETTLE_S = 0.5
-BETWEEN_S = (0.02, 0.12)
+BETWEEN_S = (0.4, 0.6)
+"""As often as somebody saves a file. hostd gives the swaps of one plugin a tenth of the time; `storm` is for more."""
 LAST_LINES_S = 3.0
 """So long are the last lines waited for, before they are counted as lost."""
 

@@ -26,6 +26,10 @@ class Gate(Generic[T]):
         self._waiting.setdefault(place, deque()).append(item)
         return False
 
+    def is_waited_for(self, place: str | None) -> bool:
+        """Tell whether anyone waits at a place."""
+        return place in self._waiting
+
     def leave(self, place: str | None) -> T | None:
         """Take note that one has left; return who is in instead, if anyone waited."""
         waiting = self._waiting.get(place)

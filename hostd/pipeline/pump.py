@@ -43,6 +43,10 @@ SMALL_BYTES = 32 << 10
 READ_AT_ONCE = 64
 """How many sources of one plugin are read at once: each costs a task, and memory, while it is."""
 
+TURN_S = 0.1
+"""How long a source is read on while others wait to be: one that is always written to would keep them waiting for
+ever."""
+
 BROKEN_RETRY_S = 1.0
 COST_FACTOR = 4
 """Bytes of budget for a byte of input: the batch, its records, and their copies on the way."""
@@ -79,6 +83,8 @@ class _Flow(Struct):
     """Where it is in the gate, while it has a task."""
     queued: bool = False
     """It waits at the gate."""
+    since: float = 0.0
+    """Since when (monotonic) it has been read."""
     gathers_until: float = 0.0
     """Until when (monotonic) it is not worth a batch what has been written since a small one."""
 
@@ -139,6 +145,7 @@ class Pump:
             self._start(flow)
 
     def _start(self, flow: _Flow) -> None:
+        flow.since = clock.monotonic()
         flow.task = self._tasks.start(self._drain(flow), f"drain {flow.source.name}")
 
     def _enter(self, flow: _Flow, place: str | None) -> bool:
@@ -262,6 +269,9 @@ class Pump:
                     await self._deliver(flow, pending)
                 elif flow.queued:
                     return
+                elif self._gives_way(flow):
+                    flow.woken = True
+                    return
                 elif self._closed or not flow.woken:
                     self._streams.rest(flow.source)
                     return
@@ -279,7 +289,7 @@ class Pump:
     async def _fill(self, flow: _Flow, pending: deque[_Work]) -> None:
         """Start work until the window or the budget is full, or there is nothing more to read."""
         source = flow.source
-        while len(pending) < self._window and not flow.given_up:
+        while len(pending) < self._window and not flow.given_up and not self._gives_way(flow):
             if not await self._prepare(flow):
                 return
             try:
@@ -307,6 +317,10 @@ class Pump:
             blocks = self._committer.takes_blocks(generation.plugin)
             task = asyncio.create_task(self._work(source, cut, generation, blocks=blocks))
             pending.append(_Work(cut, generation.plugin, source.header, before, source.row(), blocks, task))
+
+    def _gives_way(self, flow: _Flow) -> bool:
+        """Tell whether others wait to be read, and it has had its turn."""
+        return self._gate.is_waited_for(flow.place) and clock.monotonic() - flow.since >= TURN_S
 
     async def _prepare(self, flow: _Flow) -> bool:
         """Find out how to read a source; False when that cannot be told yet."""

@@ -6,7 +6,7 @@ stream have the snapshot with them that they go on from, and one whose snapshot 
 
 import base64
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -28,6 +28,7 @@ class Recent:
     def __init__(self, keep_bytes: Callable[[], int]) -> None:
         self._keep_bytes = keep_bytes
         self._pieces: dict[str, deque[Batch]] = {}
+        self._sizes: Counter[str] = Counter()
         self._taken_at: dict[str, float] = {}
         self._changed: set[str] = set()
 
@@ -51,6 +52,9 @@ class Recent:
                 batch = replace(batch, data=batch.data[: framing.boundary(batch.data[:piece_bytes])])
         if not batch.data:
             return
+        if batch.blocks:
+            batch = replace(batch, blocks=False)  # what it yields is compared as JSON
+        self._sizes[plugin] += _size(batch)
         pieces = self._pieces.setdefault(plugin, deque())
         last = pieces[-1] if pieces and framing.kind != "whole" else None
         if last is not None and _goes_on(last, batch, piece_bytes):
@@ -68,6 +72,7 @@ class Recent:
     def forget(self, plugin: str) -> None:
         """Drop what is kept of a plugin's input."""
         if self._pieces.pop(plugin, None) is not None:
+            del self._sizes[plugin]
             self._changed.add(plugin)
 
     def take_changed(self) -> dict[str, str]:
@@ -79,11 +84,12 @@ class Recent:
         """Take over what an earlier daemon kept."""
         for plugin, text in saved.items():
             self._pieces[plugin] = deque(_from_fields(fields) for fields in json.loads(text))
+            self._sizes[plugin] = sum(map(_size, self._pieces[plugin]))
 
     def _trim(self, plugin: str) -> None:
         pieces, keep_bytes = self._pieces.get(plugin, deque()), self._keep_bytes()
-        while len(pieces) > MAX_PIECES or sum(map(_size, pieces)) > keep_bytes:
-            pieces.popleft()
+        while len(pieces) > MAX_PIECES or self._sizes[plugin] > keep_bytes:
+            self._sizes[plugin] -= _size(pieces.popleft())
 
 
 def _goes_on(last: Batch, batch: Batch, piece_bytes: int) -> bool:

@@ -133,3 +133,16 @@ def test_kills_and_swaps_lose_and_double_nothing(home: Home) -> None:
     versions = [record["by"] for record in records]
     assert versions == sorted(versions)
     assert len(set(versions)) > 2
+
+
+def test_a_version_with_other_keys_is_told_of_all_the_same(home: Home) -> None:
+    """Recent input is compared as JSON, whatever it was parsed for."""
+    home.configure(sinks=PARQUET.format(60))
+    home.drop("lines.py", rows("1.0.0"))
+    home.append("a.log", *map(str, range(1000)))
+    daemon = home.start()
+    daemon.wait_all_read()
+    assert staged(home).startswith(MARK)
+    home.drop("lines.py", rows("2.0.0").replace('"length"]', '"size"]'))
+    tried = daemon.wait_event("generation.tried", plugin="lines", generation=2)
+    assert tried["changes"], tried
