@@ -70,7 +70,8 @@ mostly no year: without the option `year` one without a year stays as it is writ
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 
 from contract import SYSLOG_SEVERITIES, Context, JsonValue, Record, Rows, timestamps
 from contract.options import LocalYear
@@ -100,8 +101,10 @@ _RFC_3164 = re.compile(
     re.ASCII | re.DOTALL,
 )
 _REST = rf" (?!(?:{_LEVELS}) )([^\s:\[]++) ([^\s:\[]++)(?:\[([^\]\s]++)\]|): (.*+)$"
-_ORDINARY_3164 = re.compile(rf"^((?:{_MONTHS}) [ \d]\d \d\d:\d\d:\d\d){_REST}", re.ASCII | re.MULTILINE)
-_ORDINARY_ISO = re.compile(rf"^({_DATE_TIME}){_REST}", re.ASCII | re.MULTILINE)
+_ELEMENTS = r'(?:\[[^\s\]"]++(?: [^\s=\]"]++="[^"\\\]\n]*+(?:\\.[^"\\\]\n]*+)*")*\])+'
+_ORDINARY_5424 = re.compile(
+    rf"^<(\d{{1,3}})>1 (-|{_DATE_TIME}) (\S++) (\S++) (\S++) (\S++) (-|{_ELEMENTS})(| .*+)$", re.ASCII | re.MULTILINE
+)
 _ELEMENT = re.compile(r'\[([^\s\]"]++)((?: [^\s=\]"]++="[^"\\\]]*+(?:\\.[^"\\\]]*+)*")*)\]')
 _PARAMETER = re.compile(r' ([^\s=\]"]++)="([^"\\\]]*+(?:\\.[^"\\\]]*+)*)"')
 _ESCAPE = re.compile(r'\\(["\\\]])')
@@ -110,7 +113,13 @@ _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
     *("ntp", "audit", "alert", "clock", *(f"local{number}" for number in range(8))),
 )
-
+_PRIORITIES = {
+    str(8 * facility + severity): (*SYSLOG_SEVERITIES[severity], name)
+    for facility, name in enumerate(_FACILITIES)
+    for severity in range(8)
+}
+_OF_PRIORITY = ("severity_text", "severity_number", "facility")
+_Row = tuple[JsonValue, ...]
 
 _PAIR = re.compile(r"(?<![^\s,;(])([A-Za-z][\w-]*)=(<[^>\s]*>|[^\s,;]*)")
 _OF_PAIRS = re.compile(
@@ -155,38 +164,79 @@ class SyslogProcessor:
 
 
 def _at_once(data: bytes, options: Options) -> Rows | None:
-    """Return a row for each line when all are without a priority and of the ordinary form, None otherwise."""
+    """Return a row for each line when all are of one ordinary form, None otherwise."""
     text = data.decode("utf-8", "backslashreplace")
     if "\r" in text:
         text = text.replace("\r\n", "\n")
         if "\r" in text:
             return None
-    found = (_ORDINARY_ISO if text[:1].isdecimal() else _ORDINARY_3164).findall(text)
+    start = text.find(">", 0, 5) + 1 if text.startswith("<") else 0
+    is_5424 = start > 0 and text.startswith("1 ", start)
+    form = _ORDINARY_5424 if is_5424 else _ordinary(start > 0, text[start : start + 1].isdecimal())
+    found = form.findall(text)
     if not found or len(found) != text.count("\n") + (not text.endswith("\n")):
         return None
-    name, times = "timestamp", None
-    if text[0].isdecimal():
+    try:
+        rows = _rows_5424(found) if is_5424 else _rows(found, options)
+    except (ValueError, KeyError):  # an impossible time or priority, which costs its own line only
+        return None
+    if is_5424:
+        names, optional = ["timestamp", *_OF_PRIORITY, "hostname", "appname", "procid", "msgid"], set[str]()
+        names += ["structured_data", "body"]
+        optional |= {*names} - {*_OF_PRIORITY}
+    else:
+        is_dated = found[0][1][0].isdecimal() or options.year is not None
+        names = ["timestamp" if is_dated else "time", *(_OF_PRIORITY if start else ()), "hostname", "appname", "procid"]
+        names, optional = [*names, "body"], {"procid"}
+    program = names.index("appname")
+    if "=" in text or any(str(row[program]).startswith("sshd") for row in rows):
+        rows = [(*row, _details(row[program] or "", row[-1] or "") or None) for row in rows]  # type: ignore[arg-type]
+        names, optional = [*names, "details"], {*optional, "details"}
+    return Rows(names, rows, optional=optional)
+
+
+@cache
+def _ordinary(has_priority: bool, is_iso: bool) -> re.Pattern[str]:
+    """Return an expression for lines of RFC 3164 as most are, of which each load uses one at most."""
+    priority = r"<(\d{1,3})>" if has_priority else "()"
+    time = _DATE_TIME if is_iso else rf"(?:{_MONTHS}) [ \d]\d \d\d:\d\d:\d\d"
+    return re.compile(f"^{priority}({time}){_REST}", re.ASCII | re.MULTILINE)
+
+
+def _rows(found: list[tuple[str, ...]], options: Options) -> list[_Row]:
+    """Return what lines of RFC 3164 say. Raises ValueError and KeyError."""
+    times: Mapping[str, str] | None = None
+    if found[0][1][0].isdecimal():
         times = timestamps("%Y-%m-%dT%H:%M:%S%z")
     elif options.year is not None:
         times = timestamps("%b %d %H:%M:%S", options.time_zone, options.year)
-    else:
-        name = "time"
-    try:
-        rows: list[tuple[JsonValue, ...]] = [
-            (stamp if times is None else times[stamp], host, program, procid or None, body)
-            for stamp, host, program, procid, body in found
+    if found[0][0]:
+        return [
+            (stamp if times is None else times[stamp], *_PRIORITIES[priority], host, program, procid or None, body)
+            for priority, stamp, host, program, procid, body in found
         ]
-    except ValueError:  # an impossible time, which costs its own line only
-        return None
-    names = (name, "hostname", "appname", "procid", "body")
-    if "=" not in text and not any(program.startswith("sshd") for program in {row[2] for row in found}):
-        return Rows(names, rows, optional=["procid"])
-    details = [_details(program, body) or None for _, _, program, _, body in found]
-    return Rows(
-        (*names, "details"),
-        [(*row, of) for row, of in zip(rows, details, strict=True)],
-        optional=["procid", "details"],
-    )
+    return [
+        (stamp if times is None else times[stamp], host, program, procid or None, body)
+        for _, stamp, host, program, procid, body in found
+    ]
+
+
+def _rows_5424(found: list[tuple[str, ...]]) -> list[_Row]:
+    """Return what lines of RFC 5424 say. Raises ValueError and KeyError."""
+    times = timestamps("%Y-%m-%dT%H:%M:%S%z")
+    return [
+        (
+            None if stamp == "-" else times[stamp],
+            *_PRIORITIES[priority],
+            None if host == "-" else host,
+            None if program == "-" else program,
+            None if procid == "-" else procid,
+            None if msgid == "-" else msgid,
+            None if elements == "-" else _structured(elements),
+            rest[1:].removeprefix("\ufeff") if rest else None,
+        )
+        for priority, stamp, host, program, procid, msgid, elements, rest in found
+    ]
 
 
 def _record(line: str, options: Options) -> dict[str, JsonValue]:

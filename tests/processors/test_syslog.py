@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.processors.support import parse, records
+from tests.processors.support import MODULES, parse, plainly, records
 
 
 def syslog(line: str) -> dict[str, Any]:
@@ -132,3 +134,75 @@ def test_syslog_rejects_other_lines_alone(line: str, reason: str) -> None:
 )
 def test_syslog_says_what_postfix_does_with_which_message(body: str, details: dict[str, str]) -> None:
     assert syslog(f"Oct 11 22:14:15 h postfix/smtp[7]: {body}")["details"] == details
+
+
+TOKENS = st.sampled_from(["-", "--", "host", "a.example.com", "sshd", "su", "77", "ID47", "x[1]", "a:b", "é", "<13>"])
+STAMPS = st.sampled_from(
+    [
+        "-",
+        "2003-10-11T22:14:15.003Z",
+        "2024-02-30T00:00:00Z",
+        "2016-12-31T23:59:60+02:00",
+        "Oct 11 22:14:15",
+        "Feb 30 00:00:00",
+    ]
+)
+ELEMENTS = st.sampled_from(
+    [
+        "-",
+        '[a@1 x="1"]',
+        r'[a@1 x="1" y="q\"b\\c\]"][origin ip="::1" ip="::2"]',
+        "[a]",
+        '[a x="]',
+        '[a@1 x="1"] [b]',
+        "[a x=1]",
+    ]
+)
+BODIES = st.sampled_from(
+    [
+        "",
+        " ",
+        " An event",
+        " \ufeffAn event",
+        "x",
+        " a=b",
+        " for dana from 192.0.2.7 port 22",
+        " pam_unix(x): user=dana uid=0",
+    ]
+)
+PRIORITIES = st.sampled_from(["", "<0>", "<34>", "<034>", "<191>", "<192>", "<1234>", "<>", "<x>"])
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> str:
+    """Draw a line of either form, or nearly one."""
+    priority, stamp, body = draw(PRIORITIES), draw(STAMPS), draw(BODIES)
+    host, program, procid, msgid = (draw(TOKENS) for _ in range(4))
+    if draw(st.booleans()):
+        return f"{priority}1 {stamp} {host} {program} {procid} {msgid} {draw(ELEMENTS)}{body}"
+    return f"{priority}{stamp} {host} {program}{draw(st.sampled_from(['', '[7]', '[]']))}:{body}"
+
+
+@settings(max_examples=300)
+@given(
+    lines=st.lists(messages(), min_size=1, max_size=4), times=st.integers(1, 2), end=st.sampled_from(["\n", "\r\n", ""])
+)
+def test_lines_that_are_alike_are_read_at_once_as_they_are_one_by_one(lines: list[str], times: int, end: str) -> None:
+    data = (end or "\n").join(lines * times).encode() + end.encode()
+    found = parse("syslog", data)
+    with plainly("syslog"):
+        expected = parse("syslog", data)
+    assert [list(record.items()) for record in found.records] == [list(record.items()) for record in expected.records]
+    assert found.rejected == expected.rejected
+
+
+@pytest.mark.parametrize(
+    "start", ["<34>1 2024-05-17T10:05:03Z ", "<34>1 - ", "<34>Oct 11 22:14:15 ", "<34>2024-05-17T10:05:03Z "]
+)
+def test_what_senders_send_is_read_at_once(start: str) -> None:
+    """It is what comes over the network, a hundred thousand a second of it."""
+    line = f"{start}host app 7 - - it is\n" if start.startswith("<34>1 ") else f"{start}host app[7]: it is\n"
+    module = MODULES["syslog"][1]
+    rows = module._at_once(line.encode() * 3, module.Options())
+    assert rows is not None
+    assert len(rows.rows) == 3
