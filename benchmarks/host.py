@@ -57,7 +57,7 @@ class Host:
 
     def below(self, *names: str) -> list[int]:
         """Return the processes below the daemon that have given themselves one of these names."""
-        return [pid for pid in descendants(self.pid) if _comm(pid) in names]
+        return [pid for pid in descendants(self.pid) if comm(pid) in names]
 
     def kill(self) -> None:
         """Send SIGKILL to the daemon, and wait until it is gone."""
@@ -205,7 +205,20 @@ def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _comm(pid: int) -> str:
+def pss_bytes(pid: int) -> int:
+    """Return the proportional share of a process in the memory that is resident now."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) << 10
+
+
+def wake_ups(pid: int) -> int:
+    """Return how often the threads of a process have waited for something, and gone on."""
+    lines = [line for task in Path(f"/proc/{pid}/task").iterdir() for line in (task / "status").read_text().split("\n")]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches:"))
+
+
+def comm(pid: int) -> str:
+    """Return the name of a process, empty when it has ended."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
     except OSError:
