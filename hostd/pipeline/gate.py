@@ -30,6 +30,14 @@ class Gate(Generic[T]):
         """Tell whether anyone waits at a place."""
         return place in self._waiting
 
+    def give_up(self, item: T, place: str | None) -> None:
+        """Have an item wait no more."""
+        waiting = self._waiting.get(place)
+        if waiting is not None and item in waiting:
+            waiting.remove(item)
+            if not waiting:
+                del self._waiting[place]
+
     def leave(self, place: str | None) -> T | None:
         """Take note that one has left; return who is in instead, if anyone waited."""
         waiting = self._waiting.get(place)

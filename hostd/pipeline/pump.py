@@ -68,7 +68,7 @@ class _Work(Struct, frozen=True):
         return len(self.cut.data) * COST_FACTOR
 
 
-class _Flow(Struct):
+class _Flow(Struct, eq=False):
     """A source's place in the pump."""
 
     source: FileSource
@@ -83,8 +83,10 @@ class _Flow(Struct):
     """Where it is in the gate, while it has a task."""
     queued: bool = False
     """It waits at the gate."""
-    since: float = 0.0
-    """Since when (monotonic) it has been read."""
+    held: tuple[int, str] = (0, "")
+    """What it was given of the budget for its next batch, and for which plugin."""
+    since: float = math.inf
+    """Since when (monotonic) batches of it are begun in this turn."""
     gathers_until: float = 0.0
     """Until when (monotonic) it is not worth a batch what has been written since a small one."""
 
@@ -130,6 +132,8 @@ class Pump:
 
     def wake(self, source: FileSource) -> None:
         """Read what `source` has. Returns at once; a source that is being read is looked at again."""
+        if source.is_let_go:
+            return
         flow = self._flows.get(source)
         if flow is None:
             flow = self._flows[source] = _Flow(source)
@@ -145,7 +149,7 @@ class Pump:
             self._start(flow)
 
     def _start(self, flow: _Flow) -> None:
-        flow.since = clock.monotonic()
+        flow.since = math.inf
         flow.task = self._tasks.start(self._drain(flow), f"drain {flow.source.name}")
 
     def _enter(self, flow: _Flow, place: str | None) -> bool:
@@ -233,16 +237,21 @@ class Pump:
     async def settle_one(self, source: FileSource) -> None:
         """Wait until a source is not being read."""
         flow = self._flows.get(source)
-        if flow is not None and flow.task is not None:
+        while flow is not None and flow.task is not None:
             await asyncio.wait([flow.task])
 
     async def forget(self, source: FileSource) -> None:
-        """Finish what is under way for a source, and drop it."""
+        """Finish what is under way for a source, read no more of it, and drop it."""
+        source.is_let_go = True
         await self.settle_one(source)
         self._streams.forget(source)
         flow = self._flows.pop(source, None)
-        if flow is not None and flow.timer is not None:
+        if flow is None:
+            return
+        if flow.timer is not None:
             flow.timer.cancel()
+        if flow.queued:
+            self._gate.give_up(flow, flow.place)
 
     async def close(self, timeout_s: float) -> None:
         """Read no more; wait for what is under way, and drop what is not done by then."""
@@ -263,7 +272,7 @@ class Pump:
         try:
             while True:
                 flow.woken = False
-                if not self._closed:
+                if not self._closed and not flow.source.is_let_go:
                     await self._fill(flow, pending)
                 if pending:
                     await self._deliver(flow, pending)
@@ -272,7 +281,7 @@ class Pump:
                 elif self._gives_way(flow):
                     flow.woken = True
                     return
-                elif self._closed or not flow.woken:
+                elif self._closed or flow.source.is_let_go or not flow.woken:
                     self._streams.rest(flow.source)
                     return
         except OSError as error:
@@ -280,6 +289,7 @@ class Pump:
             self._wake_later(flow, BROKEN_RETRY_S)
         finally:
             self._abandon(flow, pending)
+            self._keep(flow, 0, "")
             flow.task = None
             if not flow.queued:
                 self._leave(flow.place)
@@ -303,20 +313,29 @@ class Pump:
             if cut is NOT_YET:
                 await asyncio.sleep(0)
                 continue
-            cost = len(cut.data) * COST_FACTOR
-            if not self._budget.try_take(cost, generation.plugin):
+            cost, plugin = len(cut.data) * COST_FACTOR, generation.plugin
+            if not self._keep(flow, cost, plugin) and not self._budget.try_take(cost, plugin):
                 if pending:
                     return  # ours come back first
-                await self._budget.take(cost, generation.plugin)
-                self._budget.give(cost, generation.plugin)
+                await self._budget.take(cost, plugin)
+                flow.held = cost, plugin
                 continue  # the file may have changed while we waited
             if len(cut.data) < SMALL_BYTES:
                 flow.gathers_until = clock.monotonic() + GATHER_S
             before = source.reached
             source.advance(cut.end, cut.data if not cut.too_long else b"")
-            blocks = self._committer.takes_blocks(generation.plugin)
+            flow.since = min(flow.since, clock.monotonic())
+            blocks = generation.framing.kind != "stream" and self._committer.takes_blocks(plugin)
             task = asyncio.create_task(self._work(source, cut, generation, blocks=blocks))
-            pending.append(_Work(cut, generation.plugin, source.header, before, source.row(), blocks, task))
+            pending.append(_Work(cut, plugin, source.header, before, source.row(), blocks, task))
+
+    def _keep(self, flow: _Flow, cost: int, plugin: str) -> bool:
+        """Keep so much of what a flow was given of the budget, and give back the rest; tell whether it was enough."""
+        (held, holder), flow.held = flow.held, (0, "")
+        kept = cost if held >= cost and holder == plugin else 0
+        if held > kept:
+            self._budget.give(held - kept, holder)
+        return kept > 0
 
     def _gives_way(self, flow: _Flow) -> bool:
         """Tell whether others wait to be read, and it has had its turn."""

@@ -54,13 +54,14 @@ class Recent:
             return
         if batch.blocks:
             batch = replace(batch, blocks=False)  # what it yields is compared as JSON
-        self._sizes[plugin] += _size(batch)
         pieces = self._pieces.setdefault(plugin, deque())
         last = pieces[-1] if pieces and framing.kind != "whole" else None
         if last is not None and _goes_on(last, batch, piece_bytes):
             pieces[-1] = replace(last, data=last.data + batch.data)
+            self._sizes[plugin] += len(batch.data)
         else:
             pieces.append(batch)
+            self._sizes[plugin] += _size(batch)
         self._trim(plugin)
         self._changed.add(plugin)
 

@@ -10,8 +10,9 @@ Then it has, by its kind:
 - `int`, `float`: 8 bytes each; floats are finite;
 - `bool`: a byte each: 0, 1, or 2 for a missing one.
 
-A column without any value is left out. So a block has a byte at least for each value, and what it unfolds to is bounded
-by its length. Only the standard library is needed to make one.
+A column without any value is left out. So a block has a byte at least for each value, and its head is short: what it
+unfolds to, and the time that takes, is bounded by its length. Only the standard library is needed to make one. A text
+of a type of its own is the text that it is, whatever that makes of `str()`.
 """
 
 import json
@@ -28,6 +29,8 @@ LEAST_ROWS = 64
 """Fewer are JSON lines: a block of them costs more to make and to read than it saves."""
 MOST_ROWS = 1 << 16
 MOST_COLUMNS = 1024
+MOST_HEAD_BYTES = 64 << 10
+"""A head is decoded in one go, in which no other thread of the daemon runs."""
 WINDOW_BYTES = 8 << 20
 """How much of a file is read at once: memory that is used again costs less than new memory for all of it."""
 _ALIGNED = 8
@@ -59,6 +62,10 @@ class Packed(NamedTuple):
     has_missing: bool = False
 
 
+NOTHING = Packed(TEXT, ())
+"""A column without any value, which is left out."""
+
+
 def pack_rows(names: Sequence[str], rows: Sequence[Sequence[Any]], last: tuple[str, str] | None) -> bytes | None:
     """Return the block of some rows, with a column `last` of one text; None where only JSON holds what is in them.
 
@@ -78,7 +85,7 @@ def pack_rows(names: Sequence[str], rows: Sequence[Sequence[Any]], last: tuple[s
             return None
         if packed is None:
             return None
-        if packed is not _NOTHING:
+        if packed is not NOTHING:
             columns.append((name, packed))
     return pack(columns, len(rows), last)
 
@@ -104,6 +111,8 @@ def pack(columns: list[tuple[str, Packed]], rows: int, last: tuple[str, str] | N
     if not columns or len(columns) > MOST_COLUMNS:
         return None
     named += b" " * (-(HEAD.size + len(named)) % _ALIGNED)
+    if len(named) > MOST_HEAD_BYTES:
+        return None
     return b"".join((HEAD.pack(MARK, len(named), sum(map(len, body)) + 1), named, *body, b"\n"))
 
 
@@ -168,22 +177,23 @@ def _unpack(content: bytes | bytearray, view: memoryview, at: int) -> Block | No
     _, head_length, body_length = HEAD.unpack(view[at : at + HEAD.size])
     place = at + HEAD.size + head_length
     end = place + body_length
-    if end > len(view) or not body_length or view[end - 1] != 0x0A:
+    if head_length > MOST_HEAD_BYTES or end > len(view) or not body_length or view[end - 1] != 0x0A:
         return None
     if content.find(MARK[:1], at + HEAD.size, place) >= 0:  # each byte is looked at once, however many marks there are
         return None
     try:
         rows, named = json.loads(bytes(view[at + HEAD.size : place]))
         columns: list[Column] = []
+        if not (type(rows) is int and 0 < rows <= MOST_ROWS and type(named) is list and 0 < len(named) <= MOST_COLUMNS):
+            return None
         for name, kind, has_missing, length in named:
             if not (type(name) is str and kind in _WIDTHS and type(has_missing) is bool and length > 0):
                 return None
             columns.append(Column(name, kind, has_missing, view[place : place + length]))
             place += length
-        is_one = place == end - 1 and type(rows) is int and 0 < rows <= MOST_ROWS and 0 < len(columns) <= MOST_COLUMNS
     except (ValueError, TypeError, RecursionError):
         return None
-    return Block(rows, columns, view[at:end]) if is_one else None
+    return Block(rows, columns, view[at:end]) if place == end - 1 else None
 
 
 def _end_of_whole(content: bytearray, held: int) -> int:
@@ -219,14 +229,14 @@ def _packed(code: str, values: Sequence[Any]) -> bytes:
 
 
 def _column(values: Sequence[Any]) -> Packed | None:
-    """Return a column; `_NOTHING` where all are missing. Raises OverflowError and UnicodeEncodeError."""
+    """Return a column; `NOTHING` where all are missing. Raises OverflowError and UnicodeEncodeError."""
     try:
         return _texts(values, "".join(values))
     except TypeError:
         pass
     there = [value for value in values if value is not None]
     if not there:
-        return _NOTHING
+        return NOTHING
     if len(there) < len(values):
         try:
             return _texts(values, "".join(there))
@@ -264,7 +274,6 @@ def _numbers(values: Sequence[Any], there: Sequence[Any]) -> Packed | None:
     return Packed(kind, (there_is, _packed(code, filled)), has_missing=True)
 
 
-_NOTHING = Packed(TEXT, ())
 _CODES = {
     frozenset({bool}): (BOOL, "b"),
     frozenset({int}): (INT, "q"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from contract.columns import check_names, is_columns, kinds, values_of
 from contract.values import find_unwritable
-from hostd.workers.block import BOOL, FLOAT, INT, LEAST_ROWS, TEXT, Packed, pack
+from hostd.workers.block import BOOL, FLOAT, INT, LEAST_ROWS, NOTHING, TEXT, Packed, pack
 
 MOST_ROWS = 8192
 MOST_BYTES = 16 << 20
@@ -81,7 +81,7 @@ class ColumnsEncoder:
         """Return a block, None for what only lines hold, or tell of."""
         packed: list[tuple[str, Packed]] = []
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            if name == self._field or column.null_count == len(column):
+            if name == self._field:
                 continue
             try:
                 column.validate(full=True)
@@ -90,7 +90,8 @@ class ColumnsEncoder:
                 return None
             if one is None:
                 return None
-            packed.append((name, one))
+            if one is not NOTHING:
+                packed.append((name, one))
         return pack(packed, batch.num_rows, (self._field, source) if self._field else None)
 
     def _lines(self, batch: Any, source: str) -> bytes:
@@ -163,10 +164,12 @@ class ColumnsEncoder:
 
 
 def _packed(column: Any) -> Packed | None:
-    """Return a column, of which some are there, as a block has it; None where it has no such."""
+    """Return a column as a block has it, `NOTHING` where all are missing; None where a block has no such."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if column.null_count == len(column):
+        return NOTHING
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _packed(column.dictionary_decode())
@@ -187,6 +190,8 @@ def _packed(column: Any) -> Packed | None:
         numbers, name = _finite(column), FLOAT
     else:
         return None
+    if numbers.null_count == len(numbers):
+        return NOTHING
     if not numbers.null_count:
         return Packed(name, (_raw(numbers, 8),))
     there = _raw(numbers.is_valid().cast(pa.uint8()), 1)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from contract.framing import Framing
 from hostd import clock
+from hostd.plugins import recent as recent_module
 from hostd.plugins.recent import EVERY_S, MAX_PIECES, PIECE_BYTES, Recent
 from hostd.workers.batch import Batch, Piece
 
@@ -168,3 +169,16 @@ def test_what_was_fed_to_a_stream_is_kept_with_the_snapshot_before_it() -> None:
     restored = keep(4 << 10)
     restored.restore(recent.take_changed())
     assert restored.pieces("demo") == kept
+
+
+@given(states=st.lists(st.integers(0, 3000), max_size=80), keep_kib=st.sampled_from([0, 1, 16, 64]))
+def test_what_is_kept_of_streams_is_counted_as_it_is(states: list[int], keep_kib: int) -> None:
+    """Pieces that go on where the last one ended become one, which keeps the snapshot of the first alone."""
+    recent, stream = keep(keep_kib << 10), Framing(kind="stream")
+    for number, size in enumerate(states):
+        piece = Piece("a", 10 * number, b"", b"0123456789", 1, b"s" * size, b"b" * min(size, 10))
+        recent.note("demo", stream, piece)
+        pieces = recent.pieces("demo")
+        assert recent._sizes["demo"] == sum(map(recent_module._size, pieces)) <= keep_kib << 10
+    if states and keep_kib == 64:
+        assert recent.pieces("demo")

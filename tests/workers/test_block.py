@@ -182,6 +182,8 @@ COLUMNS = {
     "flag": pa.array([True, None, False, True]),
     "at": pa.array([0, 1_500_000, None, -1], pa.timestamp("us", "UTC")),
     "none": pa.nulls(4),
+    "no number": pa.array([float("nan"), float("inf"), None, float("nan")]),
+    "no word": pa.array(["a"]).dictionary_encode().take(pa.array([None] * 4, pa.int32())),
 }
 
 
@@ -251,21 +253,23 @@ def test_a_file_is_read_in_pieces_that_cut_nothing(sizes: list[tuple[bool, int]]
 def test_a_block_that_is_broken_stops_nothing_that_comes_after_it(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """Foreign code made it: it may be anything. Blocks and lines of others are there, whole and in their order."""
+    """Foreign code made it, so it may be anything. What is around it is there, but for what a wrong length swallows."""
     good = encoded(numbered(5), blocks=True)
-    broken = bytearray(encoded(numbered(4, 100), blocks=True))
+    whole = encoded(numbered(4, 100), blocks=True)
+    broken = bytearray(whole)
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(broken) - 1))
         broken[place] = data.draw(st.integers(0, 255))
-    if data.draw(st.booleans()):
-        del broken[data.draw(st.integers(0, len(broken))) :]
+    keeps_length = data.draw(st.booleans())
+    if not keeps_length:
+        broken[:] = b'{"cut":"' + bytes(broken[len(MARK) : data.draw(st.integers(len(MARK), len(broken)))]) + b'"}'
     after = b"\n" + good + b'{"n":7}\n'
     rows = stored(tmp_path_factory.mktemp("broken"), good + bytes(broken) + after, Schema({}))
-    numbers = [row.get("n") for row in rows]
-    texts = [row.get("text") for row in rows]
-    assert texts[:5] == [f"line {number}" for number in range(5)]
-    if len(broken) < len(good) * 2 and broken[: len(MARK)] != MARK:
-        assert str(numbers[-1]) in ("7", "7.0")
+    texts = [f"line {number}" for number in range(5)]
+    assert [row.get("text") for row in rows[:5]] == texts
+    if not keeps_length or broken[: block.HEAD.size] == whole[: block.HEAD.size]:
+        assert [row.get("text") for row in rows[-6:-1]] == texts
+        assert str(rows[-1]["n"]) in ("7", "7.0")
 
 
 def test_a_broken_block_is_a_row_with_what_came(tmp_path: Path) -> None:
@@ -283,6 +287,25 @@ def test_marks_without_end_cost_no_more_than_their_length() -> None:
     head = block.HEAD.pack(MARK, 1 << 20, 1)
     content = (head + b"[" * 4 + b"\n") * 200_000
     assert [type(part) for part in split(content)] == [memoryview]
+
+
+def test_heads_are_short(tmp_path: Path) -> None:
+    """While one is decoded no other thread of the daemon runs."""
+    many = ["c" * 100 + str(number) for number in range(1000)]
+    assert pack_rows(many, [tuple(range(1000))], None) is None
+    for named in (b"[]," * 50_000 + b"[]", b'["a","int",false,8],' * 2_000 + b'["a","int",false,8]'):
+        head = b"[1,[" + named + b"]]"
+        content = block.HEAD.pack(MARK, len(head), 1) + head + b"\n"
+        assert [type(part) for part in split(content)] == [memoryview]
+    assert stored(tmp_path, content, Schema({})) != []
+
+
+def test_wide_blocks_of_which_each_has_other_columns_are_one_table(tmp_path: Path) -> None:
+    names = [[f"c{number}_{column}" for column in range(500)] for number in range(6)]
+    content = b"".join(encoded(Rows(each, [tuple(range(500))]), blocks=True) + b"{}\n" for each in names)
+    rows = stored(tmp_path, content, Schema({}))
+    expected = [{**dict(zip(each, range(500), strict=True)), "@source": SOURCE} for each in names]
+    assert rows == [row for record in expected for row in (record, {})]
 
 
 def test_random_bytes_are_rows_of_some_kind(tmp_path: Path) -> None:

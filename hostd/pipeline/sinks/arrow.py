@@ -6,7 +6,6 @@ JSON is made of it.
 """
 
 import io
-import mmap
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -27,6 +26,7 @@ _INT64 = 1 << 63
 BLOCK_BYTES = (1 << 20, 64 << 20)
 """What Arrow's reader takes at a time. Small blocks stay in the cache; a line longer than one needs the large ones."""
 FIRST_RECORDS = 1000
+LOOK_BYTES = 1 << 20
 
 _decode = msgspec.json.Decoder()
 
@@ -87,11 +87,13 @@ def read_table(path: Path, schema: Schema) -> pa.Table:
 
 def has_blocks(path: Path) -> bool:
     """Tell whether a file may have blocks among its lines."""
-    with path.open("rb") as staged:
-        if not staged.seek(0, io.SEEK_END):
-            return False
-        with mmap.mmap(staged.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return content.find(MARK) >= 0
+    with path.open("rb", buffering=0) as staged:
+        before = b""
+        while content := staged.read(LOOK_BYTES):
+            if MARK in content or MARK in before + content[: len(MARK)]:
+                return True
+            before = content[-len(MARK) :]
+    return False
 
 
 def _of_parts(path: Path, schema: Schema) -> pa.Table:
@@ -120,25 +122,25 @@ def _of_parts(path: Path, schema: Schema) -> pa.Table:
                 tables.append(part)
         if at != of_lines.num_rows:  # somebody's own idea of a line
             tables = [*found, of_lines]
-    return pa.concat_tables([_fitted(table, schema) for table in tables])
+    whole = pa.concat_tables([_fitted(table, schema) for table in tables], promote_options="default")
+    return whole.select([key for key, kind in schema.types.items() if kind != NULL])
 
 
 def _fitted(table: pa.Table, schema: Schema) -> pa.Table:
-    """Return a table with the columns of the schema, all those that were ever anything but null."""
+    """Return a table with the types of the schema; what was never anything but null is left out."""
     columns: dict[str, Any] = {}
-    for key, kind in schema.types.items():
+    for field, column in zip(table.schema, table.columns, strict=True):
+        kind = schema.types.get(field.name, NULL)
         wanted = _ARROW[kind]
         if kind == NULL:
             continue
-        if key not in table.column_names:
-            columns[key] = pa.nulls(table.num_rows, wanted)
-        elif table.schema.field(key).type == wanted:
-            columns[key] = table[key]
+        if field.type == wanted:
+            columns[field.name] = column
         elif kind == TEXT:
-            columns[key] = pa.array([as_kind(value, kind) for value in table[key].to_pylist()], wanted)
+            columns[field.name] = pa.array([as_kind(value, kind) for value in column.to_pylist()], wanted)
         else:
-            columns[key] = table[key].cast(wanted, safe=False)
-    return pa.table(columns)
+            columns[field.name] = column.cast(wanted, safe=False)
+    return pa.table(columns) if columns else table.select([])
 
 
 def _of_lines(lines: Path | bytes, schema: Schema) -> pa.Table:

@@ -76,6 +76,8 @@ class FileSource:
     """How that record begins."""
     globbed_as: str = ""
     """What plugins' globs are compared with, if that is not its name."""
+    is_let_go: bool = False
+    """Nothing more of it is to be read: it is about to be closed."""
     moved_away: bool = False
     """The path names another file now, or none: nothing will be appended for long."""
     header: bytes = b""
