@@ -308,6 +308,23 @@ def test_wide_blocks_of_which_each_has_other_columns_are_one_table(tmp_path: Pat
     assert rows == [row for record in expected for row in (record, {})]
 
 
+def test_a_later_file_has_the_columns_of_the_earlier_ones(tmp_path: Path) -> None:
+    """Of the types that they have by then, as files of lines do."""
+    for blocks in (False, True):
+        schema = Schema({})
+        stored(tmp_path, encoded(Rows(["n", "gone"], [(1, "x")]), blocks=blocks), schema)
+        path = tmp_path / "staged"
+        path.write_bytes(encoded(Rows(["n", "new"], [(2.5, None), (3.5, True)]), blocks=blocks))
+        table = read_table(path, schema)
+        assert {field.name: str(field.type) for field in table.schema} == {
+            "n": "double",
+            "gone": "string",
+            "@source": "string",
+            "new": "bool",
+        }
+        assert table.column("gone").null_count == 2
+
+
 def test_random_bytes_are_rows_of_some_kind(tmp_path: Path) -> None:
     chosen = random.Random(7)
     for _ in range(50):

@@ -123,7 +123,11 @@ def _of_parts(path: Path, schema: Schema) -> pa.Table:
         if at != of_lines.num_rows:  # somebody's own idea of a line
             tables = [*found, of_lines]
     whole = pa.concat_tables([_fitted(table, schema) for table in tables], promote_options="default")
-    return whole.select([key for key, kind in schema.types.items() if kind != NULL])
+    columns = dict(zip(whole.column_names, whole.columns, strict=True))
+    for key, kind in schema.types.items():
+        if kind != NULL and key not in columns:  # of an earlier file
+            columns[key] = pa.nulls(whole.num_rows, _ARROW[kind])
+    return pa.table({key: columns[key] for key, kind in schema.types.items() if kind != NULL})
 
 
 def _fitted(table: pa.Table, schema: Schema) -> pa.Table:

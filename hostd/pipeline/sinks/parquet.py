@@ -48,6 +48,10 @@ class ParquetCarrier:
             self._convert(sealed)
         except pa.ArrowException as error:
             raise OSError(errno.EIO, f"Arrow cannot write it: {error}", str(sealed.path)) from error
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError) as error:
+            # What is staged is of a plugin's making. Others' files are delivered meanwhile, by this same thread.
+            problem = f"it cannot be made a table: {type(error).__name__}: {error}"
+            raise OSError(errno.EIO, problem, str(sealed.path)) from error
 
     def _convert(self, sealed: Sealed) -> None:
         schema = self._load(sealed.processor)

@@ -208,6 +208,28 @@ def test_a_disk_that_is_full_is_said_and_tried_again(world: World, monkeypatch: 
     assert world.read() == [{"v": 1}]
 
 
+def test_what_cannot_be_made_a_table_is_said_and_holds_up_nobody_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that delivers goes on, whatever a plugin has made."""
+    read = parquet.read_table
+
+    def fail(path: Path, schema: Schema) -> Any:
+        if path.name.startswith("odd."):
+            raise RecursionError("nested too deeply")
+        return read(path, schema)
+
+    monkeypatch.setattr(parquet, "read_table", fail)
+    sink = world.start()
+    with capture_logs() as logged:
+        world.commit(sink, "odd", {"v": 1})
+        eventually("it is said", lambda: any(each["event"] == "sink.undelivered" for each in logged))
+        world.commit(sink, "demo", {"v": 2})
+        eventually("the other is there", lambda: any("processor=demo" in name for name in files(world)))
+    reasons = [each["reason"] for each in logged if each["event"] == "sink.undelivered"]
+    assert "it cannot be made a table: RecursionError: nested too deeply" in reasons[0]
+
+
 def test_what_may_be_staged_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond, a commit fails and is tried again, so that reading waits."""
     sink = world.start()
