@@ -24,6 +24,8 @@ from .harness import Daemon, Home, plugin
 
 NOBODY = 65534
 SECRET = "a secret of the operator's"
+VICTIM = "of_somebody_else.py"
+"""The file of the plugin that behaves, named as no library has one."""
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Arena:
     @property
     def facts(self) -> dict[str, Any]:
         """What an attacker may have found out."""
-        (victim,) = (self.home.state / "artifacts").glob("*/lines.py")
+        (victim,) = (self.home.state / "artifacts").glob(f"*/{VICTIM}")
         return {
             "home": str(self.home.path),
             "victim": str(victim),
@@ -125,7 +127,7 @@ def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
     home = Home(folder / "home", uid)
     with socket.create_server(("127.0.0.1", 0)) as tcp, _udp() as udp, _abstract() as abstract:
         try:
-            home.drop("lines.py", plugin(code=f"\nSECRET = {SECRET!r}\n"))
+            home.drop(VICTIM, plugin(code=f"\nSECRET = {SECRET!r}\n"))
             daemon = home.start()
             arena = Arena(home, daemon, tcp, udp, abstract)
             arena.behave("first")
@@ -163,9 +165,9 @@ def _abstract() -> socket.socket:
         "{home}/hostd.toml",
         "{home}/logs/a.log",
         "{home}/out/lines.ndjson",
-        "{home}/plugins.d/lines.py",
+        f"{{home}}/plugins.d/{VICTIM}",
         "{victim}",
-        "/artifacts/{victim_digest}/lines.py",
+        f"/artifacts/{{victim_digest}}/{VICTIM}",
         "/etc/shadow",
         "/etc/passwd",
         "/proc/{daemon}/environ",
@@ -188,9 +190,9 @@ def test_it_finds_nothing_of_the_daemon_anywhere(arena: Arena) -> None:
     """All that it can list holds neither the state folder, sources, sinks nor another plugin."""
     record = arena.attempt(
         """
-        wanted = {"ledger.db", "hostd.sock", "hostd.toml", "a.log", "lines.ndjson", "lines.py"}
+        wanted = {"ledger.db", "hostd.sock", "hostd.toml", "a.log", "lines.ndjson", "VICTIM"}
         return [os.path.join(at, name) for at, folders, names in os.walk("/") for name in wanted & {*folders, *names}]
-        """
+        """.replace("VICTIM", VICTIM)
     )
     assert record["done"] == "[]"
 
