@@ -86,10 +86,11 @@ _LEVELS = "EMERG|ALERT|CRIT|ERR|WARNING|NOTICE|INFO|DEBUG"
 
 _PRIORITY = re.compile(r"<(\d{1,3})>", re.ASCII)
 # What is repeated is possessive, the groups are not: Python 3.11.2 can leave a possessive group half matched.
+_ELEMENTS = r'(?:\[[^\s\]"]++(?: [^\s=\]"]++="[^"\\\]\n]*+(?:\\.[^"\\\]\n]*+)*")*\])+'
 _RFC_5424 = re.compile(
     rf"1 (?:-|(?P<timestamp>{_DATE_TIME})) (?:-|(?P<hostname>\S+)) (?:-|(?P<appname>\S+))"
     r" (?:-|(?P<procid>\S+)) (?:-|(?P<msgid>\S+))"
-    r' (?:-|(?P<structured_data>(?:\[[^\s\]"]++(?: [^\s=\]"]++="[^"\\\]]*+(?:\\.[^"\\\]]*+)*")*\])+))'
+    rf" (?:-|(?P<structured_data>{_ELEMENTS}))"
     r"(?: \ufeff?(?P<body>.*))?",
     re.ASCII | re.DOTALL,
 )
@@ -101,7 +102,6 @@ _RFC_3164 = re.compile(
     re.ASCII | re.DOTALL,
 )
 _REST = rf" (?!(?:{_LEVELS}) )([^\s:\[]++) ([^\s:\[]++)(?:\[([^\]\s]++)\]|): (.*+)$"
-_ELEMENTS = r'(?:\[[^\s\]"]++(?: [^\s=\]"]++="[^"\\\]\n]*+(?:\\.[^"\\\]\n]*+)*")*\])+'
 _ORDINARY_5424 = re.compile(
     rf"^<(\d{{1,3}})>1 (-|{_DATE_TIME}) (\S++) (\S++) (\S++) (\S++) (-|{_ELEMENTS})(| .*+)$", re.ASCII | re.MULTILINE
 )
@@ -118,7 +118,9 @@ _PRIORITIES = {
     for facility, name in enumerate(_FACILITIES)
     for severity in range(8)
 }
-_OF_PRIORITY = ("severity_text", "severity_number", "facility")
+_OF_PRIORITY = ["severity_text", "severity_number", "facility"]
+_OF_RFC_5424 = ["hostname", "appname", "procid", "msgid", "structured_data", "body"]
+_OF_RFC_3164 = ["hostname", "appname", "procid", "body"]
 _Row = tuple[JsonValue, ...]
 
 _PAIR = re.compile(r"(?<![^\s,;(])([A-Za-z][\w-]*)=(<[^>\s]*>|[^\s,;]*)")
@@ -181,23 +183,22 @@ def _at_once(data: bytes, options: Options) -> Rows | None:
     except (ValueError, KeyError):  # an impossible time or priority, which costs its own line only
         return None
     if is_5424:
-        names, optional = ["timestamp", *_OF_PRIORITY, "hostname", "appname", "procid", "msgid"], set[str]()
-        names += ["structured_data", "body"]
-        optional |= {*names} - {*_OF_PRIORITY}
+        names = ["timestamp", *_OF_PRIORITY, *_OF_RFC_5424]
+        optional = ["timestamp", *_OF_RFC_5424]
     else:
         is_dated = found[0][1][0].isdecimal() or options.year is not None
-        names = ["timestamp" if is_dated else "time", *(_OF_PRIORITY if start else ()), "hostname", "appname", "procid"]
-        names, optional = [*names, "body"], {"procid"}
+        names = ["timestamp" if is_dated else "time", *(_OF_PRIORITY if start else []), *_OF_RFC_3164]
+        optional = ["procid"]
     program = names.index("appname")
     if "=" in text or any(str(row[program]).startswith("sshd") for row in rows):
         rows = [(*row, _details(row[program] or "", row[-1] or "") or None) for row in rows]  # type: ignore[arg-type]
-        names, optional = [*names, "details"], {*optional, "details"}
+        names, optional = [*names, "details"], [*optional, "details"]
     return Rows(names, rows, optional=optional)
 
 
 @cache
 def _ordinary(has_priority: bool, is_iso: bool) -> re.Pattern[str]:
-    """Return an expression for lines of RFC 3164 as most are, of which each load uses one at most."""
+    """Return an expression for lines of RFC 3164 as most are: few logs have more than one of the four forms."""
     priority = r"<(\d{1,3})>" if has_priority else "()"
     time = _DATE_TIME if is_iso else rf"(?:{_MONTHS}) [ \d]\d \d\d:\d\d:\d\d"
     return re.compile(f"^{priority}({time}){_REST}", re.ASCII | re.MULTILINE)
@@ -254,10 +255,10 @@ def _record(line: str, options: Options) -> dict[str, JsonValue]:
     if level is not None:
         record |= _severity(_LEVELS.split("|").index(level))
     if priority is not None:
-        facility, severity = divmod(int(priority[1]), 8)
-        if facility >= len(_FACILITIES):
+        told = _PRIORITIES.get(str(int(priority[1])))
+        if told is None:
             raise ValueError(f"priority {priority[1]} is over 191")
-        record |= _severity(severity) | {"facility": _FACILITIES[facility]}
+        record |= dict(zip(_OF_PRIORITY, told, strict=True))
     record |= fields
     elements = fields.get("structured_data")
     if elements is not None:

@@ -42,6 +42,16 @@ def staged(home: Home) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(paths))
 
 
+def having_read(home: Home, sinks: str) -> Daemon:
+    """Start a daemon with these sinks, and wait until it has read a thousand lines as rows."""
+    home.configure(sinks=sinks)
+    home.drop("lines.py", rows("1.0.0"))
+    home.append("a.log", *map(str, range(1000)))
+    daemon = home.start()
+    daemon.wait_all_read()
+    return daemon
+
+
 def pour(home: Home, name: str, done: threading.Event) -> int:
     """Write lines in bursts that are batches of some hundred lines, until `done`; return how many."""
     for start in itertools.count(0, 500):
@@ -56,11 +66,7 @@ def numbers_of(records: list[Record]) -> list[int]:
 
 
 def test_rows_are_staged_as_blocks_and_few_of_them_as_lines(home: Home) -> None:
-    home.configure(sinks=PARQUET.format(60))
-    home.drop("lines.py", rows("1.0.0"))
-    home.append("a.log", *map(str, range(1000)))
-    daemon = home.start()
-    daemon.wait_all_read()
+    daemon = having_read(home, PARQUET.format(60))
     assert staged(home).startswith(MARK)
     home.append("a.log", "1000")
     daemon.wait_all_read()
@@ -72,11 +78,7 @@ def test_rows_are_staged_as_blocks_and_few_of_them_as_lines(home: Home) -> None:
 
 
 def test_they_are_lines_where_another_sink_takes_them_too(home: Home) -> None:
-    home.configure(sinks=PARQUET.format(60) + NDJSON)
-    home.drop("lines.py", rows("1.0.0"))
-    home.append("a.log", *map(str, range(1000)))
-    daemon = home.start()
-    daemon.wait_all_read()
+    daemon = having_read(home, PARQUET.format(60) + NDJSON)
     assert MARK not in staged(home)
     assert daemon.term() == 0
     assert numbers_of(read_parquet(home.path, "lines")) == numbers_of(home.records("lines")) == list(range(1000))
@@ -138,11 +140,7 @@ def test_kills_and_swaps_lose_and_double_nothing(home: Home) -> None:
 
 def test_a_version_with_other_keys_is_told_of_all_the_same(home: Home) -> None:
     """Recent input is compared as JSON, whatever it was parsed for."""
-    home.configure(sinks=PARQUET.format(60))
-    home.drop("lines.py", rows("1.0.0"))
-    home.append("a.log", *map(str, range(1000)))
-    daemon = home.start()
-    daemon.wait_all_read()
+    daemon = having_read(home, PARQUET.format(60))
     assert staged(home).startswith(MARK)
     home.drop("lines.py", rows("2.0.0").replace('"length"]', '"size"]'))
     tried = daemon.wait_event("generation.tried", plugin="lines", generation=2)

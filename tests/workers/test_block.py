@@ -334,10 +334,6 @@ def test_random_bytes_are_rows_of_some_kind(tmp_path: Path) -> None:
             )
             for _ in range(30)
         )
-        read_table_of(tmp_path, content)
-
-
-def read_table_of(folder: Path, content: bytes) -> None:
-    path = folder / "random"
-    path.write_bytes(content + b"\n")
-    assert read_table(path, Schema({})).num_rows >= 1
+        path = tmp_path / "random"
+        path.write_bytes(content + b"\n")
+        assert read_table(path, Schema({})).num_rows >= 1
