@@ -9,30 +9,25 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from msgspec import Struct, field
-
 from contract.framing import Framing
 from hostd import clock, events
-from hostd.pipeline.budget import Budget
+from hostd.pipeline.admission import Admission
 from hostd.pipeline.commit import Committer, Entry
-from hostd.pipeline.detection import Memory
+from hostd.pipeline.flow import COST_FACTOR, QUIET_S, Flow, Work, excess
 from hostd.pipeline.framing import NOT_YET, Cut, declared, next_cut, next_piece
-from hostd.pipeline.gate import Gate
-from hostd.pipeline.ledger import Checkpoint, Result, SourceRow
+from hostd.pipeline.ledger import Result
 from hostd.pipeline.parse import Fallback, NotNowError, NotServedError, note_loss, parse
-from hostd.pipeline.routing import Route, route
+from hostd.pipeline.routes import Routes
+from hostd.pipeline.routing import Route
 from hostd.pipeline.said import log_yield
 from hostd.pipeline.serving import Catalog, Generation
 from hostd.pipeline.sources.content import NotLoadedError
-from hostd.pipeline.sources.file import HEAD_BYTES, FileSource
+from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.streams import Streams, StuckError
 from hostd.tasks import Tasks
 from hostd.workers.batch import Batch, DeadLetter, Yield
 from hostd.workers.pool import Pool
 from hostd.workers.questions import GenerationBrokenError
-
-QUIET_S = 0.5
-"""After how long without a write a document, or a record of several lines, counts as whole."""
 
 GATHER_S = 0.005
 """How long after a small batch the next one of the same source may begin: an application that writes line by line costs
@@ -40,55 +35,7 @@ a batch and a commit now and then, not one a line. A line that comes after a whi
 
 SMALL_BYTES = 32 << 10
 
-READ_AT_ONCE = 64
-"""How many sources of one plugin are read at once: each costs a task, and memory, while it is."""
-
-TURN_S = 0.1
-"""How long a source is read on while others wait to be: one that is always written to would keep them waiting for
-ever."""
-
 BROKEN_RETRY_S = 1.0
-COST_FACTOR = 4
-"""Bytes of budget for a byte of input: the batch, its records, and their copies on the way."""
-
-
-class _Work(Struct, frozen=True):
-    """A batch under way: where the source stood before it, what the ledger is to know after it."""
-
-    cut: Cut
-    plugin: str
-    header: bytes
-    before: Checkpoint
-    after: SourceRow
-    blocks: bool
-    task: asyncio.Task[tuple[Generation, Yield]]
-
-    @property
-    def cost(self) -> int:
-        return len(self.cut.data) * COST_FACTOR
-
-
-class _Flow(Struct, eq=False):
-    """A source's place in the pump."""
-
-    source: FileSource
-    route: Route | None = None
-    routed_at_epoch: int = -1
-    task: asyncio.Task[None] | None = None
-    woken: bool = False
-    timer: asyncio.TimerHandle | None = None
-    given_up: bool = False
-    memory: Memory = field(default_factory=Memory)
-    place: str | None = None
-    """Where it is in the gate, while it has a task."""
-    queued: bool = False
-    """It waits at the gate."""
-    held: tuple[int, str] = (0, "")
-    """What it was given of the budget for its next batch, and for which plugin."""
-    since: float = math.inf
-    """Since when (monotonic) batches of it are begun in this turn."""
-    gathers_until: float = 0.0
-    """Until when (monotonic) it is not worth a batch what has been written since a small one."""
 
 
 class Pump:
@@ -118,7 +65,9 @@ class Pump:
         self._pool = pool
         self._committer = committer
         self._streams = streams
-        self._budget = Budget(memory_bytes, pool.slots.capacity)
+        self._admission = Admission(memory_bytes, pool.slots.capacity)
+        self._budget = self._admission.budget
+        self._routes = Routes(catalog, committer, pool, self._is_final, self._wake_later)
         self._on_rewritten = on_rewritten
         self._on_parsed = on_parsed
         self._on_regression = on_regression
@@ -126,8 +75,7 @@ class Pump:
         self._final = final
         self._tasks = tasks
         self._window = 2 * pool.slots.capacity
-        self._flows: dict[FileSource, _Flow] = {}
-        self._gate: Gate[_Flow] = Gate(READ_AT_ONCE)
+        self._flows: dict[FileSource, Flow] = {}
         self._closed = False
 
     def wake(self, source: FileSource) -> None:
@@ -136,7 +84,7 @@ class Pump:
             return
         flow = self._flows.get(source)
         if flow is None:
-            flow = self._flows[source] = _Flow(source)
+            flow = self._flows[source] = Flow(source)
         flow.woken = True
         if flow.task is not None or flow.queued or self._closed:
             return
@@ -145,36 +93,30 @@ class Pump:
             return
         if self._has_nothing(flow):
             return
-        if self._enter(flow, flow.route.plugin if flow.route else None):
+        if self._admission.enter(flow, flow.route.plugin if flow.route else None):
             self._start(flow)
 
-    def _start(self, flow: _Flow) -> None:
+    def _start(self, flow: Flow) -> None:
         flow.since = math.inf
         flow.task = self._tasks.start(self._drain(flow), f"drain {flow.source.name}")
 
-    def _enter(self, flow: _Flow, place: str | None) -> bool:
-        """Tell whether a source may be read now; if not it waits at the gate."""
-        flow.place, flow.queued = place, not self._gate.enter(flow, place)
-        return not flow.queued
-
     def _leave(self, place: str | None) -> None:
         """Let another source in."""
-        while (flow := self._gate.leave(place)) is not None:
-            flow.queued = False
+        while (flow := self._admission.leave(place)) is not None:
             if self._flows.get(flow.source) is flow and not self._closed:
                 self._start(flow)
                 return
 
-    def _moves(self, flow: _Flow, plugin: str) -> bool:
+    def _moves(self, flow: Flow, plugin: str) -> bool:
         """Have a source that is read be at its plugin's place of the gate; False where it has to wait there."""
         if flow.place == plugin:
             return True
         before = flow.place
-        entered = self._enter(flow, plugin)
+        entered = self._admission.enter(flow, plugin)
         self._leave(before)
         return entered
 
-    def _has_nothing(self, flow: _Flow) -> bool:
+    def _has_nothing(self, flow: Flow) -> bool:
         """Route a source that is read to its end, and tell whether it is one: it need not cost a task.
 
         There may be many thousands of them, and all are woken at every start and every swap.
@@ -182,7 +124,7 @@ class Pump:
         try:
             if not flow.source.is_at_rest() or not self._streams.has_ended(flow.source):
                 return False
-            self._generation_for(flow)
+            self._routes.generation_for(flow)
         except (OSError, NotLoadedError):
             return False  # the task will say so
         flow.woken = False
@@ -250,8 +192,7 @@ class Pump:
             return
         if flow.timer is not None:
             flow.timer.cancel()
-        if flow.queued:
-            self._gate.give_up(flow, flow.place)
+        self._admission.give_up(flow)
 
     async def close(self, timeout_s: float) -> None:
         """Read no more; wait for what is under way, and drop what is not done by then."""
@@ -266,9 +207,9 @@ class Pump:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _drain(self, flow: _Flow) -> None:
+    async def _drain(self, flow: Flow) -> None:
         """Read, parse and deliver until the source has no more."""
-        pending: deque[_Work] = deque()
+        pending: deque[Work] = deque()
         try:
             while True:
                 flow.woken = False
@@ -278,7 +219,7 @@ class Pump:
                     await self._deliver(flow, pending)
                 elif flow.queued:
                     return
-                elif self._gives_way(flow):
+                elif self._admission.gives_way(flow):
                     flow.woken = True
                     return
                 elif self._closed or flow.source.is_let_go or not flow.woken:
@@ -289,17 +230,17 @@ class Pump:
             self._wake_later(flow, BROKEN_RETRY_S)
         finally:
             self._abandon(flow, pending)
-            self._keep(flow, 0, "")
+            self._admission.keep(flow, 0, "")
             flow.task = None
             if not flow.queued:
                 self._leave(flow.place)
             if flow.woken and not self._closed:
                 self.wake(flow.source)
 
-    async def _fill(self, flow: _Flow, pending: deque[_Work]) -> None:
+    async def _fill(self, flow: Flow, pending: deque[Work]) -> None:
         """Start work until the window or the budget is full, or there is nothing more to read."""
         source = flow.source
-        while len(pending) < self._window and not flow.given_up and not self._gives_way(flow):
+        while len(pending) < self._window and not flow.given_up and not self._admission.gives_way(flow):
             if not await self._prepare(flow):
                 return
             try:
@@ -314,7 +255,7 @@ class Pump:
                 await asyncio.sleep(0)
                 continue
             cost, plugin = len(cut.data) * COST_FACTOR, generation.plugin
-            if not self._keep(flow, cost, plugin) and not self._budget.try_take(cost, plugin):
+            if not self._admission.keep(flow, cost, plugin) and not self._budget.try_take(cost, plugin):
                 if pending:
                     return  # ours come back first
                 await self._budget.take(cost, plugin)
@@ -327,28 +268,16 @@ class Pump:
             flow.since = min(flow.since, clock.monotonic())
             blocks = generation.framing.kind != "stream" and self._committer.takes_blocks(plugin)
             task = asyncio.create_task(self._work(source, cut, generation, blocks=blocks))
-            pending.append(_Work(cut, plugin, source.header, before, source.row(), blocks, task))
+            pending.append(Work(cut, plugin, source.header, before, source.row(), blocks, task))
 
-    def _keep(self, flow: _Flow, cost: int, plugin: str) -> bool:
-        """Keep so much of what a flow was given of the budget, and give back the rest; tell whether it was enough."""
-        (held, holder), flow.held = flow.held, (0, "")
-        kept = cost if held >= cost and holder == plugin else 0
-        if held > kept:
-            self._budget.give(held - kept, holder)
-        return kept > 0
-
-    def _gives_way(self, flow: _Flow) -> bool:
-        """Tell whether others wait to be read, and it has had its turn."""
-        return self._gate.is_waited_for(flow.place) and clock.monotonic() - flow.since >= TURN_S
-
-    async def _prepare(self, flow: _Flow) -> bool:
+    async def _prepare(self, flow: Flow) -> bool:
         """Find out how to read a source; False when that cannot be told yet."""
         wait_s = await flow.source.prepare(final=self._final)
         if wait_s is not None and wait_s < math.inf:
             self._wake_later(flow, wait_s)
         return wait_s is None
 
-    async def _next_generation(self, flow: _Flow, *, alone: bool) -> Generation | None:
+    async def _next_generation(self, flow: Flow, *, alone: bool) -> Generation | None:
         """Return who gets the source's next batch, None when nothing is to be read now. `alone`: none is under way."""
         source = flow.source
         if source.was_rewritten():
@@ -357,7 +286,7 @@ class Pump:
             self._on_rewritten(source)
             flow.routed_at_epoch = -1
             raise NotLoadedError(0, 0)  # what it holds now may have to be unpacked: that is found out first
-        generation = self._generation_for(flow)
+        generation = self._routes.generation_for(flow)
         if generation is not None and alone and not self._moves(flow, generation.plugin):
             return None
         if generation is not None and self._streams.concern(source, generation):
@@ -374,7 +303,7 @@ class Pump:
             return None
         return generation
 
-    def _cut(self, flow: _Flow, generation: Generation) -> Cut | None:
+    def _cut(self, flow: Flow, generation: Generation) -> Cut | None:
         """Cut what a source's next batch is, None when it is not there yet. Raises NotLoadedError."""
         source, framing, limits = flow.source, generation.framing, generation.manifest.limits
         final = (self._final and not source.is_cut_short() and not source.is_coming) or source.has_ended()
@@ -410,12 +339,12 @@ class Pump:
                 generation, result = await parse(
                     batch, generation.framing, lambda: self._catalog.current.get(plugin), self._pool, fallback
                 )
-            self._budget.charge(_excess(cut, result), plugin)
+            self._budget.charge(excess(cut, result), plugin)
         if result.records:
             self._on_parsed(plugin, generation.framing, batch)
         return generation, result
 
-    async def _deliver(self, flow: _Flow, pending: deque[_Work]) -> None:
+    async def _deliver(self, flow: Flow, pending: deque[Work]) -> None:
         """Wait for the oldest batch and hand its result on; if it cannot be parsed now, read it again later."""
         work = pending[0]
         try:
@@ -448,7 +377,7 @@ class Pump:
         pending.popleft()
         self._submit(flow.source, work, generation, result)
 
-    def _note_broken(self, flow: _Flow, plugin: str, reason: str) -> None:
+    def _note_broken(self, flow: Flow, plugin: str, reason: str) -> None:
         """A generation cannot be started any more, or loses every worker to something else: losses like any other."""
         generation = self._catalog.current.get(plugin)
         if generation is not None and self._streams.kept_by(flow.source) is None:
@@ -459,14 +388,14 @@ class Pump:
         generation = self._catalog.current.get(plugin)
         return generation is not None and generation.crew.intensity.is_failing
 
-    def _submit(self, source: FileSource, work: _Work, generation: Generation, result: Yield) -> None:
+    def _submit(self, source: FileSource, work: Work, generation: Generation, result: Yield) -> None:
         log_yield(source.name, generation, result)
         row = work.after
         stream, taken_over = self._streams.accept(source) if generation.framing.kind == "stream" else (None, None)
 
         def done() -> None:
             self._budget.give(work.cost, work.plugin)
-            self._budget.discharge(_excess(work.cut, result), work.plugin)
+            self._budget.discharge(excess(work.cut, result), work.plugin)
             generation.records += result.records
             generation.rejected += len(result.dead)
             if source.id == row.id:
@@ -494,7 +423,7 @@ class Pump:
             )
         )
 
-    def _abandon(self, flow: _Flow, pending: deque[_Work]) -> None:
+    def _abandon(self, flow: Flow, pending: deque[Work]) -> None:
         """Forget work under way; the source is read again from the first of it."""
         if not pending:
             return
@@ -502,66 +431,20 @@ class Pump:
         for work in pending:
             self._budget.give(work.cost, work.plugin)
             if not work.task.cancel() and not work.task.cancelled() and work.task.exception() is None:
-                self._budget.discharge(_excess(work.cut, work.task.result()[1]), work.plugin)
+                self._budget.discharge(excess(work.cut, work.task.result()[1]), work.plugin)
         pending.clear()
 
-    def _generation_for(self, flow: _Flow) -> Generation | None:
-        """Return the generation that the source's next batch goes to, or None when it has to wait."""
-        if flow.route is None or flow.route.plugin is None or flow.routed_at_epoch != self._catalog.epoch:
-            self._route(flow)
-        if flow.route is None or flow.route.plugin is None:
-            return None
-        return self._catalog.current.get(flow.route.plugin)
+    def _is_final(self, source: FileSource) -> bool:
+        """Tell whether what a source holds is all there will be."""
+        return (self._final and not source.is_coming) or source.has_ended()
 
-    def _route(self, flow: _Flow) -> None:
-        source = flow.source
-        head = source.head()
-        final = (self._final and not source.is_coming) or source.has_ended()
-        if not head:
-            return
-        if b"\n" not in head and len(head) < HEAD_BYTES and not final and source.idle_for_s() < QUIET_S:
-            self._wake_later(flow, QUIET_S)  # too early to tell by its head
-            return
-        current, manifests = self._catalog.current, self._catalog.manifests
-        present = flow.route.plugin if flow.route else None
-        chosen = route(source.routed_as, head, source.processor, present, manifests, flow.memory)
-        if present in current and chosen.plugin not in (None, *current):
-            # A better one may take minutes to be there, if it comes at all; until then nothing changes.
-            serving = {name: manifests[name] for name in current}
-            chosen = route(source.routed_as, head, source.processor, present, serving)
-        if chosen.plugin is not None and not self._committer.takes(chosen.plugin):
-            chosen = Route(None, f"no sink takes records of {chosen.plugin}; add one, or widen a sink's processors")
-        flow.routed_at_epoch = self._catalog.epoch
-        if chosen.plugin is not None and chosen.plugin not in current:
-            flow.route = Route(None, f"{chosen.plugin}, which accepts it, is being started")
-            self._pool.starts.hurry(chosen.plugin)
-            return
-        if chosen == flow.route:
-            return
-        flow.route = chosen
-        if chosen.plugin is not None:
-            events.emit(events.SOURCE_ROUTED, source=source.name, plugin=chosen.plugin, why=chosen.why)
-        else:
-            events.emit(events.SOURCE_UNROUTED, source=source.name, reason=chosen.why)
+    def _gathers_for_s(self, flow: Flow) -> float:
+        return 0.0 if self._final else flow.gathers_for_s()
 
-    def _gathers_for_s(self, flow: _Flow) -> float:
-        return 0.0 if self._final else flow.gathers_until - clock.monotonic()
-
-    def _wake_later(self, flow: _Flow, delay_s: float) -> None:
+    def _wake_later(self, flow: Flow, delay_s: float) -> None:
         """Wake a source in `delay_s`, or earlier if that was asked for: whoever is woken in vain asks again."""
-        loop = asyncio.get_running_loop()
-        if flow.timer is not None:
-            if flow.timer.when() <= loop.time() + delay_s:
-                return
-            flow.timer.cancel()
-        flow.timer = loop.call_later(delay_s, self._ring, flow)
+        flow.ring_in(delay_s, self._ring)
 
-    def _ring(self, flow: _Flow) -> None:
+    def _ring(self, flow: Flow) -> None:
         flow.timer = None
         self.wake(flow.source)
-
-
-def _excess(cut: Cut, result: Yield) -> int:
-    """Return how many bytes a result takes beyond what its batch was given of the budget."""
-    words = sum(len(letter.reason) + len(letter.traceback) for letter in result.dead)
-    return max(0, len(result.lines) + words + len(result.state or b"") - len(cut.data) * COST_FACTOR)

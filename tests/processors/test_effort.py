@@ -22,7 +22,12 @@ MOST_TIMES = 120
 @pytest.mark.parametrize("name", [path.stem for path in SHIPPED])
 def test_what_takes_long_grows_with_its_length_alone(name: str) -> None:
     for beginning, filler in islice(slow_inputs(name, SIZE_BYTES, BUDGET_S), MOST_CHECKED):
-        found = growth(name, lambda size, b=beginning, f=filler: b + f * (size // len(f)), SIZE_BYTES)  # type: ignore[misc]
+        found = growth(
+            name,
+            lambda size, b=beginning, f=filler: b + f * (size // len(f)),  # type: ignore[misc]
+            SIZE_BYTES,
+            MOST_GROWTH,
+        )
         assert found < MOST_GROWTH, f"{beginning!r} and {filler!r} again and again: twice of it takes {found:.1f} times"
 
 
