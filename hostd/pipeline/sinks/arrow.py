@@ -6,6 +6,7 @@ JSON is made of it.
 """
 
 import io
+import json
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,10 @@ from msgspec import Struct
 from hostd.pipeline.sinks.blocks import tables_of
 from hostd.workers.block import BOOL, FLOAT, INT, MARK, TEXT, split, windows
 
+MOST_COLUMNS = 1024
+"""More keys than this have no column of their own: records whose keys are data would make ever wider files."""
+MORE = "_more"
+"""The column of what has none: such keys of a record, with their values, as JSON; and a key of this very name."""
 NULL = "null"
 _ARROW = {NULL: pa.null(), BOOL: pa.bool_(), INT: pa.int64(), FLOAT: pa.float64(), TEXT: pa.string()}
 _KINDS = {arrow: kind for kind, arrow in _ARROW.items()}
@@ -44,7 +49,15 @@ class Schema(Struct):
 
     def observe_kind(self, key: str, kind: str) -> None:
         """Widen the type of a key to hold values of a kind."""
-        self.types[key] = wider(self.types.get(key, NULL), kind)
+        present = self.types.get(key)
+        if key == MORE or (present is None and len(self.types) - (MORE in self.types) >= MOST_COLUMNS):
+            self.types[MORE] = TEXT
+        else:
+            self.types[key] = wider(present or NULL, kind)
+
+    def has_column(self, key: str) -> bool:
+        """Tell whether the values of a key are in a column of their own."""
+        return key in self.types and key != MORE
 
     def needs_text(self, records: Iterable[dict[str, Any]]) -> bool:
         """Tell whether a value of some records has to become text."""
@@ -56,8 +69,8 @@ class Schema(Struct):
         )
 
     def arrow(self) -> pa.Schema:
-        """Return the same as Arrow has it."""
-        return pa.schema([(key, _ARROW[kind]) for key, kind in self.types.items()])
+        """Return the same as Arrow has it, without the column of what has none."""
+        return pa.schema([(key, _ARROW[kind]) for key, kind in self.types.items() if key != MORE])
 
 
 def kind_of(value: Any) -> str:
@@ -134,7 +147,7 @@ def _fitted(table: pa.Table, schema: Schema) -> pa.Table:
     """Return a table with the types of the schema; what was never anything but null is left out."""
     columns: dict[str, Any] = {}
     for field, column in zip(table.schema, table.columns, strict=True):
-        kind = schema.types.get(field.name, NULL)
+        kind = schema.types[field.name] if schema.has_column(field.name) else NULL
         wanted = _ARROW[kind]
         if kind == NULL:
             continue
@@ -144,6 +157,8 @@ def _fitted(table: pa.Table, schema: Schema) -> pa.Table:
             columns[field.name] = pa.array([as_kind(value, kind) for value in column.to_pylist()], wanted)
         else:
             columns[field.name] = column.cast(wanted, safe=False)
+    if beyond := [name for name in table.column_names if not schema.has_column(name)]:
+        columns[MORE] = _more(table.select(beyond).to_pylist(), schema)
     return pa.table(columns) if columns else table.select([])
 
 
@@ -175,7 +190,7 @@ def _read(lines: Path | bytes, schema: Schema) -> pa.Table | None:
     for size in BLOCK_BYTES:
         try:
             # In threads: when hostd ends, what is left is converted while nothing else runs.
-            return pj.read_json(
+            table = pj.read_json(
                 lines if isinstance(lines, Path) else pa.BufferReader(lines),
                 read_options=pj.ReadOptions(block_size=size),
                 parse_options=options,
@@ -183,6 +198,8 @@ def _read(lines: Path | bytes, schema: Schema) -> pa.Table | None:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             if "block" not in str(error):
                 return None
+        else:
+            return table.append_column(MORE, pa.nulls(table.num_rows, pa.string())) if MORE in schema.types else table
     return None
 
 
@@ -206,9 +223,20 @@ def build(records: list[dict[str, Any]], schema: Schema) -> pa.Table:
     """Return records as a table of a schema that holds them."""
     columns = {
         key: pa.array([as_kind(record.get(key), kind) for record in records], _ARROW[kind])
+        if key != MORE
+        else _more(records, schema)
         for key, kind in schema.types.items()
     }
     return pa.table(columns)
+
+
+def _more(records: list[dict[str, Any]], schema: Schema) -> pa.Array:
+    """Return what has no column of its own, as JSON; null where there is none."""
+    rests = [
+        {key: value for key, value in record.items() if value is not None and not schema.has_column(key)}
+        for record in records
+    ]
+    return pa.array([json.dumps(rest, ensure_ascii=False) if rest else None for rest in rests], pa.string())
 
 
 def as_kind(value: Any, kind: str) -> Any:

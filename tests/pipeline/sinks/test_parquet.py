@@ -19,6 +19,7 @@ from hostd.pipeline.sinks import arrow, parquet, staged
 from hostd.pipeline.sinks.arrow import Schema, read_table
 from hostd.pipeline.sinks.parquet import ParquetCarrier
 from hostd.pipeline.sinks.staged import StagedSink
+from hostd.workers.block import pack_rows
 from tests.live.harness import eventually
 from tests.pipeline.sinks.kinds import KINDS, Record, World, lines
 
@@ -136,25 +137,72 @@ def test_each_row_is_in_the_part_of_its_date_once_and_in_order(most_runs: int, d
         assert part["n"].to_pylist() == [number for number, each in enumerate(dates) if each == date]
 
 
+def beyond(row: Record) -> Record:
+    found: Record = json.loads(row.get(arrow.MORE) or "{}")
+    return found
+
+
+def test_keys_beyond_the_limit_share_a_column(world: World) -> None:
+    """Records whose keys are data make no ever wider files; what has a column keeps it, and a restart knows."""
+    sink = world.start()
+    many: list[Record] = [{"n": n, f"key {n}": n, "old": "x"} for n in range(arrow.MOST_COLUMNS + 50)]
+    sink.write("demo", lines(*many))  # of many keys workers make no block
+    world.ledger.commit([], sink.sync())
+    sink.accept()
+    world.commit(world.start(), "demo", {"n": -1, "new": [1], "old": "y", "gone": None})
+    rows = world.read()
+    assert len(rows[0]) <= arrow.MOST_COLUMNS + 1
+    assert [{key: row[key] for key in ("n", "old")} for row in rows] == [
+        {key: record[key] for key in ("n", "old")} for record in [*many, {"n": -1, "old": "y"}]
+    ]
+    assert [row.get(f"key {n}", beyond(row).get(f"key {n}")) for n, row in enumerate(rows[:-1])] == list(
+        range(len(many))
+    )
+    assert beyond(rows[-2]) == {f"key {len(many) - 1}": len(many) - 1}
+    assert beyond(rows[-1]) == {"new": [1]}
+
+
+def test_a_block_beyond_the_limit_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow, "MOST_COLUMNS", 3)
+    names = ["a", "b", arrow.MORE, "c", "d"]
+    rows = [(n, None if n % 2 else "x", f"own {n}", n / 2, n % 3 == 0) for n in range(100)]
+    block, path = pack_rows(names, rows, ("@source", "log")), tmp_path / "staged"
+    assert block is not None
+    by_lines = Schema({})
+    expected = table(tmp_path, by_lines, *({**dict(zip(names, row, strict=True)), "@source": "log"} for row in rows))
+    path.write_bytes(block)
+    schema = Schema({})
+    assert read_table(path, schema).to_pylist() == expected
+    assert schema == by_lines == Schema({"a": "int", "b": "text", arrow.MORE: "text", "c": "float"})
+    assert beyond(expected[3]) == {arrow.MORE: "own 3", "d": True, "@source": "log"}
+
+
 NUMBERS = st.integers(-(1 << 65), 1 << 65) | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.none() | st.booleans() | NUMBERS | st.text(max_size=4) | st.lists(st.integers(), max_size=2)
 BATCHES = st.lists(
-    st.lists(st.dictionaries(st.sampled_from("abc"), VALUES, min_size=1), min_size=1, max_size=6),
+    st.lists(st.dictionaries(st.sampled_from(["a", "b", "c", arrow.MORE]), VALUES, min_size=1), min_size=1, max_size=6),
     min_size=1,
     max_size=4,
 )
 
 
+@pytest.mark.parametrize("most_columns", [2, 1000])
 @settings(max_examples=100, deadline=None)
 @given(batches=BATCHES)
-def test_any_records_are_rows_that_say_the_same(tmp_path_factory: pytest.TempPathFactory, batches: Any) -> None:
+def test_any_records_are_rows_that_say_the_same(
+    tmp_path_factory: pytest.TempPathFactory, most_columns: int, batches: Any
+) -> None:
     """Each value is there, as a float where it was an integer at most, or as text that is its JSON."""
     folder, schema = tmp_path_factory.mktemp("any"), Schema({})
     for records in batches:
-        rows = table(folder, schema, *records)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(arrow, "MOST_COLUMNS", most_columns)
+            rows = table(folder, schema, *records)
         assert len(rows) == len(records)
         for row, record in zip(rows, records, strict=True):
-            for key, value in record.items():
+            without = {key: value for key, value in record.items() if not schema.has_column(key)}
+            assert beyond(row) == {key: value for key, value in without.items() if value is not None}
+            for key, value in ((key, value) for key, value in record.items() if key not in without):
                 found = row.get(key)
                 if value is None:
                     assert found is None
