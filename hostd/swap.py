@@ -21,7 +21,7 @@ from hostd.plugins import artifact as artifacts
 from hostd.plugins import grants, proof, trial
 from hostd.plugins.artifact import Artifact
 from hostd.plugins.catalog import Catalog, retire
-from hostd.plugins.choice import Choice, Facts, Want, again, cannot_serve, choose
+from hostd.plugins.choice import Want
 from hostd.plugins.decisions import Decisions
 from hostd.plugins.environment import Environments
 from hostd.plugins.folder import Folder
@@ -32,6 +32,7 @@ from hostd.plugins.keeping import Keeping
 from hostd.plugins.probation import Probation
 from hostd.plugins.refusals import Refusals
 from hostd.plugins.register import Register
+from hostd.plugins.wanted import Wanted
 from hostd.tasks import Tasks
 from hostd.watch import Watcher
 from hostd.workers.pool import Pool
@@ -73,7 +74,6 @@ class Swapper:
         self.environments = environments
         self.register = Register(store, book, committer, tasks, lambda: self.settings.trial.keep_kib << 10)
         self._judge = Judge(store, lambda: self.settings.trust)
-        self.decisions = Decisions(catalog, self.register, lambda: self._judge.policy, self._lying_at, self.apply)
         self._store = store
         self._catalog = catalog
         self._pool = pool
@@ -82,6 +82,12 @@ class Swapper:
         self._folder = Folder(settings.folder, watcher, self.look_again)
         self._refusals = Refusals(catalog, self.look_again, self._read_again, self._note_change)
         self._inventory = Inventory(self._folder, store, self.look_again, self._refusals.add_file)
+        self._wanted = Wanted(
+            catalog, self.register, self._refusals, self._inventory, self._judge, lambda: self.settings
+        )
+        self.decisions = Decisions(
+            catalog, self.register, lambda: self._judge.policy, self._wanted.lying_at, self.apply
+        )
         self.probation = Probation(
             catalog, self.register, self._refusals, tasks, lambda: self.settings.probation, self._is_back
         )
@@ -126,10 +132,7 @@ class Swapper:
                 for name in [name for name, generation in self._catalog.current.items() if generation.distrusted]:
                     self._want(name, None)
                 return
-            self._forget_what_is_gone()
-            self._refusals.keep_only(self._digests_at_hand)
-            wants = self._choose(await self._rescued(), await self._held())
-            self.register.forget_removed(wants)
+            wants = await self._wanted.choose()
             for name in {*wants, *self._catalog.current, *self._wants}:
                 self._want(name, wants.get(name))
             self._tidy_soon()
@@ -212,83 +215,6 @@ class Swapper:
                     generation.distrusted = f"{generation.artifact.display} is not granted any more what it needs"
                     self._refusals.add(Want(generation.artifact, generation.options, 0.0), refusal)
 
-    def _forget_what_is_gone(self) -> None:
-        """Drop what was said of files that are gone, or have other bytes by now."""
-        for path, refused in list(self._catalog.refused.items()):
-            digest = self._lying_at(path)
-            if path not in {*self._inventory.files, self._inventory.refused_folder} or digest not in {
-                None,
-                refused.digest,
-            }:
-                del self._catalog.refused[path]
-
-    def _lying_at(self, path: Path) -> str | None:
-        known = self._inventory.files.get(path)
-        return known.artifact.digest if known and known.artifact else None
-
-    async def _rescued(self) -> dict[str, Want]:
-        """Return what served before a restart from its private copy, for each name whose file is broken now."""
-        rescued = {}
-        for name, past in list(self.register.rescuable.items()):
-            known = self._inventory.files.get(Path(past.path))
-            if known is not None and cannot_serve(name, known, self.settings.options, self._refusals.has):
-                rescued[name] = await self.register.bring_back(past, self._judge.policy)
-        return {name: want for name, want in rescued.items() if want is not None}
-
-    async def _held(self) -> dict[str, Want]:
-        """Return what holds name, from wherever its bytes are at hand."""
-        held = {}
-        for name, hold in list(self.register.holds.items()):
-            current = self._catalog.current.get(name)
-            past = self.register.history.get(name, hold.generation)
-            if past is None:
-                continue
-            if current is not None and current.number == hold.generation:
-                held[name] = None if current.distrusted else again(past, current.artifact)
-            else:
-                held[name] = await self.register.bring_back(past, self._judge.policy)
-        return {name: want for name, want in held.items() if want is not None}
-
-    def _choose(self, rescued: dict[str, Want], held: dict[str, Want]) -> dict[str, Want]:
-        register, files, current = self.register, self._inventory.files, self._catalog.current
-        choice = choose(
-            Facts(
-                files=files,
-                serving={name: each.artifact for name, each in current.items() if not each.distrusted},
-                holds=register.holds,
-                options=self.settings.options,
-                is_refused=self._refusals.has,
-                last_paths={name: Path(past.path) for name, past in register.rescuable.items()},
-                kept=rescued,
-                held=held,
-            )
-        )
-        self._report(choice)
-        for hold, why in choice.released:
-            register.release(hold, why)
-        for name, generation in current.items():
-            if (want := choice.wants.get(name)) and want.key == generation.key:
-                generation.artifact = want.artifact  # its file may have another name by now, or another signature
-                generation.distrusted = None
-                known = files.get(want.artifact.path)
-                if known and known.artifact and known.artifact.digest == want.artifact.digest:
-                    self._catalog.refused.pop(want.artifact.path, None)
-        return choice.wants
-
-    def _report(self, choice: Choice) -> None:
-        for artifact, refusal in choice.standby:
-            if self._refusals.note(artifact, refusal):
-                events.emit(
-                    events.ARTIFACT_STANDBY,
-                    path=artifact.display,
-                    plugin=artifact.manifest.name,
-                    version=artifact.manifest.version,
-                    reason=str(refusal),
-                )
-        for artifact, refusal in choice.conflicts:
-            if self._refusals.note(artifact, refusal):
-                self._refusals.report(artifact.path, artifact.manifest.name, artifact.digest, refusal)
-
     def _want(self, name: str, want: Want | None) -> None:
         before, self._wants[name] = self._wants.get(name), want
         self._untidy |= before is not None and (want is None or want.key != before.key)
@@ -302,12 +228,6 @@ class Swapper:
                 self._catalog.expect(want.artifact.manifest)
             self._lanes[name] = self._background.start(self._serve(name), f"serve {name}")
 
-    def _digests_at_hand(self) -> set[str]:
-        digests = {known.artifact.digest for known in self._inventory.files.values() if known.artifact}
-        history, holds = self.register.history, self.register.holds.values()
-        held = {past.digest for hold in holds if (past := history.get(hold.plugin, hold.generation))}
-        return digests | held | {past.digest for past in self.register.rescuable.values()}
-
     def _remove_unused(self) -> None:
         if not self._inventory.settled:
             return  # what a file that may be whole in a moment does without, its last good version may need
@@ -318,7 +238,7 @@ class Swapper:
         in_use = [generation.artifact for generation in generations]
         in_use += [want.artifact for want in wants.values()]
         in_use += [known.artifact for known in self._inventory.files.values() if known.artifact]
-        digests = self._digests_at_hand() | {artifact.digest for artifact in in_use}
+        digests = self._wanted.digests_at_hand() | {artifact.digest for artifact in in_use}
         awaited = self.keeping.awaited | self.register.streaming
         digests |= self.register.history.digests({*catalog.current, *wants, *awaited})
         for folder in self._store.iterdir():

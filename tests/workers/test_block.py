@@ -16,6 +16,7 @@ from hostd.workers.block import MARK, Block, count_records, pack_rows, split, wi
 from hostd.workers.encode import Encoder
 
 pa = pytest.importorskip("pyarrow", reason="hostd[parquet] is not installed")
+from hostd.pipeline.sinks import arrow  # noqa: E402
 from hostd.pipeline.sinks.arrow import Schema, read_table  # noqa: E402
 
 SOURCE = "logs/é.log"
@@ -300,7 +301,10 @@ def test_heads_are_short(tmp_path: Path) -> None:
     assert stored(tmp_path, content, Schema({})) != []
 
 
-def test_wide_blocks_of_which_each_has_other_columns_are_one_table(tmp_path: Path) -> None:
+def test_wide_blocks_of_which_each_has_other_columns_are_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrow, "MOST_COLUMNS", 10_000)
     names = [[f"c{number}_{column}" for column in range(500)] for number in range(6)]
     content = b"".join(encoded(Rows(each, [tuple(range(500))]), blocks=True) + b"{}\n" for each in names)
     rows = stored(tmp_path, content, Schema({}))
