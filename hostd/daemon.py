@@ -31,7 +31,7 @@ from hostd.pipeline.streams import Streams
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.environment import Environments
 from hostd.process import raise_file_limit, return_large_blocks
-from hostd.reload import Reloader, make_sinks
+from hostd.reload import Reloader, make_sinks, own_paths
 from hostd.state import StateFolder
 from hostd.swap import Swapper
 from hostd.tasks import Tasks
@@ -203,7 +203,7 @@ class Daemon:
         self._finder = FileFinder(
             configs=settings.files,
             base=self._settings_path.absolute().parent if self._settings_path else Path.cwd(),
-            excluded=[state.path, *(path for sink in settings.sinks for path in sink.own)],
+            excluded=own_paths(settings),
             rows=rows,
             has_ended=self._pump.has_ended,
             watcher=watcher,
@@ -320,8 +320,11 @@ class Daemon:
         await self._desk.keep()
 
     async def _exit_code(self) -> int:
+        received = self._intakes.sources
         left = any(
-            source.committed.offset < source.size() > source.offset or not self._pump.has_ended(source)
+            source.committed.offset < source.size() > source.offset
+            or not self._pump.has_ended(source)
+            or (source in received and source.trouble)
             for source in self._sources()
         )
         return EXIT_LEFT if left or await self._dead_letters() else EXIT_OK

@@ -3,6 +3,7 @@
 What is invalid, or cannot be taken over, leaves what is in force as it is.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sinks import Sink
 from hostd.pipeline.sinks.making import make_sink
+from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.swap import Swapper
 
@@ -23,6 +25,11 @@ from hostd.swap import Swapper
 def make_sinks(settings: Config, ledger: Ledger) -> list[Sink]:
     """Return the sinks that the settings name; nothing is opened yet."""
     return [make_sink(sink, ledger) for sink in settings.sinks]
+
+
+def own_paths(settings: Config) -> list[Path]:
+    """Return what the daemon itself writes: none of it is a source."""
+    return [settings.state.folder, *(path for sink in settings.sinks for path in sink.own)]
 
 
 class Reloader:
@@ -48,6 +55,7 @@ class Reloader:
         self._pump = pump
         self._finder = finder
         self._intakes = intakes
+        self._turn = asyncio.Lock()
         self._take_over: dict[str, Callable[[Config], Awaitable[Any]]] = {
             "plugins": self._change_plugins,
             "sources": self._change_sources,
@@ -59,7 +67,8 @@ class Reloader:
 
     async def rescan(self) -> list[str]:
         """Read the settings and the folders again, and wait; return what changed, in words."""
-        changes = await self._reload()
+        async with self._turn:
+            changes = await self._reload()
         self._pump.try_again()
         changes += await self._swapper.rescan()
         self._finder.look()
@@ -67,7 +76,8 @@ class Reloader:
 
     async def hang_up(self) -> None:
         """Read the settings and the folders again. Waits for no plugin: the next SIGHUP may be to mend what hangs."""
-        await self._reload()
+        async with self._turn:
+            await self._reload()
         self._pump.try_again()
         await self._swapper.retry()
         self._finder.look()
@@ -115,16 +125,27 @@ class Reloader:
 
     async def _change_sources(self, new: Config) -> tuple[config.Source, ...]:
         await self._intakes.reconfigure(new.received)
-        for source in self._finder.reconfigure(new.files):
-            await self._pump.forget(source)
-            await self._committer.flush()
-            self._finder.release(source, "no source names it any more")
+        await self._release(self._finder.reconfigure(new.files), "no source names it any more")
         return new.sources
 
     async def _change_sinks(self, new: Config) -> tuple[config.Sink, ...]:
-        await self._committer.replace_sinks(make_sinks(new, self._ledger))
+        present, coming = own_paths(self.settings), own_paths(new)
+        # Before anything is written there: a daemon that reads what it writes never comes to an end.
+        await self._release(self._finder.exclude([*present, *coming]), "a sink writes it now")
+        try:
+            await self._committer.replace_sinks(make_sinks(new, self._ledger))
+        except BaseException:
+            self._finder.exclude(present)
+            raise
+        self._finder.exclude(coming)
         self._pump.route_anew()
         return new.sinks
+
+    async def _release(self, sources: list[FileSource], reason: str) -> None:
+        for source in sources:
+            await self._pump.forget(source)
+            await self._committer.flush()
+            self._finder.release(source, reason)
 
     async def _change_dead_letters(self, new: Config) -> config.DeadLetters:
         self._ledger.dead.keep(new.dead_letters.keep_days, new.dead_letters.keep_mib)

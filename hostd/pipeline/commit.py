@@ -58,7 +58,6 @@ class _Switch(Struct, frozen=True):
     """From here on, other sinks."""
 
     sinks: list[Sink]
-    done: asyncio.Future[None]
 
 
 class Committer:
@@ -109,22 +108,20 @@ class Committer:
         return done
 
     async def replace_sinks(self, sinks: list[Sink]) -> None:
-        """Write what is submitted from now on to other sinks, and wait until that is so.
+        """Have what is submitted from now on written to other sinks; what was before goes to the present ones yet.
 
-        Raises OSError, and the present ones stay then.
+        Raises OSError and LedgerError, and the present ones stay then.
         """
         try:
             for sink in sinks:
                 await self.in_thread(sink.recover)
-        except OSError:
+        except BaseException:
             for sink in sinks:
-                await self.in_thread(sink.close)
+                self._thread.submit(sink.close)
             raise
         self._coming = sinks
-        switched = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Switch(sinks, switched))
+        self._waiting.append(_Switch(sinks))
         self._arrived.set()
-        await switched
 
     async def flush(self) -> None:
         """Wait until all that was submitted so far is durable."""
@@ -193,7 +190,6 @@ class Committer:
         old, self.sinks = self.sinks, switch.sinks
         for sink in old:
             await self.in_thread(sink.close)
-        switch.done.set_result(None)
 
     def close(self) -> None:
         """Close sinks and ledger after what is under way; a sink that waits for its reader is not waited for."""

@@ -59,6 +59,45 @@ def test_sighup_takes_new_globs(serving: Daemon) -> None:
     assert home.lines("lines", "logs/a.log") == ["1", "2"]
 
 
+def test_a_sink_that_comes_to_write_below_a_glob_is_not_read(serving: Daemon) -> None:
+    """Neither what it writes from then on, nor what lies there; a daemon that reads its own output never ends."""
+    home = serving.home
+    (home.logs / "out").mkdir()
+    home.append("out/lines.ndjson", '{"line": "of another"}')
+    home.drop("any.py", plugin("any", glob="*.ndjson"))
+    serving.wait_records("any", 1)
+    sinks = '[[sinks]]\nkind = "ndjson"\nfolder = "logs/out"\n'
+    home.configure(sinks=sinks)
+    rescan = home.hostd("rescan")
+    assert "settings changed: sinks" in rescan.stdout
+    assert serving.wait_event("source.ended", source="logs/out/lines.ndjson")["reason"] == "a sink writes it now"
+    home.append("a.log", "2")
+    out = home.logs / "out" / "lines.ndjson"
+    serving.wait("it is written there", lambda: b'"2"' in out.read_bytes())
+    home.append("b.log", "3")  # a look at all folders
+    serving.wait("that is written too", lambda: b'"3"' in out.read_bytes())
+    assert not serving.seen("source.found", source="logs/out/any.ndjson")
+    assert len(serving.seen("source.found", source="logs/out/lines.ndjson")) == 1
+    assert not (home.logs / "out" / "any.ndjson").exists()
+
+
+def test_a_rescan_does_not_wait_for_a_sink_that_takes_nothing(serving: Daemon) -> None:
+    """What was parsed before goes there as soon as it can; what comes then goes to the other, and nothing is lost."""
+    home = serving.home
+    home.out.rename(home.path / "aside")
+    home.out.write_text("in the way")
+    home.append("a.log", "2")
+    serving.wait_event("sink.failed")
+    home.configure(sinks='[[sinks]]\nkind = "ndjson"\nfolder = "out2"\n')
+    assert "settings changed: sinks" in home.hostd("rescan").stdout
+    home.append("a.log", "3")
+    home.out.unlink()
+    other = home.path / "out2" / "lines.ndjson"
+    serving.wait("the last line is there", lambda: other.exists() and b'"3"' in other.read_bytes())
+    assert home.lines() == ["2"]
+    assert serving.term() == 0
+
+
 def test_sighup_makes_a_generation_of_a_changed_option(serving: Daemon) -> None:
     """An option is part of what a generation is: changing it swaps, with the same file."""
     home = serving.home

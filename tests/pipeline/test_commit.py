@@ -254,6 +254,29 @@ def test_sinks_are_replaced_between_what_was_submitted_before_and_after(tmp_path
     asyncio.run(scenario())
 
 
+def test_other_sinks_are_taken_over_while_the_present_ones_take_nothing(tmp_path: Path) -> None:
+    """Nobody waits for that; what was submitted before goes where it was to go, as soon as it can."""
+
+    async def scenario() -> None:
+        with capture_logs() as logs:
+            ledger = Ledger(tmp_path / "ledger.db")
+            old, new = (NdjsonSink(tmp_path / name, ("*",), ledger) for name in ("old", "new"))
+            (tmp_path / "old").write_text("in the way")
+            committer = Committer(ledger, [old])
+            async with running(committer):
+                committer.submit(Entry(result(0, 2, lines=b"1\n"), lambda: None))
+                while not [event for event in logs if event["event"] == "sink.failed"]:  # noqa: ASYNC110 - all it tells
+                    await asyncio.sleep(0.01)
+                await committer.replace_sinks([new])
+                committer.submit(Entry(result(2, 4, lines=b"2\n"), lambda: None))
+                (tmp_path / "old").unlink()
+                await committer.flush()
+            assert (tmp_path / "old" / "demo.ndjson").read_bytes() == b"1\n"
+            assert (tmp_path / "new" / "demo.ndjson").read_bytes() == b"2\n"
+
+    asyncio.run(scenario())
+
+
 def test_a_write_is_in_one_transaction_with_what_waits_beside_it(tmp_path: Path) -> None:
     """A sink that fails takes it back, too; it is durable when its caller goes on, and one that went costs nothing."""
 

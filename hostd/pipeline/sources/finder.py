@@ -57,7 +57,8 @@ class FileFinder:
         """How long the last look took."""
         self._configs = configs
         self._base = base
-        self._excluded = tuple(f"{path}{os.sep}" for path in excluded)
+        self._excluded = tuple(excluded)
+        self._hidden: tuple[str, ...] = ()
         self._by_path: dict[str, FileSource] = {}
         self._watcher = watcher
         self._is_patient = watcher is not None
@@ -82,6 +83,7 @@ class FileFinder:
         self._timer = None
         began = clock.monotonic()
         writes = self._appends is None or not self._appends.works
+        self._hide()
         self._folders.watch((pattern for config in self._configs for pattern in config.paths), writes=writes)
         seen: set[Identity] = set()
         for config in self._configs:
@@ -122,6 +124,12 @@ class FileFinder:
         }
         self._folders.forget()
         return [source for source in self.sources.values() if os.path.realpath(source.path) not in named]
+
+    def exclude(self, paths: Iterable[Path]) -> list[FileSource]:
+        """Read nothing below other paths; return the sources that lie there, for the caller to `release`."""
+        self._excluded = tuple(paths)
+        self._hide()
+        return [source for source in self.sources.values() if self._is_excluded(source.path)]
 
     def new_id(self) -> int:
         """Return a number for a source that the ledger does not know."""
@@ -197,7 +205,7 @@ class FileFinder:
         except OSError:
             return None  # gone again, or a link to nothing
         is_readable = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)
-        if not is_readable or f"{os.path.realpath(name)}{os.sep}".startswith(self._excluded):
+        if not is_readable or self._is_excluded(name):
             return None
         identity = status.st_dev, status.st_ino
         source = self.sources.get(identity)
@@ -329,7 +337,7 @@ class FileFinder:
             if folder not in folders:
                 folders[folder] = list_files(folder)
             found = folders[folder].get(identity)
-            if found is None:
+            if found is None or self._is_excluded(str(found)):
                 continue
             source = self._open(str(found), None)
             if source is None:
@@ -344,4 +352,12 @@ class FileFinder:
 
     def _is_ours(self, path: str) -> bool:
         """Tell whether a path is in a folder that the globs are about."""
-        return any(path.startswith(str(watched_folder(p)[0])) for config in self._configs for p in config.paths)
+        folders = (watched_folder(pattern)[0] for config in self._configs for pattern in config.paths)
+        return any(Path(path).is_relative_to(folder) for folder in folders)
+
+    def _hide(self) -> None:
+        """Find out where what is excluded lies: links to it may have been switched."""
+        self._hidden = tuple(os.path.join(os.path.realpath(path), "") for path in self._excluded)  # noqa: PTH118
+
+    def _is_excluded(self, path: str) -> bool:
+        return f"{os.path.realpath(path)}{os.sep}".startswith(self._hidden)

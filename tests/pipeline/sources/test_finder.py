@@ -114,6 +114,44 @@ async def test_excluded_folders_are_not_read(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_what_is_excluded_may_change_and_may_lie_behind_a_link(tmp_path: Path) -> None:
+    """The sources that lie there are returned; and what was rotated there while nobody looked is not adopted."""
+    for name in ("a", "out"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.log").write_text(f"{name}\n")
+    (tmp_path / ".link").symlink_to("out")
+    async with finding(tmp_path, "**/*") as found:
+        assert found.look().keys() == {"a/x.log", "out/x.log"}
+        found.read("out/x.log", 2)
+        rows = found.rows()
+        [hidden] = found.finder.exclude([tmp_path / ".link"])
+        assert hidden.name == "out/x.log"
+        found.finder.release(hidden, "a sink writes it now")
+        assert found.look().keys() == {"a/x.log"}
+        assert found.finder.exclude([]) == []
+        assert found.look().keys() == {"a/x.log", "out/x.log"}
+    async with finding(tmp_path, "*", rows=rows, excluded=(tmp_path / ".link",)) as found:
+        assert found.look() == {}
+
+
+@in_loop
+async def test_only_what_lies_in_the_folders_of_the_globs_is_adopted(tmp_path: Path) -> None:
+    """Not what lies beside them, under a name that begins alike."""
+    for name in ("logs", "logs2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.log").write_text("1\n2\n")
+    async with finding(tmp_path, "logs*/x.log") as found:
+        found.look()
+        for name in ("logs/x.log", "logs2/x.log"):
+            found.read(name, 2)
+        rows = found.rows()
+    for name in ("logs", "logs2"):
+        (tmp_path / name / "x.log").rename(tmp_path / name / "x.log.1")
+    async with finding(tmp_path, "logs/*.log", rows=rows) as found:
+        assert found.look().keys() == {"logs/x.log"}
+
+
+@in_loop
 async def test_one_file_under_two_names_is_one_source(tmp_path: Path) -> None:
     """Hard link, symbolic link, or two globs: its bytes are read once."""
     files(tmp_path, a_log="1")
