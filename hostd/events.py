@@ -317,6 +317,12 @@ INTAKE_STARTED = _event(
     "A source that is no file takes in what comes; `listening` says where.",
 )
 INTAKE_ENDED = _event("intake.ended", "info", "source", "It takes in no more; what came is read to its end.")
+INTAKE_BROKEN = _event(
+    "intake.broken",
+    "error",
+    "source reason",
+    "It cannot be read any more; what came of it until then is read to its end.",
+)
 SPOOL_CUT = _event(
     "spool.cut",
     "info",
@@ -337,6 +343,12 @@ SPOOL_FAILED = _event(
     "What comes cannot be written to the state folder: whoever sends waits, and datagrams are dropped.",
 )
 SPOOL_RECOVERED = _event("spool.recovered", "info", "source", "What comes can be written again.")
+SPOOL_KEPT = _event(
+    "spool.kept",
+    "error",
+    "source reason",
+    "What was received and is committed cannot be removed from the state folder; that is tried again with each commit.",
+)
 POST_REFUSED = _event(
     "post.refused",
     "warning",

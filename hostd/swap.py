@@ -241,7 +241,8 @@ class Swapper:
         digests = self._wanted.digests_at_hand() | {artifact.digest for artifact in in_use}
         awaited = self.keeping.awaited | self.register.streaming
         digests |= self.register.history.digests({*catalog.current, *wants, *awaited})
-        for folder in self._store.iterdir():
+        # Somebody may have removed the store; what is dropped in makes it anew.
+        for folder in self._store.iterdir() if self._store.is_dir() else ():
             if folder.name not in digests:
                 artifacts.discard(folder.name, self._store)
         self.environments.remove_unused(in_use)

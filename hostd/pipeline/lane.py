@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.pipeline.commit import Committer, Entry
+from hostd.pipeline.faults import explain
 from hostd.pipeline.framing import declared
 from hostd.pipeline.ledger import Letter, Replay
 from hostd.pipeline.recover import FindLive, FindRow, StaysError, batch_of
@@ -98,6 +99,8 @@ class Lane:
                 return
             await self._each(letters)
             return
+        except OSError as error:  # no descriptor is left, or its source cannot be read now
+            raise PostponedError(explain(error), may_pass=True) from error
         data = first.data if len(letters) == 1 else joined(letters)
         result = await self._parse(Batch(first.source, first.offset, first.header, data))
         if isinstance(result, Yield):

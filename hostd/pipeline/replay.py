@@ -6,11 +6,11 @@ removes it. A letter is tried once by each generation, unless an operator asks f
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from hostd import clock, events
+from hostd.errors import LedgerError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.lane import Lane, PostponedError, Tally
 from hostd.pipeline.ledger import Ledger
@@ -99,9 +99,9 @@ class Replayer:
         wanted, self._wanted = self._wanted, set()
         try:
             left = await self._committer.in_thread(self._ledger.dead.generations)
-        except sqlite3.Error as error:
+        except LedgerError as error:
             for plugin in wanted:
-                self._postpone(plugin, PostponedError(f"the ledger cannot be read: {error}", may_pass=True))
+                self._postpone(plugin, PostponedError(str(error), may_pass=True))
             return
         for plugin in sorted(wanted & left.keys()):
             self._busy += 1
@@ -136,8 +136,8 @@ class Replayer:
                     await self._pass(plugin, wide, lambda _: True, total)
                 except PostponedError as postponed:
                     total.postponed.append(str(postponed))
-        except sqlite3.Error as error:
-            total.postponed.append(f"the ledger cannot be read: {error}")
+        except LedgerError as error:
+            total.postponed.append(str(error))
 
     async def _by_itself(self, plugin: str, generations: list[int]) -> None:
         current = self._catalog.current.get(plugin)
@@ -153,8 +153,8 @@ class Replayer:
                 await self._pass(plugin, mine, lambda generation: self._is_proven(generation) and generation is current)
         except PostponedError as postponed:
             self._postpone(plugin, postponed)
-        except sqlite3.Error as error:
-            self._postpone(plugin, PostponedError(f"the ledger cannot be read: {error}", may_pass=True))
+        except LedgerError as error:
+            self._postpone(plugin, PostponedError(str(error), may_pass=True))
 
     def _postpone(self, plugin: str, postponed: PostponedError) -> None:
         retry_s = RETRY_S if postponed.may_pass else None

@@ -103,8 +103,9 @@ class Crew:
 
         It may be put `behind` another batch in the line of a worker, and may then share the loss of that worker: where
         as many workers are busy as may be, or, unless `forks`, where there is such a line.
-        Raises WorkerLostError when the worker is lost, GenerationBrokenError when none can be started, and UnfedError
-        for a piece of a stream. When the caller is cancelled the worker is not: its answer is dropped.
+        Raises WorkerLostError when the worker is lost or none can be forked, GenerationBrokenError when none can be
+        started, and UnfedError for a piece of a stream. When the caller is cancelled the worker is not: its answer is
+        dropped.
         """
         time_s = time_s or self._time_s
         try:
@@ -119,6 +120,9 @@ class Crew:
         self._settled.clear()
         try:
             worker = await self._seat(queue=queue, forks=forks)
+        except OSError as error:
+            self._land()
+            raise WorkerLostError(f"none can be forked: {error}", innocent=True) from error
         except BaseException:
             self._land()
             raise

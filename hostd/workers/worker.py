@@ -5,6 +5,7 @@ reaches the daemon otherwise.
 """
 
 import ctypes
+import errno
 import gc
 import json
 import re
@@ -345,7 +346,10 @@ def _load(
             load = seal(load)
         except OSError as error:
             problem = f"its worker cannot be confined: {error}"
-            raise BrokenPluginError(load.display, problem, "make room for it, then: hostd rescan", error) from error
+            remedy = "make room for it, then: hostd rescan"
+            if error.errno == errno.ENOENT:  # the folder that this place shows is not the one that is there now
+                remedy = "the folder of private copies, artifacts in the state folder, was removed: restart hostd"
+            raise BrokenPluginError(load.display, problem, remedy, error) from error
         generation = Generation(load, said, used, cpu)
         generation.check_samples()
     except BrokenPluginError as error:

@@ -90,6 +90,41 @@ def test_a_program_that_is_not_there_stops_the_start(home: Home) -> None:
     home.daemons.clear()
 
 
+def test_a_command_waits_for_its_folder_and_without_one_there_is_no_start(home: Home) -> None:
+    """One that is unmounted, or moved away, between two runs is said, and tried again."""
+    folder = home.path / "there"
+    folder.mkdir()
+    home.drop("lines.py", plugin(glob="no.*"))
+    home.configure(command("pwd; sleep 0.2", 'folder = "there"\n'), paths=())
+    daemon = home.start()
+    daemon.wait_records("lines", 1)
+    folder.rename(home.path / "away")
+    missed = daemon.wait_event(
+        "exec.ended", reason=f"it cannot be run: [Errno 2] No such file or directory: '{folder}'"
+    )
+    assert missed["retry_s"] is not None
+    (home.path / "away").rename(folder)
+    daemon.wait_records("lines", 2)
+    assert daemon.term() == 0
+    folder.rmdir()
+    daemon = home.start(ready=False)
+    assert daemon.wait_exit() == 1
+    assert daemon.noise == [f"hostd: exec:job: there is no folder '{folder}'; make it, or correct it"]
+    daemon.noise.clear()
+    home.daemons.clear()
+
+
+def test_standard_input_that_cannot_be_read_is_no_end_of_it(home: Home) -> None:
+    home.configure('[[sources]]\nkind = "stdin"\n', paths=())
+    with Path("/proc/self/mem").open("rb") as unreadable:
+        home.stdin = unreadable.fileno()
+        daemon = home.start("--once", ready=False)
+        assert daemon.wait_exit() == 3
+    broken = daemon.wait_event("intake.broken", source="stdin")
+    assert broken["reason"].startswith("[Errno 5] Input/output error")
+    home.daemons.clear()
+
+
 def test_once_reads_standard_input_and_commands_to_their_ends(home: Home) -> None:
     """A pipe that comes in pieces, a last line without an end, and a command that would be started again."""
     home.drop("lines.py", plugin(glob="no.*"))

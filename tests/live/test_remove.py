@@ -1,5 +1,7 @@
 """`rm` is the interface to unload a plugin: its sources wait, and nothing of them is lost."""
 
+import shutil
+
 import pytest
 
 from .harness import Daemon, Home, plugin
@@ -83,6 +85,36 @@ def test_a_new_plugin_parses_what_waited_from_the_start(home: Home) -> None:
     home.drop("other.py", plugin("other", glob="*.other"))
     daemon.wait_records("other", 1000)
     assert home.lines("other") == [str(number) for number in range(1000)]
+
+
+@pytest.mark.parametrize("sandbox", ["off", "auto"])
+def test_private_copies_that_somebody_removes_end_nothing(home: Home, sandbox: str) -> None:
+    """With their folder: what is in service goes on. In a sandbox, which shows it, a new one takes a restart."""
+    home.configure(sandbox=sandbox)
+    home.drop("lines.py", plugin())
+    home.drop("old.py", plugin("old", glob="*.old"))
+    home.append("a.log", "1")
+    daemon = home.start()
+    daemon.wait_records("lines", 1)
+    daemon.wait_event("generation.switched", plugin="old")
+    shutil.rmtree(home.state / "artifacts")
+    (home.plugins / "old.py").unlink()
+    daemon.wait_event("generation.retired", plugin="old")
+    home.drop("new.py", plugin("new", glob="*.new"))
+    told = daemon.wait(
+        "it serves, or is refused",
+        lambda: daemon.seen("artifact.refused") or daemon.seen("generation.switched", plugin="new"),
+    )
+    if told[0]["event"] == "artifact.refused":
+        assert told[0]["reason"].endswith(
+            "the folder of private copies, artifacts in the state folder, was removed: restart hostd"
+        )
+    home.append("a.log", "2")
+    daemon.wait_records("lines", 2)
+    assert daemon.term() == 0
+    home.append("a.new", "3")
+    daemon = home.start()
+    daemon.wait_records("new", 1)
 
 
 def test_a_plugin_removed_while_it_starts_does_not_stay(home: Home) -> None:

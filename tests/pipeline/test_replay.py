@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -228,3 +229,33 @@ def test_replays_leave_no_process_behind(tmp_path: Path) -> None:
             assert b.generation.crew.workers == 1
 
     asyncio.run(scenario())
+
+
+def test_letters_wait_for_a_ledger_that_cannot_be_read_now(tmp_path: Path) -> None:
+    """It is said, by itself and on demand, and ends nothing."""
+
+    async def scenario() -> None:
+        async with bench(tmp_path) as b:
+            await b.put(b"a\n")
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(b.ledger.dead, "generations", failing)
+                with capture_logs() as logs:
+                    b.replayer.proven("demo")
+                    await b.replayer.settle()
+                [postponed] = [event for event in logs if event["event"] == "letters.postponed"]
+                reason = f"{tmp_path}/ledger.db: the ledger cannot be used: disk I/O error; "
+                assert postponed["reason"].startswith(reason)
+                assert postponed["retry_s"] == 30.0
+                assert (await b.replay()).postponed == [postponed["reason"]]
+            b.replayer.proven("demo")
+            await b.replayer.settle()
+            assert b.out == [b'{"line":"a"}']
+            assert not b.tasks.failed.done()
+
+    asyncio.run(scenario())
+
+
+def failing() -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    raise error

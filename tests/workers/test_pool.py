@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import select
 import signal
 from pathlib import Path
@@ -243,5 +244,32 @@ def test_who_would_not_have_a_worker_forked_waits_behind_another_batch(
             writer.close()
             assert lines_of(await second) == ["x"]
             await first
+
+    runner.run(scenario())
+
+
+def test_a_batch_for_which_no_worker_can_be_forked_is_lost_without_fault(
+    runner: asyncio.Runner, crew: MakeCrew
+) -> None:
+    """As where no descriptor is left; the next one has a worker when there are some again."""
+
+    async def scenario() -> None:
+        demo = crew(PARSE_LINES)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        await demo._nursery.ready()
+        spare = demo._nursery._spare
+        if spare is not None:
+            demo._nursery._end_spare()
+        free = os.open(os.devnull, os.O_RDONLY)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, limits[1]))
+        try:
+            with pytest.raises(WorkerLostError, match=r"none can be forked: \[Errno 24\] Too many open files") as lost:
+                await demo.parse(batch())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert lost.value.innocent
+        assert (demo.workers, demo.in_flight) == (0, 0)
+        assert (await demo.parse(batch(b"one\n"))).records == 1
 
     runner.run(scenario())

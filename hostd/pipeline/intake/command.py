@@ -14,6 +14,7 @@ from typing import Any
 
 from hostd import clock, events
 from hostd.errors import ConfigError
+from hostd.pipeline.faults import explain
 from hostd.pipeline.intake.inlet import Inlet
 from hostd.pipeline.intake.intake import Doors
 from hostd.pipeline.intake.pipe import PipeReader
@@ -23,6 +24,7 @@ from hostd.receiving import ExecSource
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 GOOD_RUN_S = 60.0
 """A command that has run for so long is started again as soon as one that has not failed yet."""
+FAILED = 1
 END_GRACE_S = 3.0
 LAST_WORDS_S = 0.5
 """How long what a command that was ended has printed is waited for."""
@@ -45,7 +47,15 @@ class CommandIntake:
         self._program = ""
 
     async def start(self) -> None:
-        """Begin to run it. Raises ConfigError when there is no such program, OSError when the spool cannot be used."""
+        """Begin to run it.
+
+        Raises ConfigError when there is no such program, or no folder to run it in, OSError when the spool cannot be
+        used.
+        """
+        if not self._settings.folder.is_dir():
+            raise ConfigError(
+                self._name, f"there is no folder {str(self._settings.folder)!r}", "make it, or correct it"
+            )
         program = find_program(self._settings)
         if program is None:
             raise ConfigError(self._name, f"there is no program {self._settings.command[0]!r}", "correct its command")
@@ -73,13 +83,15 @@ class CommandIntake:
         retry_s = FIRST_RETRY_S
         while True:
             began = clock.monotonic()
-            status = await self._run_once(output, said)
+            try:
+                status = await self._run_once(output, said)
+                reason = _ending(status)
+            except OSError as error:
+                status, reason = FAILED, f"it cannot be run: {explain(error)}"
             if clock.monotonic() - began >= GOOD_RUN_S:
                 retry_s = FIRST_RETRY_S
             again = self._settings.restart == "always" or (self._settings.restart == "on-failure" and status != 0)
-            events.emit(
-                events.EXEC_ENDED, source=self._name, reason=_ending(status), retry_s=retry_s if again else None
-            )
+            events.emit(events.EXEC_ENDED, source=self._name, reason=reason, retry_s=retry_s if again else None)
             if not again:
                 self.ended.set()
                 return
@@ -136,7 +148,7 @@ class CommandIntake:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=pipes[0],
             stderr=pipes[1] if len(pipes) > 1 else asyncio.subprocess.PIPE,
-            cwd=self._settings.folder,
+            cwd=str(self._settings.folder),
             start_new_session=True,
         )
         self._starts += 1

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from hostd import events
+from hostd.pipeline.faults import explain
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.spool import Spool
 
@@ -28,6 +29,8 @@ class Inlet:
         self._acknowledged: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._waiting: list[Callable[[], None]] = []
         self._trouble = ""
+        self._kept = ""
+        """Why what is committed cannot be removed; empty when it can."""
         self._may_try = True
         """Whether, in trouble, it is time for another try."""
         self._timer: asyncio.TimerHandle | None = None
@@ -98,7 +101,12 @@ class Inlet:
         self._acknowledged.clear()
 
     def _committed(self, offset: int) -> None:
-        self._spool.committed(offset)
+        try:
+            self._spool.committed(offset)
+        except OSError as error:
+            self._keep(error)
+        else:
+            self._kept = ""
         while self._acknowledged and self._acknowledged[0][0] <= offset:
             _, done = self._acknowledged.popleft()
             if not done.done():  # whoever waited may have gone
@@ -106,6 +114,12 @@ class Inlet:
         self._spool.is_awaited = bool(self._acknowledged)
         if self._waiting and not self._trouble and self.waiting <= self.limit * ROOM_AGAIN:
             self._call()
+
+    def _keep(self, error: OSError) -> None:
+        """What is committed takes room yet: the next commit tries to remove it again."""
+        if self._kept != str(error):
+            self._kept = str(error)
+            events.emit(events.SPOOL_KEPT, source=self.source.name, reason=explain(error))
 
     def _failed(self, error: OSError) -> None:
         self._may_try = False

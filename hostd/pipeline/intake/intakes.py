@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from hostd import events
 from hostd.errors import HostdError, StateError
 from hostd.pipeline.commit import Committer
+from hostd.pipeline.faults import explain
 from hostd.pipeline.intake.inlet import Inlet
 from hostd.pipeline.intake.intake import Intake
 from hostd.pipeline.intake.kinds import make
@@ -246,7 +247,10 @@ class Intakes:
         del self._entries[source.name]
         self._rows[source.name] = source.row()
         entry.inlet.close()
-        entry.spool.committed(source.size(), also_last=True)
+        try:
+            entry.spool.committed(source.size(), also_last=True)
+        except OSError as error:  # the next start removes it
+            events.emit(events.SPOOL_KEPT, source=source.name, reason=explain(error))
         source.close()
 
 

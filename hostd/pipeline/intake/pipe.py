@@ -1,10 +1,13 @@
 """Reads a pipe, a terminal or a file to its end, in the event loop, as far as there is room."""
 
 import asyncio
+import errno
 import os
 import stat
 from collections.abc import Callable
 
+from hostd import events
+from hostd.pipeline.faults import explain
 from hostd.pipeline.intake.inlet import Inlet, Tap
 
 TAKE_BYTES = 256 << 10
@@ -19,10 +22,12 @@ class PipeReader:
     def __init__(self, fd: int, inlet: Inlet, on_end: Callable[[], None]) -> None:
         self._fd = fd
         self._loop = asyncio.get_running_loop()
+        self._source = inlet.source
         self._tap = Tap(inlet, self._deafen, self._listen)
         self._on_end = on_end
         self._is_listening = False
         self._is_over = False
+        self._is_terminal = os.isatty(fd)
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
         """Of a regular file, and some devices, the kernel tells no event: they can always be read."""
 
@@ -64,8 +69,11 @@ class PipeReader:
             content = os.read(self._fd, TAKE_BYTES)
         except BlockingIOError:
             return
-        except OSError:
-            content = b""  # a terminal that was hung up: nothing more comes of it
+        except OSError as error:
+            content = b""
+            if not (self._is_terminal and error.errno == errno.EIO):  # one that was hung up has ended
+                self._source.trouble = explain(error)
+                events.emit(events.INTAKE_BROKEN, source=self._source.name, reason=self._source.trouble)
         if content:
             self._tap.give(content)
             if self._is_file and self._is_listening:

@@ -83,7 +83,7 @@ class HttpCarrier:
 
     def deliver(self, sealed: Sealed) -> None:
         progress = sealed.path.with_name(sealed.path.name + SENT)
-        offset = int(progress.read_text()) if progress.exists() else 0
+        offset = _sent(progress)
         with sealed.path.open("rb") as file:
             for batch in batches(file.fileno(), offset, int(sealed.tag)):
                 self._post(sealed, offset, batch)
@@ -174,6 +174,15 @@ class HttpCarrier:
             reason=reason,
             kept=str(path),
         )
+
+
+def _sent(progress: Path) -> int:
+    """Return how much of a file is delivered; 0 where that is lost, as by a loss of power: the keys are the same."""
+    try:
+        said = progress.read_bytes()
+    except FileNotFoundError:
+        return 0
+    return int(said) if said.isdigit() else 0
 
 
 def batches(fd: int, offset: int, most_bytes: int) -> Iterator[bytes]:

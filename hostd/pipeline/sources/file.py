@@ -194,8 +194,8 @@ class FileSource:
             return self.offset >= self.size()
         try:
             return b"\n" not in self.read(self.offset, self.size() - self.offset)
-        except NotLoadedError:
-            return False
+        except (NotLoadedError, OSError):
+            return False  # not as far as can be told; who reads on says why
 
     def is_cut_short(self) -> bool:
         """Tell whether the last bytes that are there are not the last that were meant to be."""

@@ -136,15 +136,18 @@ class Spool:
             position, rest = position + written, rest[written:]
 
     def committed(self, offset: int, *, also_last: bool = False) -> None:
-        """Remove the segments in which everything is before `offset`, the last one only if that is asked for."""
+        """Remove the segments in which everything is before `offset`, the last one only if that is asked for.
+
+        Raises OSError, and the next call tries again.
+        """
         kept = 0 if also_last else 1
         while len(self._segments) > kept and self._segments[0].end <= offset:
-            segment = self._segments.pop(0)
-            del self._begins[0]
+            segment = self._segments[0]
             if segment.begin == 0 and segment.size:
                 self._keep_head(os.pread(segment.fd, HEAD_BYTES, 0))
-            os.close(segment.fd)
             segment.path.unlink(missing_ok=True)
+            del self._segments[0], self._begins[0]
+            os.close(segment.fd)
 
     def size(self) -> int:
         """Return how many bytes came, ever."""

@@ -9,6 +9,7 @@ import pytest
 from hostd.pipeline.intake import inlet as module
 from hostd.pipeline.intake.inlet import Inlet, Tap
 from hostd.pipeline.ledger import Checkpoint
+from hostd.pipeline.sources import spool as spools
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.spool import Spool
 
@@ -98,3 +99,31 @@ def test_what_a_disk_does_not_take_is_kept_and_spooled_when_it_does(
     said = capsys.readouterr()
     assert (said.out + said.err).count("spool.failed") == 1
     assert (said.out + said.err).count("spool.recovered") == 1
+
+
+def test_what_is_committed_and_cannot_be_removed_is_removed_by_a_later_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever waits for the commit is told all the same, and it is said once."""
+    monkeypatch.setattr(spools, "SEGMENT_BYTES", 5)
+
+    def segments() -> int:
+        return len([path for path in (tmp_path / "app").iterdir() if path.name.isdigit()])
+
+    async def trial(inlet: Inlet) -> None:
+        ends = [inlet.append(b"x" * 10) for _ in range(4)]
+        in_the_way = tmp_path / "app" / "head.new"
+        in_the_way.mkdir()
+        for end in ends[:2]:
+            inlet.source.account_for(Checkpoint(end))
+            await asyncio.wait_for(inlet.committed(end), 10)
+            assert segments() == 4
+        in_the_way.rmdir()
+        inlet.source.account_for(Checkpoint(ends[2]))
+        assert segments() == 1
+        assert inlet.source.read(0, 10) == b"x" * 10  # of the head, which is kept
+        assert inlet.source.read(30, 10) == b"x" * 10
+
+    with_inlet(tmp_path, trial)
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("spool.kept") == 1

@@ -281,3 +281,25 @@ def test_a_file_is_cut_into_whole_lines(tmp_path: Path) -> None:
         assert list(batches(file.fileno(), 0, 6)) == [b"1\n22\n", b"x" * 50 + b"\n", b"333\n4\n"]
         assert list(batches(file.fileno(), 2, 100)) == [path.read_bytes()[2:]]
     assert http.OF_CONTENT == (400, 413, 415, 422)
+
+
+def test_what_is_not_known_to_be_sent_is_sent_again_with_the_same_key(world: World, server: Server) -> None:
+    """A loss of power may leave the note of it empty, or with anything in it."""
+    server.behave = lambda _key, _body: (503, {}, b"")
+    sink = world.start()
+    world.commit(sink, "demo", *numbered(1, 2))
+    stage = next(world.folder.glob("sinks/http-*"))
+    eventually("it is sealed and tried", lambda: server.asked and next(stage.glob("*.sealed"), None))
+    world.stop()
+    for left in ("", "x", "-3"):
+        for sealed in stage.glob("*.sealed"):
+            sealed.with_name(f"{sealed.name}.sent").write_text(left)
+        if left == "-3":
+            server.behave = lambda _key, _body: None
+        world.start()
+        if left != "-3":
+            before = len(server.asked)
+            eventually("it is tried", lambda before=before: len(server.asked) > before)
+            world.stop()
+    assert eventually("all is there", world.read) == numbered(1, 2)
+    assert len({key for key, _ in server.asked}) == 1
