@@ -4,7 +4,6 @@ A file appears whole, under a name made of the seal of what it is made from. So 
 same file once more in the same place, and no record is there twice.
 """
 
-import errno
 import json
 import re
 from collections.abc import Iterator
@@ -44,16 +43,6 @@ class ParquetCarrier:
             left.unlink()
 
     def deliver(self, sealed: Sealed) -> None:
-        try:
-            self._convert(sealed)
-        except pa.ArrowException as error:
-            raise OSError(errno.EIO, f"Arrow cannot write it: {error}", str(sealed.path)) from error
-        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError) as error:
-            # What is staged is of a plugin's making. Others' files are delivered meanwhile, by this same thread.
-            problem = f"it cannot be made a table: {type(error).__name__}: {error}"
-            raise OSError(errno.EIO, problem, str(sealed.path)) from error
-
-    def _convert(self, sealed: Sealed) -> None:
         schema = self._load(sealed.processor)
         before = dict(schema.types)
         table = read_table(sealed.path, schema)

@@ -57,7 +57,10 @@ class Sealed(Struct, frozen=True):
 
 
 class Carrier(Protocol):
-    """Delivers sealed files. All methods but `interrupt` come from the thread that delivers."""
+    """Delivers sealed files. All methods but `interrupt` come from the thread that delivers.
+
+    Whatever `deliver` raises holds up the files of that processor alone.
+    """
 
     tag: str
     """What is noted in the name of a file when it is sealed: letters and digits."""
@@ -306,6 +309,10 @@ class StagedSink:
                 sealed.path.unlink()
             except OSError as error:
                 self._note_failure(sealed, error)
+                continue
+            except Exception as error:  # noqa: BLE001 - what is staged is of a plugin's making, and others' files wait
+                problem = f"it cannot be delivered: {type(error).__name__}: {error}"
+                self._note_failure(sealed, OSError(errno.EIO, problem, str(sealed.path)))
                 continue
             self._waiting -= size
             if self._troubles.pop(sealed.processor, None) is not None:

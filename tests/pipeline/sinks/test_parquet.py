@@ -275,7 +275,7 @@ def test_what_cannot_be_made_a_table_is_said_and_holds_up_nobody_else(
         world.commit(sink, "demo", {"v": 2})
         eventually("the other is there", lambda: any("processor=demo" in name for name in files(world)))
     reasons = [each["reason"] for each in logged if each["event"] == "sink.undelivered"]
-    assert "it cannot be made a table: RecursionError: nested too deeply" in reasons[0]
+    assert "it cannot be delivered: RecursionError: nested too deeply" in reasons[0]
 
 
 def test_what_may_be_staged_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
