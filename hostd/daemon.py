@@ -288,6 +288,7 @@ class Daemon:
                 replays,
                 self._tasks.start(self._swapper.run(), "swapper"),
                 self._tasks.start(self._look_now_and_then(), "slow look"),
+                self._tasks.start(self._save_now_and_then(), "slow save"),
                 self._tasks.start(self._reload_when_asked(), "reload"),
                 self._tasks.start(self._keeper.run(), "keeper"),
             ]
@@ -360,6 +361,11 @@ class Daemon:
             await asyncio.sleep(POLL_EVERY_S if self._watcher and self._watcher.polls else rest_s)
             self._swapper.look_again()
             self._finder.look_soon()
+
+    async def _save_now_and_then(self) -> None:
+        """Apart from the looks, because it waits for the ledger as long as that takes."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
             await self._swapper.register.save_recent()
             await self._desk.keep()
 

@@ -258,3 +258,23 @@ def test_a_pipe_named_like_a_plugin_blocks_nothing(serving: Daemon) -> None:
     refused = serving.wait_event("artifact.refused", path="plugins.d/pipe.py")
     assert refused["reason"] == "plugins.d/pipe.py: is not a regular file; drop a file"
     assert next_by(serving) == "1.0.0"
+
+
+@pytest.mark.slow
+def test_a_sink_that_takes_nothing_keeps_no_look_at_the_folder_waiting(home: Home) -> None:
+    """Also where nothing but looking tells of a change, and there is something to save for which the ledger waits."""
+    home.configure('[daemon]\nwatch = "poll"\n')
+    home.drop("lines.py", plugin())
+    home.append("a.log", "1")
+    daemon = home.start()
+    daemon.wait_records("lines", 1)
+    home.out.rename(home.path / "aside")
+    home.out.write_text("in the way")
+    home.append("a.log", "2")
+    daemon.wait_event("sink.failed", 3)  # longer than from one look to the next
+    home.drop("other.py", plugin("other", glob="*.other"))
+    daemon.wait_event("generation.switched", plugin="other")
+    home.out.unlink()
+    daemon.wait_records("lines", 1)
+    assert home.lines() == ["2"]
+    assert daemon.term() == 0
