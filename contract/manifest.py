@@ -63,6 +63,18 @@ def _regex(pattern: str) -> str:
 
 Regex = Annotated[str, AfterValidator(_regex)]
 
+_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
+"""RFC 6838, 4.2, in lower case."""
+
+
+def _media_type(text: str) -> str:
+    if not _MEDIA_TYPE.fullmatch(text.lower()):
+        raise ValueError('is no media type, which has a "/" and no parameters; write for example "text/csv"')
+    return text.lower()
+
+
+MediaType = Annotated[str, AfterValidator(_media_type)]
+
 
 def _readable_path(path: str) -> str:
     if path in {"/", "//"} or path.split("/")[1:2] == ["proc"]:
@@ -102,7 +114,11 @@ class Accepts(_Table):
         description="A regular expression (RE2) that must not be found in the first 8 KiB: what begins likewise, and is"
         " something else.",
     )
-    media_types: tuple[str, ...] = Field((), description="Media types, for sources that declare one; files do not.")
+    media_types: tuple[MediaType, ...] = Field(
+        (),
+        description="Media types, for example `text/csv`, of sources that declare one, as posts do; files do not. Where"
+        " one of them is declared, the name need not fit.",
+    )
     priority: int = Field(0, ge=-1000, le=1000, description="The higher wins when several plugins accept a source.")
     fallback: bool = Field(
         default=False,

@@ -12,6 +12,7 @@
 # # A brace alone on the first line begins a document that is spread over lines, which is another format.
 # [tool.hostd.accepts]
 # lines = '^[ \t]*\{[ \t]*["}]'
+# media_types = ["application/x-ndjson", "application/jsonl"]
 # priority = -10
 #
 # [[tool.hostd.samples]]

@@ -45,6 +45,8 @@ class Flow(Struct, eq=False):
     source: FileSource
     route: Route | None = None
     routed_at_epoch: int = -1
+    media_type: str = ""
+    """What its source declared when it was routed."""
     task: asyncio.Task[None] | None = None
     woken: bool = False
     timer: asyncio.TimerHandle | None = None

@@ -34,7 +34,8 @@ class Routes:
 
     def generation_for(self, flow: Flow) -> Generation | None:
         """Return the generation that the source's next batch goes to, or None when it has to wait."""
-        if flow.route is None or flow.route.plugin is None or flow.routed_at_epoch != self._catalog.epoch:
+        is_new = flow.routed_at_epoch != self._catalog.epoch or flow.media_type != flow.source.media_type
+        if is_new or flow.route is None or flow.route.plugin is None:
             self._route(flow)
         if flow.route is None or flow.route.plugin is None:
             return None
@@ -55,14 +56,14 @@ class Routes:
             return
         current, manifests = self._catalog.current, self._catalog.manifests
         present = flow.route.plugin if flow.route else None
-        chosen = route(source.routed_as, head, source.processor, present, manifests, flow.memory)
+        chosen = route(source.routed_as, head, source.processor, present, manifests, flow.memory, source.media_type)
         if present in current and chosen.plugin not in (None, *current):
             # A better one may take minutes to be there, if it comes at all; until then nothing changes.
             serving = {name: manifests[name] for name in current}
-            chosen = route(source.routed_as, head, source.processor, present, serving)
+            chosen = route(source.routed_as, head, source.processor, present, serving, None, source.media_type)
         if chosen.plugin is not None and not self._committer.takes(chosen.plugin):
             chosen = Route(None, f"no sink takes records of {chosen.plugin}; add one, or widen a sink's processors")
-        flow.routed_at_epoch = self._catalog.epoch
+        flow.routed_at_epoch, flow.media_type = self._catalog.epoch, source.media_type
         if chosen.plugin is not None and chosen.plugin not in current:
             flow.route = Route(None, f"{chosen.plugin}, which accepts it, is being started")
             self._pool.starts.hurry(chosen.plugin)

@@ -25,6 +25,7 @@ def route(
     present: str | None,
     manifests: Mapping[str, Manifest],
     memory: Memory | None = None,
+    media_type: str = "",
 ) -> Route:
     """Choose the plugin, of those named, for a source of this name whose first bytes are `head`.
 
@@ -33,7 +34,7 @@ def route(
     """
     if processor is not None:
         return configured(processor, manifests)
-    return decide(rank(name, head, manifests, memory), present)
+    return decide(rank(name, head, manifests, memory, media_type), present)
 
 
 @lru_cache(maxsize=1024)

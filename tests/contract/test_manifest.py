@@ -70,6 +70,11 @@ def problem_of(text: str) -> ManifestError:
             "manifest patterns are RE2",
         ),
         ("limits = { time_s = 0 }", "field 'limits.time_s' = 0: Input should be greater than 0", "correct"),
+        (
+            'accepts = { media_types = ["csv"] }',
+            "field 'accepts.media_types.0' = 'csv': is no media type, which has a \"/\" and no parameters",
+            "correct",
+        ),
         ('needs = { paths = ["etc"] }', "field 'needs.paths.0' = 'etc': is not an absolute path", "correct"),
         ('needs = { paths = ["/a/../b"] }', "field 'needs.paths.0' = '/a/../b': is not an absolute path", "correct"),
         ('needs = { paths = ["/"] }', "field 'needs.paths.0' = '/': is more than can be granted", "correct"),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from hostd.pipeline.detection import Memory
 from hostd.pipeline.routing import Route
 from hostd.pipeline.routing import route as route_named
 from tests.build import manifest
@@ -155,3 +156,23 @@ def test_lines_that_end_in_carriage_returns_are_not_taken_for_one_header() -> No
     )
     assert route("a.csv", b"a,b\r1,2\r3,4\r", None, None, [csv]) == Route(None, why)
     assert route("a.csv", b"a,b\r\n1,2\r\n3,4\r\n", None, None, [csv]) == Route("csv", "name")
+
+
+def test_a_declared_media_type_stands_for_a_name() -> None:
+    """It is one more reason, never one against: who gives other criteria is compared by those."""
+    both = accepting("both", names=["*.csv"], media_types=["text/CSV"])
+    lines = accepting("lines", lines="^a", media_types=["text/x-a"])
+    manifests = {each.name: each for each in (both, lines)}
+
+    def routed(name: str, head: bytes, media_type: str, memory: Memory | None = None) -> Route:
+        return route_named(name, head, None, None, manifests, memory, media_type)
+
+    assert routed("http:app", b"x\n", "text/csv") == Route("both", "media type")
+    assert routed("a.csv", b"x\n", "text/csv") == Route("both", "name and media type")
+    assert routed("a.csv", b"x\n", "text/html") == Route("both", "name")
+    assert routed("http:app", b"x\n", "text/html").plugin is None
+    assert routed("http:app", b"a\n", "text/html") == Route("lines", "lines")
+    assert routed("http:app", b"a\n", "text/x-a") == Route("lines", "media type and lines")
+    assert routed("http:app", b"b\n", "text/x-a").plugin is None
+    memory = Memory()
+    assert [routed("http:app", b"x\n", each, memory).plugin for each in ("", "text/csv", "")] == [None, "both", None]

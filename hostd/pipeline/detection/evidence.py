@@ -29,6 +29,8 @@ class Evidence:
     """How many of the lines have its pattern."""
     unless: bool
     """Whether the pattern is found that must not be."""
+    media_type: str = ""
+    """The one of its media types that the source declares, empty where it declares none of them."""
 
     @property
     def has_content(self) -> bool:
@@ -55,13 +57,14 @@ class Evidence:
     @property
     def holds(self) -> tuple[str, ...]:
         """The criteria that hold, in words."""
-        found = (("name", self.name), ("head", self.head), ("lines", self.lines))
+        found = (("name", self.name), ("media type", self.media_type), ("head", self.head), ("lines", self.lines))
         return tuple(word for word, value in found if value)
 
     @property
     def fails(self) -> tuple[str, ...]:
         """The criteria that do not hold, in words."""
-        found = (("name", self.name), ("head", self.head), ("lines", self.lines))
+        name = None if self.media_type else self.name
+        found = (("name", name), ("head", self.head), ("lines", self.lines))
         return tuple(word for word, value in found if value is not None and not value) + ("unless",) * self.unless
 
     @property
@@ -84,8 +87,8 @@ class Evidence:
         return shapes_of(self.manifest).share(self.head_read)
 
 
-def gather(manifest: Manifest, names: frozenset[str], head: Head) -> Evidence:
-    """Compare a source with a manifest; `names` is all that the source may be called."""
+def gather(manifest: Manifest, names: frozenset[str], head: Head, media_type: str = "") -> Evidence:
+    """Compare a source with a manifest; `names` is all that it may be called, `media_type` what it declares, if so."""
     accepts = manifest.accepts
     return Evidence(
         manifest,
@@ -94,6 +97,7 @@ def gather(manifest: Manifest, names: frozenset[str], head: Head) -> Evidence:
         _compiled(accepts.head).search(head.data) if accepts.head is not None else None,
         _count(_compiled(accepts.lines), head) if accepts.lines is not None else None,
         accepts.unless is not None and _compiled(accepts.unless).search(head.data),
+        media_type if media_type in accepts.media_types else "",
     )
 
 

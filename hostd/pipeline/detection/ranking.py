@@ -79,27 +79,34 @@ class Ranking(Struct, frozen=True):
 
 
 def rank(
-    name: str, data: bytes, manifests: Mapping[str, Manifest] | Iterable[Manifest], memory: Memory | None = None
+    name: str,
+    data: bytes,
+    manifests: Mapping[str, Manifest] | Iterable[Manifest],
+    memory: Memory | None = None,
+    media_type: str = "",
 ) -> Ranking:
-    """Compare a source of this name that begins with `data` with every manifest.
+    """Compare a source of this name that begins with `data`, and declares a media type or none, with every manifest.
 
     A `memory` of the source saves comparing it with those that did not accept it the last time, and changes nothing.
     """
     if not isinstance(manifests, Mapping):
         manifests = {manifest.name: manifest for manifest in manifests}
-    asked = memory.in_question(name, data, manifests) if memory is not None else None
-    ranking = _rank(name, data, asked) if asked is not None else None
+    called = f"{media_type}:{name}"
+    asked = memory.in_question(called, data, manifests) if memory is not None else None
+    ranking = _rank(name, data, asked, media_type) if asked is not None else None
     if ranking is None or not ranking.candidates or ranking.candidates[0].grade is not Grade.CRITERIA:
-        ranking = _rank(name, data, manifests.values())  # the others may still take it by their samples, or be near
+        ranking = _rank(
+            name, data, manifests.values(), media_type
+        )  # the others may still take it by their samples, or be near
     if memory is not None:
         accepted = (each.plugin for each in ranking.candidates if each.grade is not Grade.SAMPLES)
-        memory.note(name, data, manifests, accepted)
+        memory.note(called, data, manifests, accepted)
     return ranking
 
 
-def _rank(name: str, data: bytes, manifests: Iterable[Manifest]) -> Ranking:
+def _rank(name: str, data: bytes, manifests: Iterable[Manifest], media_type: str) -> Ranking:
     head, names = Head(data), names_of(name)
-    found = [gather(manifest, names, head) for manifest in manifests]
+    found = [gather(manifest, names, head, media_type) for manifest in manifests]
     accepted = [evidence for evidence in found if evidence.accepted]
     special = [evidence for evidence in accepted if not evidence.manifest.accepts.fallback]
     most = max((evidence.line_share or 0.0 for evidence in special), default=0.0)
@@ -157,6 +164,8 @@ def _reasons(grade: Grade, evidence: Evidence, samples: float) -> Iterable[str]:
     head = evidence.head_read
     if evidence.name:
         yield f"its name fits {evidence.name}"
+    if evidence.media_type:
+        yield f"it is declared to be {evidence.media_type}"
     if evidence.head:
         yield "its first bytes have the pattern `head`"
     if evidence.lines:

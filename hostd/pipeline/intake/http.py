@@ -22,7 +22,7 @@ from aiohttp import web
 from hostd import events
 from hostd.pipeline.intake import otlp
 from hostd.pipeline.intake.bodies import BodyError, Held, receive
-from hostd.pipeline.intake.inlet import Inlet
+from hostd.pipeline.intake.inlet import Inlet, MixedError
 from hostd.pipeline.intake.intake import Doors
 from hostd.pipeline.intake.posts import OtherBodyError, Posts
 from hostd.pipeline.intake.secrets import read_token, server_context
@@ -37,6 +37,8 @@ BODIES_AT_ONCE = 4
 READ_BYTES = 1 << 20
 MOST_KEY = 255
 RETRY_AFTER_S = 1
+SAY_NOTHING = ("application/octet-stream", "application/x-www-form-urlencoded")
+"""Media types that clients send when they are told none."""
 REFUSALS_A_SECOND = 10
 UNAVAILABLE = "it is kept, and will be committed; ask again with the same Idempotency-Key to know"
 
@@ -214,10 +216,12 @@ class HttpIntake:
         try:
             async with deadline:
                 self._deadlines.add(deadline)
-                return await self._posts.take(inlet, parts, key)
+                return await self._posts.take(inlet, parts, key, _declared(request))
         except TimeoutError:
             why = "hostd is stopping" if self._is_closing else f"not committed within {self._settings.timeout_s:g} s"
             raise BodyError(503, f"{why}; {UNAVAILABLE if not self._is_closing else 'send it again later'}") from None
+        except MixedError as mixed:
+            raise BodyError(503, f"{inlet.source.name}: {mixed}; send it again later") from None
         except OtherBodyError:
             raise BodyError(422, "this Idempotency-Key came with another body before; send a new key") from None
         except OSError as error:
@@ -245,6 +249,11 @@ async def _chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
             yield chunk
     except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, ConnectionError) as error:
         raise BodyError(400, f"the body did not come to its end: {type(error).__name__}") from error
+
+
+def _declared(request: web.BaseRequest) -> str:
+    """Return the media type of a body (RFC 9110, 8.3.1); empty where it says nothing, as what curl sends by itself."""
+    return "" if request.content_type in SAY_NOTHING else request.content_type
 
 
 def _name(path: str) -> str:

@@ -18,6 +18,10 @@ RETRY_S = 1.0
 """After how long an append that failed is worth another try."""
 
 
+class MixedError(Exception):
+    """A source is of one media type at a time: another has to wait."""
+
+
 class Inlet:
     """Where the bytes of `source` go in. `limit` is how many may wait there. `on_data(source)` says that more came."""
 
@@ -54,6 +58,14 @@ class Inlet:
     def has_room(self) -> bool:
         """Tell whether more may come: as much as one sender sends at a time, over the limit then."""
         return self.waiting < self.limit and (not self._trouble or self._may_try)
+
+    def declare(self, media_type: str) -> None:
+        """Take note of what comes next, where that is told. Raises MixedError while something of another kind waits."""
+        source = self.source
+        if media_type and media_type != source.media_type:
+            if self.waiting:
+                raise MixedError(f"{source.media_type or 'what declares no media type'} is not committed yet")
+            source.media_type = media_type
 
     def append(self, *parts: bytes | bytearray | memoryview) -> int:
         """Spool bytes, all of them or none; return up to where this source has come. Raises OSError.

@@ -42,12 +42,13 @@ class Posts:
         self._live: dict[str, dict[bytes, _Live]] = {}
         self._looking = asyncio.Lock()
 
-    async def take(self, inlet: Inlet, parts: Sequence[bytes], key: str) -> bool:
+    async def take(self, inlet: Inlet, parts: Sequence[bytes], key: str, media_type: str = "") -> bool:
         """Take in a body of whole lines, and wait until it is committed; tell whether it had come before.
 
-        Raises OSError when it cannot be spooled, and OtherBodyError.
+        Raises OSError when it cannot be spooled, OtherBodyError, and MixedError.
         """
         if not key:
+            inlet.declare(media_type)
             await inlet.committed(inlet.append(*parts))
             return False
         name, digest = _digest([key.encode()]), _digest(parts)
@@ -67,6 +68,7 @@ class Posts:
                 await inlet.committed(before.end)
                 return True
             done = before.done
+        inlet.declare(media_type)
         start = inlet.received
         end = inlet.append(*_after(parts, done))
         live[name] = _Live(digest, end)

@@ -86,6 +86,8 @@ class FileSource:
     decoders: Decoders | None = None
     identify: Identify | None = None
     """Finds out what of this file's plain bytes was read, here or in another; asked before the first of them is."""
+    media_type: str = ""
+    """What it declares to be, where it does."""
     trouble: str = ""
     """Why it cannot be read at all, or no further."""
     on_committed: Callable[[int], None] = lambda _: None
