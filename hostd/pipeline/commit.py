@@ -73,6 +73,8 @@ class Committer:
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._coming = sinks
+        self._left: list[Sink] = []
+        """Sinks that others have taken the place of, and that deliver their last."""
         self._waiting: list[Entry | _Write | _Switch] = []
         self._arrived = asyncio.Event()
         self._submitted = 0
@@ -187,13 +189,13 @@ class Committer:
                 self._arrived.clear()
 
     async def _switch(self, switch: _Switch) -> None:
-        old, self.sinks = self.sinks, switch.sinks
-        for sink in old:
-            await self.in_thread(sink.close)
+        old, self.sinks = [*self._left, *self.sinks], switch.sinks
+        # A server or a conversion may take long over the last of what one delivers, and commits do not wait for it.
+        self._left = [sink for sink in old if await self.in_thread(sink.leave)]
 
     def close(self) -> None:
         """Close sinks and ledger after what is under way; a sink that waits for its reader is not waited for."""
-        for sink in self.sinks:
+        for sink in (*self._left, *self.sinks):
             sink.interrupt()
         self._thread.submit(self._close).result()
         self._thread.shutdown()
@@ -269,6 +271,6 @@ class Committer:
             sink.accept()
 
     def _close(self) -> None:
-        for sink in self.sinks:
+        for sink in (*self._left, *self.sinks):
             sink.close()
         self._ledger.close()

@@ -55,6 +55,13 @@ class Sink(Protocol):
         """Have a write that waits for somebody, and every later one, raise OSError. Comes from another thread."""
         ...
 
+    def leave(self) -> bool:
+        """Close the files, nothing more is written; tell whether something is delivered yet, which `close` waits for.
+
+        May be called again, to be told that.
+        """
+        ...
+
     def close(self) -> None:
-        """Close the files."""
+        """Close the files. May be called twice."""
         ...

@@ -160,6 +160,10 @@ class NdjsonSink:
     def interrupt(self) -> None:
         """A disk that does not answer cannot be told to."""
 
+    def leave(self) -> bool:
+        self.close()
+        return False
+
     def close(self) -> None:
         if self._packer is not None:
             self._packer.close()

@@ -120,6 +120,10 @@ class SqliteSink:
         """Wait for nobody's lock any more."""
         self._stopped.set()
 
+    def leave(self) -> bool:
+        self.close()
+        return False
+
     def close(self) -> None:
         if self._db is not None:
             self._db.close()  # the last one to leave also empties the log beside the database

@@ -155,6 +155,7 @@ class StagedSink:
         self._last_ms = 0
         self._wake = threading.Event()
         self._stopping = False
+        self._is_left = False
         self._thread: threading.Thread | None = None
 
     def recover(self) -> None:
@@ -213,8 +214,22 @@ class StagedSink:
         self._carrier.interrupt()
         self._wake.set()
 
-    def close(self) -> None:
+    def leave(self) -> bool:
         """Deliver what can be delivered at once; the rest stays staged for the next start."""
+        with self._lock:
+            self._stopping = self._is_left = True
+        try:
+            # Not left to the thread: from now on another sink may write to what is not sealed.
+            self._seal(everything=True)
+        except OSError as error:
+            self._filling.clear()  # whoever uses this stage next takes it over
+            self._say_failed("", error, 0.0)
+        self._wake.set()
+        self._files.close()
+        return self._thread is not None and self._thread.is_alive()
+
+    def close(self) -> None:
+        """Leave, and wait until that is done; what an earlier daemon has left is delivered too."""
         self._stopping = True
         self._wake.set()
         if self._thread is not None:
@@ -263,6 +278,8 @@ class StagedSink:
     def _take_stock(self) -> None:
         """See what an earlier sink has left. What it had not sealed is old enough, unless this one goes on with it."""
         with self._lock:
+            if self._is_left:
+                return  # what is there may be another's already
             sealed = sealed_files(self._stage.folder)
             self._waiting = sum(each.path.stat().st_size for each in sealed)
             self._last_ms = max([self._last_ms, *(each.sealed_ms for each in sealed)])

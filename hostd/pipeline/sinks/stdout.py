@@ -29,9 +29,10 @@ class StdoutSink:
         self._processors = processors
         self._fd = fd
         self._printed: dict[str, int] = {}
-        self._stop_read, self._stop_write = os.pipe()
+        self._stops = [*os.pipe()]
+        """What `interrupt` writes to and a wait reads."""
         self._ready = select.poll()
-        self._ready.register(self._stop_read, select.POLLIN)
+        self._ready.register(self._stops[0], select.POLLIN)
 
     def recover(self) -> None:
         """What was printed stays printed."""
@@ -55,7 +56,7 @@ class StdoutSink:
 
     def _wait_until_ready(self) -> None:
         # The descriptor may be shared with whoever started us: it is not ours to make non-blocking.
-        if any(fd == self._stop_read for fd, _ in self._ready.poll()):
+        if any(fd == self._stops[0] for fd, _ in self._ready.poll()):
             raise OSError(errno.ECANCELED, "hostd stops before all was printed", self.name)
 
     def place(self, processor: str) -> None:
@@ -68,12 +69,16 @@ class StdoutSink:
         self._printed.clear()
 
     def interrupt(self) -> None:
-        os.write(self._stop_write, b"x")
+        os.write(self._stops[1], b"x")
+
+    def leave(self) -> bool:
+        self.close()
+        return False
 
     def close(self) -> None:
         """Standard output is not ours to close."""
-        for fd in (self._stop_read, self._stop_write):
-            os.close(fd)
+        while self._stops:
+            os.close(self._stops.pop())
 
 
 def _whole_lines(view: memoryview, at_most: int) -> int:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.live.harness import eventually
 from tests.pipeline.sinks.kinds import KINDS, Kind, Record, World
 
 
@@ -116,10 +117,12 @@ def test_another_sink_of_the_same_settings_goes_on(world: World) -> None:
     coming = world.another()
     coming.recover()
     world.commit(old, "demo", *numbered(2))
-    old.close()
+    old.leave()
     world.opened[-1] = coming, world.ledger
     world.commit(coming, "demo", *numbered(3))
     assert world.read() == numbered(1, 2, 3)
+    eventually("the one before has left", lambda: not old.leave())
+    old.close()
 
 
 def test_it_can_be_interrupted_and_closed_at_any_time(world: World) -> None:

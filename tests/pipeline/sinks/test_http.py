@@ -303,3 +303,37 @@ def test_what_is_not_known_to_be_sent_is_sent_again_with_the_same_key(world: Wor
             world.stop()
     assert eventually("all is there", world.read) == numbered(1, 2)
     assert len({key for key, _ in server.asked}) == 1
+
+
+def test_one_that_leaves_while_the_server_thinks_holds_up_nobody_and_the_next_goes_on(
+    world: World, server: Server
+) -> None:
+    """What it has staged is delivered before what the next one takes, and nothing of that goes with it."""
+    released, asked = threading.Event(), threading.Event()
+
+    def behave(_key: str, _body: bytes) -> Answer | None:
+        asked.set()
+        released.wait(20)
+        return None
+
+    server.behave = behave
+    old = world.start()
+    world.commit(old, "demo", *numbered(1))
+    assert asked.wait(20)
+    world.commit(old, "demo", *numbered(2))
+    coming = world.another()
+    coming.recover()
+    began = time.monotonic()
+    assert old.leave()
+    assert time.monotonic() - began < 5
+    ledger = world.ledger
+    world.opened[-1] = coming, ledger
+    coming.write("demo", world.kind.chunks(*numbered(3)))
+    released.set()
+    eventually("the one before has left", lambda: not old.leave())
+    assert world.read() == numbered(1, 2)
+    ledger.commit([], coming.sync())
+    coming.accept()
+    eventually("all is there", lambda: len(world.read()) == 3)
+    assert world.read() == numbered(1, 2, 3)
+    old.close()
