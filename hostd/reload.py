@@ -126,6 +126,7 @@ class Reloader:
     async def _change_sources(self, new: Config) -> tuple[config.Source, ...]:
         await self._intakes.reconfigure(new.received)
         await self._release(self._finder.reconfigure(new.files), "no source names it any more")
+        self._pump.route_anew()
         return new.sources
 
     async def _change_sinks(self, new: Config) -> tuple[config.Sink, ...]:

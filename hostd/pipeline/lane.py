@@ -88,6 +88,8 @@ class Lane:
         self._none_waiting = asyncio.Event()
         self._none_waiting.set()
         self._losses = 0
+        self._is_untaken = False
+        """Whether something came of letters that no sink took any more when it was to be committed."""
 
     async def take(self, letters: list[Letter]) -> None:
         """Parse letters that lie side by side, and have committed what comes of it, soon. Raises PostponedError."""
@@ -115,16 +117,22 @@ class Lane:
             await self.committed()
 
     def send(self) -> None:
-        """Submit what has gathered. Returns at once."""
-        for entry in self._gathered:
+        """Submit what has gathered, unless no sink takes it any more: its letters stay then. Returns at once."""
+        gathered, self._gathered = self._gathered, []
+        if gathered and not self._committer.takes(self.generation.plugin):
+            self._is_untaken = True
+            self._done(len(gathered))
+            return
+        for entry in gathered:
             self._committer.submit(entry)
-        self._gathered.clear()
 
     async def committed(self) -> None:
-        """Wait until all that came of letters so far is durable."""
+        """Wait until all that came of letters so far is durable. Raises PostponedError when some of it has to wait."""
         self.send()
         await self._none_waiting.wait()
         self._uncommitted = 0
+        if self._is_untaken:
+            raise self._untaken()
 
     def say(self, ms: float) -> None:
         """Log what became of the letters, if there were any."""
@@ -177,9 +185,11 @@ class Lane:
         if not self._may_go_on():
             raise PostponedError(f"generation {self.generation.number} of {name} has been overtaken")
         if not self._committer.takes(name):
-            raise PostponedError(
-                f"no sink takes records of {name}; add one, or widen a sink's processors", may_pass=True
-            )
+            raise self._untaken()
+
+    def _untaken(self) -> PostponedError:
+        reason = f"no sink takes records of {self.generation.plugin}; add one, or widen a sink's processors"
+        return PostponedError(reason, may_pass=True)
 
     async def _give_way(self) -> None:
         await asyncio.sleep(0)
@@ -191,16 +201,14 @@ class Lane:
     def _submit(self, letters: list[Letter], result: Yield, *, note: str = "", header: bytes = b"") -> None:
         generation = self.generation
         log_said(letters[0].name, generation, result)
-        self._tally(letters, result, note)
         self._uncommitted += len(result.lines)
         self._waiting += 1
         self._none_waiting.clear()
 
         def done() -> None:
             generation.records += result.records
-            self._waiting -= 1
-            if not self._waiting:
-                self._none_waiting.set()
+            self._tally(letters, result, note)
+            self._done(1)
 
         if not self._gathered:
             self._gathered_since = clock.monotonic()
@@ -222,6 +230,11 @@ class Lane:
         )
         if len(self._gathered) >= GROUP_LETTERS or clock.monotonic() - self._gathered_since > GROUP_S:
             self.send()
+
+    def _done(self, count: int) -> None:
+        self._waiting -= count
+        if not self._waiting:
+            self._none_waiting.set()
 
     def _tally(self, letters: list[Letter], result: Yield, note: str) -> None:
         tally = self.tally

@@ -131,6 +131,26 @@ def test_a_key_makes_a_body_that_is_sent_again_count_once_also_after_a_restart(h
     assert home.lines() == ["one", "one"]
 
 
+def test_a_key_counts_whichever_listener_the_body_comes_by(home: Home, sender: Http) -> None:
+    """Also while it waits for its commit, and when settings put another listener in the place of one."""
+    home.drop("lines.py", plugin(glob="no.*"))
+    first = sender.settings().replace("timeout_s = 10", "timeout_s = 0.3")
+    second = '[[sources]]\nkind = "http"\nname = "second"\nlisten = "127.0.0.1:0"\nprocessor = "lines"\n'
+    home.configure(first + second, paths=())
+    daemon = home.start()
+    daemon.wait_event("generation.switched")
+    sender.attach(daemon)
+    home.out.write_text("in the way")
+    assert error_of(sender.post(b"one\n", Idempotency_Key="k"))[0] == 503
+    home.configure(first.replace("0.3", "9") + second, paths=())
+    daemon.hup()
+    daemon.wait_event("config.reloaded")
+    home.out.unlink()
+    [sender.where] = daemon.wait_event("intake.started", source="http:second")["listening"]
+    assert json.loads(sender.post(b"one\n", Idempotency_Key="k")[2])["known"] is True
+    assert home.lines() == ["one"]
+
+
 def test_a_body_that_was_committed_in_part_when_the_daemon_died_is_gone_on_with(home: Home, sender: Http) -> None:
     """Its first batches are committed, and a later one hangs: the daemon is killed, and the body is sent again."""
     small = "limits = { batch_kib = 1, time_s = 60 }"
@@ -203,8 +223,11 @@ def test_posts_are_routed_by_what_they_declare_to_be_one_kind_at_a_time(home: Ho
     )
     home.drop("b.py", of_type("b", "text/x-b"))
     daemon.wait_records("b", 1)
-    answer = sender.post(b"4\n", Content_Type="text/x-a", Idempotency_Key="4")
-    assert json.loads(answer[2]) == {"source": "http:app", "bytes": 2, "known": False}
+    taken = daemon.wait(
+        "the other kind is committed, and this one is taken",
+        lambda: (answer := sender.post(b"4\n", Content_Type="text/x-a", Idempotency_Key="4"))[0] == 200 and answer,
+    )
+    assert json.loads(taken[2]) == {"source": "http:app", "bytes": 2, "known": False}
     assert (home.lines("a"), home.lines("b")) == (["1", "2", "4"], ["3"])
 
 

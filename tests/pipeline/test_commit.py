@@ -254,6 +254,34 @@ def test_sinks_are_replaced_between_what_was_submitted_before_and_after(tmp_path
     asyncio.run(scenario())
 
 
+def test_a_file_that_does_not_hold_what_was_committed_is_not_cut_back(tmp_path: Path) -> None:
+    """Written over in its place it is gone on with; under another name it is another file, and left as it is."""
+
+    async def commit(start: int) -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        committer = Committer(ledger, [NdjsonSink(tmp_path / "out", ("*",), ledger)])
+        await committer.recover()
+        async with running(committer):
+            committer.submit(Entry(result(start, start + 2, lines=b"1\n2\n"), lambda: None))
+            await committer.flush()
+
+    out = tmp_path / "out" / "demo.ndjson"
+    asyncio.run(commit(0))
+    with out.open("r+b") as file:
+        file.write(b"3\n4\nno end")
+    with capture_logs() as logs:
+        asyncio.run(commit(2))
+    assert [event["event"] for event in logs if event["event"].startswith("sink.d")] == ["sink.diverged"]
+    assert out.read_bytes() == b"3\n4\nno end\n1\n2\n"
+    away = out.rename(out.with_name("demo.ndjson.1"))
+    with away.open("r+b") as file:
+        file.seek(10)
+        file.write(b"x\ny\nz\n and more")
+    before = away.read_bytes()
+    asyncio.run(commit(4))
+    assert (away.read_bytes(), out.read_bytes()) == (before, b"1\n2\n")
+
+
 def test_other_sinks_are_taken_over_while_the_present_ones_take_nothing(tmp_path: Path) -> None:
     """Nobody waits for that; what was submitted before goes where it was to go, as soon as it can."""
 

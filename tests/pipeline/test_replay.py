@@ -255,6 +255,31 @@ def test_letters_wait_for_a_ledger_that_cannot_be_read_now(tmp_path: Path) -> No
     asyncio.run(scenario())
 
 
+def test_what_came_of_letters_that_no_sink_takes_any_more_is_not_committed(tmp_path: Path) -> None:
+    """They were parsed while one did; they stay, and come out once when one does again."""
+
+    async def scenario() -> None:
+        async with bench(tmp_path) as b:
+            await b.put(b"a\n", b"b\n", b"wait\n")
+            with capture_logs() as logs, pytest.MonkeyPatch.context() as patched:
+                patched.setattr(lanes, "GROUP_S", 60.0)
+                tally, task = b.replayer.replay(Selection())
+                lanes_of = b.replayer._lanes
+                while not ("demo" in lanes_of and len(lanes_of["demo"]._gathered) == 2):  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+                await b.committer.replace_sinks([b.sink("other")])
+                (tmp_path / "go").touch()
+                await task
+            assert tally.postponed == ["no sink takes records of demo; add one, or widen a sink's processors"]
+            assert (tally.letters, b.out) == (0, [])
+            assert not [event for event in logs if event["event"] == "letters.replayed"]
+            await b.committer.replace_sinks([b.sink("*")])
+            assert (await b.replay()).letters == 3
+            assert sorted(b.out) == [b'{"line":"a"}', b'{"line":"b"}', b'{"line":"wait"}']
+
+    asyncio.run(scenario())
+
+
 def failing() -> None:
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR

@@ -24,7 +24,7 @@ from hostd.pipeline.intake import otlp
 from hostd.pipeline.intake.bodies import BodyError, Held, receive
 from hostd.pipeline.intake.inlet import Inlet, MixedError
 from hostd.pipeline.intake.intake import Doors
-from hostd.pipeline.intake.posts import OtherBodyError, Posts
+from hostd.pipeline.intake.posts import OtherBodyError
 from hostd.pipeline.intake.secrets import read_token, server_context
 from hostd.pipeline.intake.sparing import Sparing
 from hostd.receiving import NAME, HttpSource, address
@@ -50,7 +50,7 @@ class HttpIntake:
         self.ended = asyncio.Event()
         self._settings = settings
         self._doors = doors
-        self._posts = Posts(doors.committer, doors.ledger)
+        self._posts = doors.posts
         self._held = Held(BODIES_AT_ONCE * settings.max_body_mib << 20)
         self._token: bytes | None = None
         self._runner: web.ServerRunner | None = None
@@ -103,7 +103,6 @@ class HttpIntake:
             deadline.reschedule(asyncio.get_running_loop().time())
         await self._runner.cleanup()
         self._runner = None
-        self._posts.close()
 
     def status(self) -> dict[str, Any]:
         """Return where it listens, and how many requests were answered with which status."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.intake.inlet import Inlet
+from hostd.pipeline.intake.posts import Posts
 from hostd.pipeline.ledger import Ledger
 from hostd.receiving import Received
 from hostd.tasks import Tasks
@@ -42,6 +43,7 @@ class Doors(Protocol):
     tasks: Tasks
     committer: Committer
     ledger: Ledger
+    posts: Posts
 
     async def open(self, kind: str, name: str, settings: Received, user: object) -> Inlet:
         """Return the inlet of a source, on behalf of `user`. Raises OSError."""

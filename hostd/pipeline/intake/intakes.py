@@ -19,6 +19,7 @@ from hostd.pipeline.faults import explain
 from hostd.pipeline.intake.inlet import Inlet
 from hostd.pipeline.intake.intake import Intake
 from hostd.pipeline.intake.kinds import make
+from hostd.pipeline.intake.posts import Posts
 from hostd.pipeline.ledger import Checkpoint, Ledger, SourceRow
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sources.file import ENDED_S, NOTHING_READ, FileSource
@@ -61,6 +62,7 @@ class Intakes:
         self.tasks = tasks
         self.committer = committer
         self.ledger = ledger
+        self.posts = Posts(committer, ledger)  # of all listeners: a body may come again by another one
         self._folder = folder
         self._rows = {row.name: row for row in sorted(rows, key=lambda row: row.id) if is_spooled(row)}
         self._new_id = new_id
@@ -158,6 +160,7 @@ class Intakes:
                 entry.letting_go.cancel()
             entry.inlet.close()
             entry.inlet.source.close()
+        self.posts.close()
 
     async def _start(self, settings: Received) -> None:
         intake = make(settings.kind, settings, self)

@@ -122,6 +122,12 @@ class Ledger:
         self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?, ?, ?, ?)", as_row(mark))
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
+    def forget_sink_file(self, device: int, inode: int) -> None:
+        """Have no mark be of a file that was removed: its number is now that of a new one. Durable on return."""
+        self._db.execute(
+            "UPDATE sinks SET length = 0, device = 0, inode = 0 WHERE device = ? AND inode = ?", (device, inode)
+        )
+
     def note(self, row: SourceRow, seal: tuple[bytes, int] | None, copy: Copy | None = None) -> None:
         """Write of a source what no batch tells: as `Seals.put`, and the stream that a copy goes on with."""
         with self._transaction():

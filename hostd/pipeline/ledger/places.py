@@ -3,12 +3,13 @@
 The last rows of each file are rows of a table, older ones are packed, and the oldest are dropped: the whole is bounded.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from hostd.pipeline.ledger.packing import Place, joined, pack, samples, unpack
+from hostd.pipeline.ledger.packing import SAMPLE_BYTES, Place, joined, pack, samples, unpack
 from hostd.pipeline.ledger.rows import Replay, Result, SinkMark, stored
 
 FINE_ROWS = 512
@@ -74,6 +75,21 @@ def lay(mark: SinkMark, results: Iterable[Result | Replay], at: int, *, by_recor
     return Placed(mark, rows)
 
 
+def is_intact(fd: int, row: Place, *, count: bool = False) -> bool:
+    """Tell whether a file holds what was written there, as far as samples tell; with `count` also all line ends."""
+    if row.start == row.end:
+        return True
+    if row.start and os.pread(fd, 1, row.start - 1) != b"\n":
+        return False
+    if count:
+        region = os.pread(fd, row.end - row.start, row.start)
+        return region.count(b"\n") == row.records and samples(region) == (row.head, row.tail)
+    length = min(SAMPLE_BYTES, row.end - row.start)
+    first = os.pread(fd, length, row.start)
+    last = os.pread(fd, length, row.end - length)
+    return last.endswith(b"\n") and (samples(first)[0], samples(last)[1]) == (row.head, row.tail)
+
+
 class Places:
     """The tables `sink_files`, `places` and `packs`."""
 
@@ -98,6 +114,16 @@ class Places:
             while tail.fine >= FINE_ROWS + PACK_ROWS and not tail.is_frozen:
                 self._pack(tail)
         self._drop_beyond(self.keep.most_bytes)
+
+    def last(self, mark: SinkMark) -> Place | None:
+        """Return the last records that are known to lie in a file; None where nothing is."""
+        row = self._db.execute(
+            "SELECT start, end, records, source, begin, until, generation, at, head, tail FROM places"
+            " JOIN sink_files ON file = id WHERE folder = ? AND processor = ? AND device = ? AND inode = ?"
+            " AND NOT coming AND end > start ORDER BY seq DESC LIMIT 1",
+            (stored(mark.folder), mark.processor, mark.device, mark.inode),
+        ).fetchone()
+        return Place(*row) if row is not None else None
 
     def accept(self) -> None:
         """Take note that what was put is durable."""

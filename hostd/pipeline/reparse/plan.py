@@ -12,8 +12,8 @@ from msgspec import Struct, field
 from hostd.errors import HostdError
 from hostd.pipeline.ledger import SinkMark, SourceRow
 from hostd.pipeline.ledger.dead import ids_within
-from hostd.pipeline.ledger.packing import SAMPLE_BYTES, Place, samples
-from hostd.pipeline.ledger.places import SinkFile, files_of, places_of
+from hostd.pipeline.ledger.packing import Place
+from hostd.pipeline.ledger.places import SinkFile, files_of, is_intact, places_of
 from hostd.pipeline.ledger.provenance import generations_of, ranges_of
 from hostd.pipeline.ledger.reader import Reader
 from hostd.pipeline.ledger.streams import has_fed_streams
@@ -205,7 +205,7 @@ def _plan_file(
     try:
         for row in places_of(reader.db, account.number, account.last_seq):
             is_meant = row.generation == plan.generation and row.source in sources
-            if not _is_intact(fd, row, count=is_meant):
+            if not is_intact(fd, row, count=is_meant):
                 plan.left.append(
                     Left(
                         str(target.held.path),
@@ -225,21 +225,6 @@ def _plan_file(
         os.close(fd)
     target.has_file = bool(spans.of)
     target.spans = spans.of
-
-
-def _is_intact(fd: int, row: Place, *, count: bool) -> bool:
-    """Tell whether a file holds what was written there, as far as samples tell; with `count` also all line ends."""
-    if row.start == row.end:
-        return True
-    if row.start and os.pread(fd, 1, row.start - 1) != b"\n":
-        return False
-    if count:
-        region = os.pread(fd, row.end - row.start, row.start)
-        return region.count(b"\n") == row.records and samples(region) == (row.head, row.tail)
-    length = min(SAMPLE_BYTES, row.end - row.start)
-    first = os.pread(fd, length, row.start)
-    last = os.pread(fd, length, row.end - length)
-    return last.endswith(b"\n") and (samples(first)[0], samples(last)[1]) == (row.head, row.tail)
 
 
 def _records(reader: Reader, account: Account, generation: int) -> int:

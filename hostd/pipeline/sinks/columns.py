@@ -19,6 +19,8 @@ is: the columns of SQLite are typed by what is in them, and a declared type mere
 MOST_COLUMNS = 256
 """More keys than this have no column of their own: records whose keys are data would make thousands."""
 MOST_KEY_LENGTH = 128
+ROW_IDS = {"rowid", "oid", "_rowid_"}
+"""What SQLite calls a row's number: since 3.54 it adds no column of such a name."""
 
 _INT64 = 1 << 63
 _EXACT = 1 << 53
@@ -54,7 +56,7 @@ class Columns(Struct):
     """The columns of one table by name, each with its declared type, without `_id` and `_record`."""
 
     types: dict[str, str] = field(default_factory=dict)
-    _taken: set[str] = field(default_factory=set)
+    _taken: set[str] = field(default_factory=lambda: set(ROW_IDS))
     _others: dict[str, Any] = field(default_factory=dict)
     _decoder: msgspec.json.Decoder[Any] | None = None
     _is_odd: bool = False
@@ -72,7 +74,7 @@ class Columns(Struct):
     def become(self, types: dict[str, str], taken: Iterable[str] = ()) -> None:
         """Have these columns from now on; `taken` are names of others, that no key can have."""
         self.types = types
-        self._taken = {folded(name) for name in (*types, *taken, ID, RECORD)}
+        self._taken = {folded(name) for name in (*types, *taken, ID, RECORD)} | ROW_IDS
         self._others = {name: kind for name, kind in self._others.items() if name not in types}
         self._decoder = None
 

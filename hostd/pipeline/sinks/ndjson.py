@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from hostd import events
 from hostd.pipeline.ledger import Ledger, SinkMark
 from hostd.pipeline.ledger.ledger import identity
+from hostd.pipeline.ledger.places import is_intact
 from hostd.pipeline.sinks import Unit
 from hostd.pipeline.sinks.rotation import Packer, Rotation, rotated_files, rotated_path, sync_folder
 
@@ -73,8 +74,8 @@ class NdjsonSink:
                     path = self._by_inode().get((mark.device, mark.inode))
                     continue
                 try:
-                    length = _trim(fd, path, mark.length)
-                    if path in rotated_files(self._folder, processor):
+                    length = self._cut_back(fd, path, mark)
+                    if length is None or path in rotated_files(self._folder, processor):
                         self._ledger.put_sink_mark(self._none(processor))
                     elif length != mark.length:
                         self._ledger.put_sink_mark(replace(mark, length=length))
@@ -83,6 +84,18 @@ class NdjsonSink:
                 break
         if self._packer is not None:
             self._packer.look_at(processors)
+
+    def _cut_back(self, fd: int, path: Path, mark: SinkMark) -> int | None:
+        """Cut a file of a mark's number back to it, if it is that file; return the length that it has then.
+
+        None: it is another one, which has got the number since that was removed, and it is left as it is.
+        """
+        size, is_in_place = os.fstat(fd).st_size, path == self.path(mark.processor)
+        last = self._ledger.places.last(mark)
+        is_it = is_intact(fd, last) if last is not None else path.name.startswith(f"{mark.processor}.")
+        if is_it or (is_in_place and size < mark.length):
+            return _trim(fd, path, mark.length)
+        return _adopt(fd, path, size, mark.length, EDITED) if is_in_place else None
 
     def may_be_of(self, _path: Path, _processor: str) -> bool:
         """Tell whether a file of the processor's inode can be its own. Under another name somebody has renamed it."""
@@ -240,7 +253,8 @@ class NdjsonSink:
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.ESPIPE, "It is no regular file", str(path))
             mark = self._ledger.sink_mark(self.name, processor)
-            # A new file may have the number of one that was removed.
+            if is_new:  # it may have the number of one that was removed, also of another processor's
+                self._ledger.forget_sink_file(status.st_dev, status.st_ino)
             known = mark is not None and not is_new and (mark.device, mark.inode) == (status.st_dev, status.st_ino)
             length = _trim(fd, path, mark.length) if mark is not None and known else _end(fd, path, status.st_size)
             # Before the first byte: after a crash it tells what was here already from what was never committed.

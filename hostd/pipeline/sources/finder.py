@@ -117,13 +117,25 @@ class FileFinder:
         source.begin_again(self._memory.new_id())
 
     def reconfigure(self, configs: tuple[FileSourceConfig, ...]) -> list[FileSource]:
-        """Use other globs; return the sources that they no longer name, for the caller to `release`."""
+        """Use other globs; return the sources that they no longer name, for the caller to `release`.
+
+        What was moved away is named by none of them, and read to its end all the same, if its folder is.
+        """
         self._configs = configs
-        named = {
-            os.path.realpath(name) for config in configs for pattern in config.paths for name, _ in paths_of(pattern)
-        }
+        named: dict[str, FileSourceConfig] = {}
+        for config in configs:
+            for pattern in config.paths:
+                for name, _ in paths_of(pattern):
+                    named.setdefault(os.path.realpath(name), config)
         self._folders.forget()
-        return [source for source in self.sources.values() if os.path.realpath(source.path) not in named]
+        left = []
+        for source in self.sources.values():
+            its = named.get(os.path.realpath(source.path))
+            if its is not None:
+                source.processor, source.partial_line_s = its.processor, its.partial_line_s
+            elif not (source.moved_away and self._is_ours(source.path)):
+                left.append(source)
+        return left
 
     def exclude(self, paths: Iterable[Path]) -> list[FileSource]:
         """Read nothing below other paths; return the sources that lie there, for the caller to `release`."""
@@ -352,8 +364,9 @@ class FileFinder:
 
     def _is_ours(self, path: str) -> bool:
         """Tell whether a path is in a folder that the globs are about."""
-        folders = (watched_folder(pattern)[0] for config in self._configs for pattern in config.paths)
-        return any(Path(path).is_relative_to(folder) for folder in folders)
+        folders = (watched_folder(pattern) for config in self._configs for pattern in config.paths)
+        parent = Path(path).parent
+        return any(parent == folder or (is_deep and parent.is_relative_to(folder)) for folder, is_deep in folders)
 
     def _hide(self) -> None:
         """Find out where what is excluded lies: links to it may have been switched."""

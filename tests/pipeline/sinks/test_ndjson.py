@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from hostd.pipeline.ledger import Ledger
+from hostd.pipeline.ledger import Ledger, SinkMark
 from hostd.pipeline.sinks.ndjson import NdjsonSink
 
 
@@ -192,6 +192,43 @@ def test_another_file_of_that_name_is_not_cut(disk: Disk, tmp_path: Path) -> Non
     (tmp_path / "other").replace(disk.out / "demo.ndjson")
     disk.commit(disk.start(), b"2\n")
     assert disk.content() == b"much longer than what was committed\n2\n"
+
+
+def test_a_file_that_has_got_the_number_of_a_removed_one_is_left_as_it_is(disk: Disk) -> None:
+    """Of another processor, or nobody's: it is cut to no mark but its own, and nothing is appended to it."""
+    sink = disk.start()
+    disk.commit(sink, b"1\n2\n3\n")
+    packed = disk.out / "old.ndjson.1.gz"
+    packed.write_bytes(b"no line\nand no end")
+    ledger = disk.opened[-1][1]
+    for name, path, length in (("gone", disk.out / "demo.ndjson", 2), ("too", packed, 8), ("more", packed, 99)):
+        status = path.stat()
+        ledger.put_sink_mark(SinkMark(str(disk.out), name, length, status.st_dev, status.st_ino))
+    sink = disk.start()
+    assert disk.content() == b"1\n2\n3\n"
+    assert packed.read_bytes() == b"no line\nand no end"
+    disk.commit(sink, b"4\n")
+    disk.commit(sink, b"1\n", processor="gone")
+    assert (disk.content(), disk.content("gone.ndjson")) == (b"1\n2\n3\n4\n", b"1\n")
+
+
+def test_a_new_file_has_the_number_of_no_other(disk: Disk) -> None:
+    """Files that are removed while nobody has them open leave their numbers to the next ones."""
+    sink = disk.start()
+    names = [f"p{number}" for number in range(8)]
+    for name in names:
+        disk.commit(sink, b"old\n", processor=name)
+    sink = disk.start()
+    for name in names:
+        (disk.out / f"{name}.ndjson").unlink()
+    disk.commit(sink, b"1\n2\n3\n")
+    ledger = disk.opened[-1][1]
+    mark = ledger.sink_mark(str(disk.out), "demo")
+    assert mark is not None
+    marks = [ledger.sink_mark(str(disk.out), name) for name in names]
+    assert [each for each in marks if each and (each.device, each.inode) == (mark.device, mark.inode)] == []
+    disk.start()
+    assert disk.content() == b"1\n2\n3\n"
 
 
 def test_marks_are_of_what_was_written_and_nothing_else(disk: Disk) -> None:

@@ -43,6 +43,16 @@ def types(world: World, table: str = "demo") -> dict[str, str]:
     return dict(select(world, f"SELECT name, type FROM pragma_table_info('{table}')"))  # type: ignore[arg-type]
 
 
+def test_what_sqlite_calls_the_number_of_a_row_is_no_column(world: World) -> None:
+    """It refuses to add one of such a name, or would hide the number behind it; the record has it."""
+    record = {"oid": "1.3.6.1", "RowID": 5, "_rowid_": None, "n": 1}
+    world.commit(world.start(), "demo", record, {"_ROWID_": "x"})
+    world.commit(world.start(), "demo", {"oid": 7})
+    assert types(world) == {"_id": "INTEGER", "n": "INTEGER", "_record": "TEXT"}
+    found = [json.loads(text) for (text,) in select(world, "SELECT _record FROM demo ORDER BY _id")]
+    assert found == [record, {"_ROWID_": "x"}, {"oid": 7}]
+
+
 def test_each_scalar_key_is_a_column_of_its_type_and_the_record_is_there_whole(world: World) -> None:
     """What is nested, or null, has none."""
     record = {"t": "x", "i": 5, "r": 1.5, "b": True, "n": None, "list": [1], "map": {"a": 1}, "@source": "logs/a"}

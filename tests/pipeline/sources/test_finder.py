@@ -114,6 +114,22 @@ async def test_excluded_folders_are_not_read(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_other_settings_hold_for_open_files_and_keep_what_was_rotated(tmp_path: Path) -> None:
+    """Moved away it is named by no glob, and read to its end all the same, where its folder still is ours."""
+    files(tmp_path, a_log="1\n2\n", b_log="1\n2\n", sub__c_log="1\n2\n")
+    async with finding(tmp_path, "*.log", "sub/*.log") as found:
+        found.look()
+        for name in ("b.log", "sub/c.log"):
+            found.read(name, 2)
+            (tmp_path / name).rename(tmp_path / f"{name}.1")
+        found.look()
+        config = FileSourceConfig(paths=(f"{tmp_path}/*.log",), processor="chosen", partial_line_s=9.0)
+        assert [source.name for source in found.finder.reconfigure((config,))] == ["sub/c.log"]
+        assert found.source("b.log").moved_away
+        assert (found.source("a.log").processor, found.source("a.log").partial_line_s) == ("chosen", 9.0)
+
+
+@in_loop
 async def test_what_is_excluded_may_change_and_may_lie_behind_a_link(tmp_path: Path) -> None:
     """The sources that lie there are returned; and what was rotated there while nobody looked is not adopted."""
     for name in ("a", "out"):
