@@ -102,7 +102,7 @@ class Accepts(_Table):
         description="A regular expression (RE2) that must not be found in the first 8 KiB: what begins likewise, and is"
         " something else.",
     )
-    media_types: tuple[str, ...] = Field((), description="Media types, for sources that declare one; files do not.")
+    media_types: tuple[str, ...] = Field((), description="Not looked at yet: of no source a media type is known.")
     priority: int = Field(0, ge=-1000, le=1000, description="The higher wins when several plugins accept a source.")
     fallback: bool = Field(
         default=False,
