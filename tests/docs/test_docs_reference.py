@@ -121,6 +121,14 @@ def test_public_name_of_the_contract_is_documented(name: str) -> None:
     assert f"### `{name}`" in _lines("contract.md")
 
 
+def test_every_request_of_the_control_socket_is_documented() -> None:
+    page = (ROOT / "docs" / "how-to" / "run-as-a-service.md").read_text(encoding="utf-8")
+    code = "".join((ROOT / "hostd" / name).read_text(encoding="utf-8") for name in ("daemon.py", "control/dead.py"))
+    requests = re.findall(r'\("(GET|POST)", "(/[a-z/]+)"\): self\._', code)
+    assert len(requests) >= 10
+    assert [f"{verb} {path}" for verb, path in requests if not re.search(rf"`{verb} {path}[?`]", page)] == []
+
+
 def test_reference_names_no_place_on_this_machine() -> None:
     for page in REFERENCE.iterdir():
         assert str(ROOT) not in page.read_text(encoding="utf-8")
