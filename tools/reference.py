@@ -139,7 +139,8 @@ def manifest_page() -> str:
 
 _SCRIPT_KEYS = {
     "requires_python": "The Python versions it runs on; hostd's own must be among them.",
-    "dependencies": "What it needs beside the standard library; `hostd`, `msgspec`, `pydantic` are there.",
+    "dependencies": "What it needs beside the standard library; `hostd`, `msgspec`, `pydantic` are there, "
+    "and `pyarrow` where `hostd[parquet]` is installed.",
 }
 
 
