@@ -74,7 +74,6 @@ class Broken(NamedTuple):
     where: str
     problem: str
     remedy: str
-    traceback: str
 
 
 class Parse(NamedTuple):
@@ -169,7 +168,7 @@ _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
     Load: (str, str, str, str, str, str, str, str, (dict, type(None)), list, list, int, int, str, int),
     Loaded: (),
-    Broken: (str, str, str, str),
+    Broken: (str, str, str),
     Parse: (str, int, int, (int, float), int, int, bool),
     Parsed: (int, list, list, int, int),
     Alive: (),

@@ -133,7 +133,7 @@ class Generation:
             _, lines = Encoder("").encode(parse(bytes.fromhex(data), ctx), name, self.load.output_mib << 20)
         except BaseException as error:
             line, text = blame(error, self.load)
-            raise BrokenPluginError(line, f"sample {number}{how} raises {text}", remedy, error) from error
+            raise BrokenPluginError(line, f"sample {number}{how} raises {text}", remedy) from error
         records = [json.loads(line) for line in b"".join(lines).splitlines()]
         if records != expected:
             raise BrokenPluginError(where, f"expected {short(expected)}, got {short(records)}", remedy)
@@ -344,11 +344,11 @@ def _load(
             load = seal(load)
         except OSError as error:
             problem = f"its worker cannot be confined: {error}"
-            raise BrokenPluginError(load.display, problem, "make room for it, then: hostd rescan", error) from error
+            raise BrokenPluginError(load.display, problem, "make room for it, then: hostd rescan") from error
         generation = Generation(load, said, used, cpu)
         generation.check_samples()
     except BrokenPluginError as error:
-        channel.send(wire.Broken(error.where, error.problem, error.remedy, error.trace))
+        channel.send(wire.Broken(error.where, error.problem, error.remedy))
         channel.receive()  # end when the daemon hangs up, not before: it would look like a death
         return None
     said.take()
