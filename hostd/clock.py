@@ -35,7 +35,7 @@ def epoch_ms() -> int:
 
 def timestamp_of(ms: int) -> str:
     """Return what `epoch_ms` gave as `timestamp` would have."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return written(datetime.fromtimestamp(ms / 1000, UTC))
 
 
 def age_s(path: Path) -> float:

@@ -337,10 +337,9 @@ class Daemon:
         began = clock.monotonic()
         await self._intakes.close(grace_s / 2)
         await self._pump.close(max(0.1, grace_s - (clock.monotonic() - began)))
-        left_s = max(0.1, grace_s - (clock.monotonic() - began))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._committer.flush(), left_s)
-            await asyncio.wait_for(self._swapper.register.save_recent(), left_s)
+            async with asyncio.timeout(max(0.1, grace_s - (clock.monotonic() - began))):
+                await asyncio.gather(self._committer.flush(), self._swapper.register.save_recent())
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -3,14 +3,14 @@
 What a field alone cannot tell, such as that an address is open to everybody, `check` refuses.
 """
 
-import importlib.util
 import ipaddress
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from hostd.extras import missing
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 SCHEMES = ("udp", "tcp", "tls", "unix")
@@ -258,13 +258,6 @@ def _missing(source: HttpSource) -> Iterator[Fault]:
     if source.otlp:
         needed.append(("otlp", "true", "opentelemetry.proto", "otlp"))
     for key, value, module, extra in needed:
-        if not _is_installed(module):
-            package = re.sub(r"\.", "-", module)
-            yield Fault(key, f"{key} = {value} needs the package {package}", f"pip install 'hostd[{extra}]'")
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # not even what it is part of
-        return False
+        if lack := missing(module, extra):
+            problem, remedy = lack
+            yield Fault(key, f"{key} = {value} {problem}", remedy)

@@ -3,7 +3,6 @@
 A kind that needs an extra says so while the settings are read, so that nothing starts that could not write.
 """
 
-import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,17 +10,15 @@ from typing import Annotated, ClassVar, Literal, Self, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from hostd.extras import missing
+
 PROCESSORS = "Globs on processor names whose records go here."
 
 
 def needs(module: str, extra: str) -> None:
     """Raise ValueError when a library is not there that comes with an extra."""
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # not even the package above it
-        found = None
-    if found is None:
-        raise ValueError(f"needs the package {module}, which is not installed; pip install 'hostd[{extra}]'")
+    if lack := missing(module, extra):
+        raise ValueError("; ".join(lack))
 
 
 class _Sink(BaseModel):

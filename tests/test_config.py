@@ -287,12 +287,13 @@ def test_a_package_that_is_missing_is_named_with_its_extra(tmp_path: Path, monke
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, "[[sources]]\nlisten = '127.0.0.1:80'\nkind = 'http'\n")
     assert str(caught.value) == (
-        f"{tmp_path}/hostd.toml:3: setting 'sources.0.kind': kind = \"http\" needs the package aiohttp; "
-        "pip install 'hostd[http]'"
+        f"{tmp_path}/hostd.toml:3: setting 'sources.0.kind': kind = \"http\" needs the package aiohttp, which is "
+        "not installed; pip install 'hostd[http]'"
     )
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if "opentelemetry" in name else object())
     with pytest.raises(
-        ConfigError, match=r"otlp = true needs the package opentelemetry-proto; pip install 'hostd\[otlp\]'"
+        ConfigError,
+        match=r"otlp = true needs the package opentelemetry-proto, which is not installed; pip install 'hostd\[otlp\]'",
     ):
         load(tmp_path, "[[sources]]\nkind = 'http'\notlp = true\n")
 

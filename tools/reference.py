@@ -100,7 +100,8 @@ def _settings_tables(name: str, field: FieldInfo) -> Iterator[tuple[str, type[Ba
         heading = f'[[{name}]] kind = "{kind.default}"' if kind else f"[{name}]"
         yield heading, model
         for inner_name, inner in model.model_fields.items():
-            yield from _settings_tables(f"{name}.{inner_name}", inner)
+            of_each = ".NAME" if get_origin(inner.annotation) is dict else ""
+            yield from _settings_tables(f"{name}.{inner_name}{of_each}", inner)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -138,7 +139,8 @@ def manifest_page() -> str:
 
 _SCRIPT_KEYS = {
     "requires_python": "The Python versions it runs on; hostd's own must be among them.",
-    "dependencies": "What it needs beside the standard library; `hostd`, `msgspec`, `pydantic` are there.",
+    "dependencies": "What it needs beside the standard library; `hostd`, `msgspec`, `pydantic` are there, "
+    "and `pyarrow` where `hostd[parquet]` is installed.",
 }
 
 
@@ -233,7 +235,8 @@ def cli_page() -> str:
     parts += [
         (
             "Exit codes: 0 for success, 1 when the command's work failed and for errors (told on standard error), 2 "
-            "for wrong usage, and 3 from `hostd run --once` when input was left or rejected.\n"
+            "for wrong usage, 3 from `hostd run --once` when input was left or rejected and from `hostd reparse` when "
+            "some of it stays as it is, and 4 from `hostd run` when the ledger cannot be used.\n"
         )
     ]
     return "\n".join(parts)

@@ -19,6 +19,8 @@ from hostd.errors import HostdError
 EPILOG = """examples:
   hostd reparse csv --generation 3 --dry-run    what would be done
   hostd reparse csv --generation 3              do it; hostd explain tells which generation made a record
+
+exit code 3: some of it stays as it is; the output says what, and why
 """
 
 POLL_S = 0.2

@@ -21,7 +21,10 @@ from hostd.workers.batch import Batch
 
 
 class Probation:
-    """Watches over generations that were just switched to. `on_back(want)` is told what serves again."""
+    """Watches over generations that were just switched to.
+
+    `on_back(want, change)` is told what serves again, and in words what that changes.
+    """
 
     def __init__(
         self,

@@ -31,12 +31,11 @@ SHARED = Place()
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A zygote that was started: for which place, its process, the daemon's end of its socket, when (monotonic).
+    """A zygote that was started: its process, the daemon's end of its socket, when (monotonic).
 
     With a `sandbox` the process is bubblewrap's, and its standard error a pipe to be read when it has ended.
     """
 
-    place: Place
     process: subprocess.Popen[bytes]
     control: socket.socket
     began: float
@@ -71,7 +70,7 @@ def launch(place: Place = SHARED, sandbox: Sandbox | None = None) -> Launched:
     except OSError:
         ours.close()
         raise
-    return Launched(place, process, ours, began, sandbox)
+    return Launched(process, ours, began, sandbox)
 
 
 def _python(place: Place, arguments: list[str]) -> list[str]:

@@ -27,11 +27,10 @@ T = TypeVar("T")
 class BrokenPluginError(Exception):
     """A generation that cannot serve: where, what, and what its author should do."""
 
-    def __init__(self, where: str, problem: str, remedy: str, cause: BaseException | None = None) -> None:
+    def __init__(self, where: str, problem: str, remedy: str) -> None:
         self.where = where
         self.problem = problem
         self.remedy = remedy
-        self.trace = "".join(traceback.format_exception(cause))[-4000:] if cause is not None else ""
         super().__init__(f"{where}: {problem}; {remedy}")
 
 
@@ -64,12 +63,12 @@ def import_artifact(load: wire.Load) -> ModuleType:
         module = importlib.import_module(load.module)
     except SyntaxError as error:
         where = f"{_shown(error.filename, load)}:{error.lineno}"
-        raise BrokenPluginError(where, f"SyntaxError: {error.msg}", f"mend line {error.lineno}", error) from error
+        raise BrokenPluginError(where, f"SyntaxError: {error.msg}", f"mend line {error.lineno}") from error
     except BrokenPluginError:
         raise
     except BaseException as error:
         where, text = blame(error, load)
-        raise BrokenPluginError(where, f"importing it raises {text}", "mend that line", error) from error
+        raise BrokenPluginError(where, f"importing it raises {text}", "mend that line") from error
     if not str(getattr(module, "__file__", "")).startswith(load.path):
         raise BrokenPluginError(
             load.display,
@@ -121,7 +120,7 @@ def make_options(module: ModuleType, load: wire.Load) -> Any:
         if not callable(problems):
             where, text = blame(error, load)
             raise BrokenPluginError(
-                where, f"Options raises {text}", "define Options as a pydantic.BaseModel", error
+                where, f"Options raises {text}", "define Options as a pydantic.BaseModel"
             ) from error
         first = problems(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -129,7 +128,6 @@ def make_options(module: ModuleType, load: wire.Load) -> Any:
             f"{table} {field}",
             f"{first['msg']} (got {first.get('input')!r:.100})",
             "correct it in hostd.toml",
-            error,
         ) from error
 
 
@@ -169,7 +167,7 @@ def _make(module: ModuleType, load: wire.Load, adapt: Callable[[Any], T]) -> T:
         raise BrokenPluginError(load.display, f"{load.attribute}() {error.problem}", error.remedy) from error
     except BaseException as error:
         where, text = blame(error, load)
-        raise BrokenPluginError(where, f"{load.attribute}() raises {text}", "mend that line", error) from error
+        raise BrokenPluginError(where, f"{load.attribute}() raises {text}", "mend that line") from error
 
 
 def blame(error: BaseException, load: wire.Load) -> tuple[str, str]:

@@ -70,7 +70,7 @@ class Streams:
         except BaseException as error:
             line, text = blame(error, self._load)
             raise BrokenPluginError(
-                line, f"opening a stream raises {text}", "mend open, which must take None and its own snapshots", error
+                line, f"opening a stream raises {text}", "mend open, which must take None and its own snapshots"
             ) from error
 
     def parse_whole(self, data: bytes, ctx: Context) -> Iterable[Any]:

@@ -67,8 +67,6 @@ class Load(NamedTuple):
 class Loaded(NamedTuple):
     """Worker to daemon: the processor stands and its samples passed."""
 
-    ms: float
-
 
 class Broken(NamedTuple):
     """Worker to daemon: the generation cannot serve. `where` is `file` or `file:line`."""
@@ -76,7 +74,6 @@ class Broken(NamedTuple):
     where: str
     problem: str
     remedy: str
-    traceback: str
 
 
 class Parse(NamedTuple):
@@ -111,8 +108,6 @@ class Parsed(NamedTuple):
 
 class Alive(NamedTuple):
     """Worker to daemon: a failing batch is being cut further; the deadline starts anew."""
-
-    attempts: int
 
 
 class Rejected(NamedTuple):
@@ -172,11 +167,11 @@ _KINDS: tuple[type[Any], ...] = (Load, Loaded, Broken, Parse, Parsed, Alive, Rej
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
     Load: (str, str, str, str, str, str, str, str, (dict, type(None)), list, list, int, int, str, int),
-    Loaded: ((int, float),),
-    Broken: (str, str, str, str),
+    Loaded: (),
+    Broken: (str, str, str),
     Parse: (str, int, int, (int, float), int, int, bool),
     Parsed: (int, list, list, int, int),
-    Alive: (int,),
+    Alive: (),
     Rejected: (list,),
     Spent: (str,),
     Feed: (str, int, int, int, int, bool, (int, float), int, int),

@@ -134,7 +134,7 @@ class Generation:
             _, lines = Encoder("").encode(parse(bytes.fromhex(data), ctx), name, self.load.output_mib << 20)
         except BaseException as error:
             line, text = blame(error, self.load)
-            raise BrokenPluginError(line, f"sample {number}{how} raises {text}", remedy, error) from error
+            raise BrokenPluginError(line, f"sample {number}{how} raises {text}", remedy) from error
         records = [json.loads(line) for line in b"".join(lines).splitlines()]
         if records != expected:
             raise BrokenPluginError(where, f"expected {short(expected)}, got {short(records)}", remedy)
@@ -259,7 +259,7 @@ class _Attempt:
         if time.monotonic() - self.last_sign > self.request.time_s / 4:
             self.last_sign = time.monotonic()
             self.generation.cpu.allow(self.request.time_s)
-            self.channel.send(wire.Alive(1))
+            self.channel.send(wire.Alive())
         middle = len(starts) // 2
         self.run(start, starts[middle], starts[:middle])
         self.run(starts[middle], end, starts[middle:])
@@ -336,7 +336,6 @@ def _load(
     load = frame[0]
     if not isinstance(load, wire.Load):
         raise wire.WireError(f"expected Load, got {type(load).__name__}")
-    began = time.monotonic()
     show_as(f"hostd:{load.name}")
     cpu = limits.CpuAllowance()
     try:
@@ -349,15 +348,15 @@ def _load(
             remedy = "make room for it, then: hostd rescan"
             if error.errno == errno.ENOENT:  # the folder that this place shows is not the one that is there now
                 remedy = "the folder of private copies, artifacts in the state folder, was removed: restart hostd"
-            raise BrokenPluginError(load.display, problem, remedy, error) from error
+            raise BrokenPluginError(load.display, problem, remedy) from error
         generation = Generation(load, said, used, cpu)
         generation.check_samples()
     except BrokenPluginError as error:
-        channel.send(wire.Broken(error.where, error.problem, error.remedy, error.trace))
+        channel.send(wire.Broken(error.where, error.problem, error.remedy))
         channel.receive()  # end when the daemon hangs up, not before: it would look like a death
         return None
     said.take()
-    channel.send(wire.Loaded(round((time.monotonic() - began) * 1000, 2)))
+    channel.send(wire.Loaded())
     return generation
 
 

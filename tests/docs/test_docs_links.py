@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hostd import cli, events
 from tests.docs.fences import ROOT, documents
 
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?P<target>[^)\s]+)\)")
@@ -37,6 +38,27 @@ def test_links_of_the_page_lead_somewhere(page: Path) -> None:
         assert path.is_relative_to(ROOT), f"{target} leads out of the repository"
         if anchor:
             assert anchor in _anchors(path), f"{path.name} has no heading #{anchor}"
+
+
+@pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_the_page_names_is_there(page: Path) -> None:
+    """Commands with their options, and events: also those in a sentence, which nothing runs."""
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    for name, arguments in re.findall(r"`hostd ([a-z]+)\b([^`]*)`", text):
+        assert name in cli.COMMANDS, f"there is no command {name}"
+        known = _section("cli.md", f"hostd {name}")
+        for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", arguments):
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", known), f"hostd {name} has no {option}"
+    families = {event.partition(".")[0] for event in events.CATALOGUE}
+    named = re.findall(r"`([a-z]+)\.([a-z_]+)`", text)
+    told = {f"{family}.{fact}" for family, fact in named if family in families and fact not in ("db", "py", "toml")}
+    assert told - events.CATALOGUE.keys() == set()
+
+
+def _section(page: str, heading: str) -> str:
+    """Return what a page of the reference says under a heading, up to the next of the same kind."""
+    text = (ROOT / "docs" / "reference" / page).read_text(encoding="utf-8")
+    return text.partition(f"\n## `{heading}`\n")[2].partition("\n## ")[0]
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:

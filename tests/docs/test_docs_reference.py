@@ -1,5 +1,6 @@
 """The reference says what the code says, and nothing that users meet is missing from it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,38 @@ def test_every_setting_is_documented() -> None:
     assert {key for key in keys if not any(line.startswith(f"| `{key}` |") for line in _lines("settings.md"))} == set()
 
 
+def test_every_table_of_the_settings_is_taken_as_its_heading_says(tmp_path: Path) -> None:
+    """With the defaults that the page names, each in a file of its own."""
+    table = ""
+    for line in _lines("settings.md"):
+        if line.startswith("## "):
+            table = line.removeprefix("## ").strip("`")
+        cells = line.strip("| ").split(" | ")
+        if table.startswith("[[") or len(cells) < 4 or not cells[2].startswith("`"):
+            continue
+        text = f"{table}\n{cells[0].strip('`')} = {cells[2].strip('`')}\n"
+        settings = tmp_path / "hostd.toml"
+        settings.write_text(text, encoding="utf-8")
+        assert config.load(settings), text
+    assert table == "[log]"
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_exit_codes_that_not_every_command_has_are_in_the_commands_help(name: str) -> None:
+    """And in the page's last line, with the command."""
+    command = ROOT / "hostd" / "cli" / f"{name}.py"
+    source = command.read_text(encoding="utf-8") + ((ROOT / "hostd" / "daemon.py").read_text() if name == "run" else "")
+    constants = dict(re.findall(r"^(EXIT_\w+) = (\d+)$", source, re.MULTILINE))
+    returned = re.findall(r"\breturn (\d+|EXIT_\w+)\b", source)
+    codes = {int(constants.get(code, code)) for code in returned} - {0, 1, 2}
+    text = (REFERENCE / "cli.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## `hostd {name}`\n")[2].partition("\n## ")[0]
+    last = _lines("cli.md")[-1]
+    for code in codes:
+        assert re.search(rf"\b{code}\b", section), f"{name}: {code}"
+        assert re.search(rf"\b{code} from (?:[^,]* and from )?`hostd {name}\b", last), f"{name}: {code}"
+
+
 def test_every_manifest_field_is_documented() -> None:
     keys = {key for model in _models(Manifest) for key in model.model_fields}
     assert {key for key in keys if not any(line.startswith(f"| `{key}` |") for line in _lines("manifest.md"))} == set()
@@ -86,6 +119,14 @@ def test_action_of_a_command_is_documented(action: str) -> None:
 @pytest.mark.parametrize("name", contract.__all__)
 def test_public_name_of_the_contract_is_documented(name: str) -> None:
     assert f"### `{name}`" in _lines("contract.md")
+
+
+def test_every_request_of_the_control_socket_is_documented() -> None:
+    page = (ROOT / "docs" / "how-to" / "run-as-a-service.md").read_text(encoding="utf-8")
+    code = "".join((ROOT / "hostd" / name).read_text(encoding="utf-8") for name in ("daemon.py", "control/dead.py"))
+    requests = re.findall(r'\("(GET|POST)", "(/[a-z/]+)"\): self\._', code)
+    assert len(requests) >= 10
+    assert [f"{verb} {path}" for verb, path in requests if not re.search(rf"`{verb} {path}[?`]", page)] == []
 
 
 def test_reference_names_no_place_on_this_machine() -> None:

@@ -125,6 +125,41 @@ def test_standard_input_that_cannot_be_read_is_no_end_of_it(home: Home) -> None:
     home.daemons.clear()
 
 
+def test_a_source_that_cannot_be_begun_again_keeps_no_other_from_it(home: Home) -> None:
+    """New settings fail: what was ended for them is begun again, one by one; what cannot be is in the reason."""
+    home.drop("lines.py", plugin(glob="no.*"))
+
+    def settings(more: str) -> str:
+        return "".join(
+            f'[[sources]]\nkind = "exec"\nname = "{name}"\ncommand = ["./{name}"]\nprocessor = "lines"\n{more}'
+            for name in ("first", "second")
+        )
+
+    for name in ("first", "second"):
+        program = home.path / name
+        program.write_text(f"#!/bin/sh\necho {name}\nexec sleep 1000\n")
+        program.chmod(0o755)
+    home.configure(settings(""), paths=())
+    daemon = home.start()
+    daemon.wait_records("lines", 2)
+    (home.path / "first").unlink()
+    third = '[[sources]]\nkind = "exec"\nname = "third"\ncommand = ["./third"]\n'
+    home.configure(third + settings("spool_mib = 7\n"), paths=())
+    daemon.hup()
+    assert daemon.wait_event("config.refused")["reason"] == (
+        "sources: exec:third: there is no program './third'; nor can what was ended for it be begun again:"
+        " exec:first: there is no program './first'; correct its command; what is in force stays"
+    )
+    daemon.wait_event("exec.started", 2, source="exec:second")
+    daemon.wait_records("lines", 3)
+    assert home.lines(source="exec:second") == ["second", "second"]
+    daemon.wait_event("source.ended", source="exec:first")
+    (home.path / "first").symlink_to(home.path / "second")
+    home.configure(settings("spool_mib = 7\n"), paths=())
+    daemon.hup()
+    daemon.wait_event("exec.started", 2, source="exec:first")
+
+
 def test_once_reads_standard_input_and_commands_to_their_ends(home: Home) -> None:
     """A pipe that comes in pieces, a last line without an end, and a command that would be started again."""
     home.drop("lines.py", plugin(glob="no.*"))

@@ -80,7 +80,7 @@ LOST: dict[str, tuple[str, str]] = {
     ),
     "answers what nobody asked": (forged("[0, [], [], 0, 7]"), r"broke the protocol: an answer to another question"),
     "says for ever that it lives": (
-        f"\n                while not time.sleep(0.01): send({wire.HEAD.pack(5, 3, 0) + b'[1]'!r})",
+        f"\n                while not time.sleep(0.01): send({wire.HEAD.pack(5, 2, 0) + b'[]'!r})",
         r"no answer within 3\.6 s",
     ),
     "keeps what it allocates": (
@@ -88,7 +88,7 @@ LOST: dict[str, tuple[str, str]] = {
         r"out of memory, which it does not give back \(limits\.memory_mib = 64\)",
     ),
     "answers out of turn": (
-        "[os.write(fd, b'\\x01\\0\\0\\0\\x05\\0\\0\\0\\0[1.0]') for fd in sockets()]",
+        "[os.write(fd, b'\\x01\\0\\0\\0\\x02\\0\\0\\0\\0[]') for fd in sockets()]",
         r"answered Parse with Loaded",
     ),
     "forges what it said": (

@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator, Iterable
 from hostd.pipeline.sources.kinds import Kind, MissingLibraryError, decoder_errors, new_decoder
 
 PIECE_BYTES = 1 << 20
+RETRY_LATER = {"Retry-After": "1"}
+HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 405: {"Allow": "POST"}, 429: RETRY_LATER, 503: RETRY_LATER}
+"""What an answer says beside its status, for whoever is to act on that without reading the reason."""
 CODINGS = {"gzip": Kind.GZIP, "x-gzip": Kind.GZIP, "zstd": Kind.ZSTD}
 
 
@@ -16,6 +19,11 @@ class BodyError(Exception):
         self.status = status
         self.reason = reason
         super().__init__(reason)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that go with the status."""
+        return HEADERS.get(self.status, {})
 
 
 class Held:

@@ -36,7 +36,6 @@ BODIES_AT_ONCE = 4
 """How many of the largest bodies may be in memory at once."""
 READ_BYTES = 1 << 20
 MOST_KEY = 255
-RETRY_AFTER_S = 1
 SAY_NOTHING = ("application/octet-stream", "application/x-www-form-urlencoded")
 """Media types that clients send when they are told none."""
 REFUSALS_A_SECOND = 10
@@ -138,7 +137,7 @@ class HttpIntake:
             return await (self._take_otlp(request, inlet) if is_otlp else self._take(request, inlet))
         except BodyError as error:
             self._say_refused(request, error)
-            return _refusal(request, error) if not is_otlp else otlp.refusal(request.content_type, error)
+            return _refusal(error) if not is_otlp else otlp.refusal(request.content_type, error)
 
     def _check(self, request: web.BaseRequest) -> None:
         """Refuse what need not be looked at any further. Raises BodyError."""
@@ -262,14 +261,9 @@ def _name(path: str) -> str:
     return name
 
 
-def _refusal(_: web.BaseRequest, error: BodyError) -> web.Response:
+def _refusal(error: BodyError) -> web.Response:
     response = _json(error.status, {"error": error.reason})
-    if error.status in (429, 503):
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
-    if error.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    if error.status == 405:
-        response.headers["Allow"] = "POST"
+    response.headers.update(error.headers)
     return response
 
 

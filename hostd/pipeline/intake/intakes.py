@@ -91,12 +91,13 @@ class Intakes:
         for each in settings:
             if not (self._once and each.kind in UNTIL_STOPPED):
                 await self._start(each)
-        for entry in self._entries.values():
-            if not entry.users:
-                self._let_go(entry)
+        self._let_go_of_unused()
 
     async def reconfigure(self, settings: Iterable[Received]) -> None:
-        """Take in by other settings; what has not changed goes on. Raises HostdError, and then all is as it was."""
+        """Take in by other settings; what has not changed goes on.
+
+        Raises HostdError, and then all is as it was, but for what cannot be begun again, which it names.
+        """
         new = {(each.kind, each.name): each for each in settings}
         begun: list[tuple[str, str]] = []
         ended: list[Received] = []
@@ -109,15 +110,16 @@ class Intakes:
                 if key not in self._intakes:
                     await self._start(each)
                     begun.append(key)
-        except HostdError:
+        except HostdError as error:
             for key in begun:
                 await self._close(key)
-            for each in ended:
-                await self._start(each)
+            lost = await self._begin_again(ended)
+            if lost:
+                problem = "; nor can what was ended for it be begun again: ".join([error.problem, *lost])
+                raise HostdError(error.where, problem, error.remedy) from error
             raise
-        for entry in self._entries.values():
-            if not entry.users:
-                self._let_go(entry)
+        finally:
+            self._let_go_of_unused()
 
     async def open(self, kind: str, name: str, settings: Received, user: object) -> Inlet:
         """Return the inlet of a source, on behalf of `user`; opened once however often it is asked for.
@@ -179,6 +181,16 @@ class Intakes:
         self._intakes[key] = settings, intake
         events.emit(events.INTAKE_STARTED, source=where, listening=intake.status()["listening"])
 
+    async def _begin_again(self, ended: Iterable[Received]) -> list[str]:
+        """Take in again what was ended; tell of each that cannot be begun why."""
+        lost: list[str] = []
+        for each in ended:
+            try:
+                await self._start(each)
+            except HostdError as error:
+                lost.append(f"{error.where}: {error.problem}")
+        return lost
+
     async def _close(self, key: tuple[str, str], grace_s: float = GRACE_S) -> None:
         _, intake = self._intakes.pop(key)
         await intake.close(grace_s)
@@ -228,10 +240,11 @@ class Intakes:
         self._pump.wake(source)
         return entry
 
-    def _let_go(self, entry: _Entry) -> None:
-        if entry.letting_go is None:
-            name = entry.inlet.source.name
-            entry.letting_go = self.tasks.start(self._read_to_end(entry), f"let go of {name}")
+    def _let_go_of_unused(self) -> None:
+        for entry in self._entries.values():
+            if not entry.users and entry.letting_go is None:
+                name = entry.inlet.source.name
+                entry.letting_go = self.tasks.start(self._read_to_end(entry), f"let go of {name}")
 
     async def _read_to_end(self, entry: _Entry) -> None:
         """Have everything committed that a source holds, and then forget it. Its offsets go on if it comes again."""

@@ -15,7 +15,6 @@ from hostd.pipeline.intake.bodies import BodyError
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
-RETRY_AFTER_S = 1
 Json = dict[str, Any]
 
 
@@ -49,10 +48,8 @@ def refusal(content_type: str, error: BodyError) -> web.Response:
         body = b"\x12" + _varint(len(message)) + message  # field 2, `message`, of google.rpc.Status
     else:
         body = msgspec.json.encode({"message": error.reason})
-    response = web.Response(status=error.status, body=body, content_type=content_type if body[:1] == b"\x12" else JSON)
-    if error.status in (429, 503):
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
-    return response
+    kind = content_type if body[:1] == b"\x12" else JSON
+    return web.Response(status=error.status, body=body, content_type=kind, headers=error.headers)
 
 
 def _records(request: Json) -> Iterator[Json]:

@@ -27,11 +27,6 @@ class Framing:
         self._skips_line = False
         """Whether what comes belongs to a line that was cut."""
 
-    @property
-    def is_between(self) -> bool:
-        """Whether the last message that began has ended."""
-        return not self._rest and not self._skips and not self._skips_line
-
     def feed(self, data: bytes) -> bytes:
         """Take what came, and return the lines of the messages that are whole by now."""
         content = self._skip(self._rest + data if self._rest else data)

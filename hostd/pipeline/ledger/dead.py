@@ -48,10 +48,6 @@ class DeadLetters(Shelf):
         """Keep letters for so long, and so much of them, from the next time on that some are put or looked at."""
         self.keep_days, self.keep_bytes = days, mib << 20
 
-    def counts(self) -> dict[str, int]:
-        """Return how many dead letters there are, by plugin."""
-        return {plugin: total.letters for plugin, total in self.totals().items() if total.letters}
-
     def of_source(self, source_id: int) -> list[DeadLetter]:
         """Return a source's dead letters in the order of their offsets; their bytes up to `MAX_DEAD_BYTES`."""
         rows = self._db.execute(

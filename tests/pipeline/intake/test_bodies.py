@@ -74,3 +74,11 @@ def test_too_many_bodies_at_once_are_refused_but_one_never_is() -> None:
     assert refused.value.status == 429
     held.give(100)
     held.take(1)
+
+
+def test_an_answer_says_in_headers_what_is_to_be_done() -> None:
+    """Whatever is refused, and in whichever encoding: when to come back, how to say who one is, what is taken."""
+    assert BodyError(429, "").headers == BodyError(503, "").headers == {"Retry-After": "1"}
+    assert BodyError(401, "").headers == {"WWW-Authenticate": "Bearer"}
+    assert BodyError(405, "").headers == {"Allow": "POST"}
+    assert BodyError(400, "").headers == {}
