@@ -3,9 +3,11 @@
 What is invalid, or cannot be taken over, leaves what is in force as it is.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from hostd import config, events
 from hostd.config import Config
@@ -23,6 +25,15 @@ from hostd.swap import Swapper
 def make_sinks(settings: Config, ledger: Ledger) -> list[Sink]:
     """Return the sinks that the settings name; nothing is opened yet."""
     return [make_sink(sink, ledger) for sink in settings.sinks]
+
+
+def _differing(name: str, in_force: object, wanted: object) -> Iterator[str]:
+    """Yield the settings of a table, by their full names, in which two of its kind differ."""
+    if isinstance(in_force, BaseModel) and isinstance(wanted, BaseModel):
+        for field in type(in_force).model_fields:
+            yield from _differing(f"{name}.{field}", getattr(in_force, field), getattr(wanted, field))
+    elif in_force != wanted:
+        yield name
 
 
 class Reloader:
@@ -81,21 +92,25 @@ class Reloader:
             return [self._refuse(str(error))]
         changed = [name for name in Config.model_fields if getattr(self.settings, name) != getattr(new, name)]
         in_force: dict[str, Any] = {}
-        refused: list[str] = []
+        told: list[str] = []
         for name in changed:
             change = self._take_over.get(name)
-            if change is None:
-                events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting=name)
-                continue
+            taken = getattr(self.settings, name)
             try:
-                in_force[name] = await change(new)
+                taken = await change(new) if change is not None else taken
             except (OSError, HostdError) as error:
-                refused.append(self._refuse(f"{name}: {error}; what is in force stays"))
+                told.append(self._refuse(f"{name}: {error}; what is in force stays"))
+                continue
+            if taken != getattr(self.settings, name):
+                in_force[name] = taken
+            for setting in _differing(name, taken, getattr(new, name)):
+                events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting=setting)
+                told.append(f"{setting} holds from the next start")
         if in_force:
             self.settings = self.settings.model_copy(update=in_force)
             events.emit(events.CONFIG_RELOADED, config=str(self._path), changed=sorted(in_force))
-            refused.insert(0, f"settings changed: {', '.join(sorted(in_force))}")
-        return refused
+            told.insert(0, f"settings changed: {', '.join(sorted(in_force))}")
+        return told
 
     def _refuse(self, reason: str) -> str:
         events.emit(events.CONFIG_REFUSED, config=str(self._path), reason=reason)
@@ -103,11 +118,7 @@ class Reloader:
 
     async def _change_plugins(self, new: Config) -> config.Plugins:
         folder = self.settings.plugins.folder
-        if new.plugins.folder != folder:
-            events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="plugins.folder")
         mode = self.settings.plugins.sandbox.mode
-        if new.plugins.sandbox.mode != mode:
-            events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="plugins.sandbox.mode")
         sandbox = new.plugins.sandbox.model_copy(update={"mode": mode})
         self._swapper.settings = new.plugins.model_copy(update={"folder": folder, "sandbox": sandbox})
         self._swapper.environments.find_links = new.plugins.find_links
@@ -132,8 +143,6 @@ class Reloader:
 
     async def _change_daemon(self, new: Config) -> config.Daemon:
         watch = self.settings.daemon.watch
-        if new.daemon.watch != watch:
-            events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="daemon.watch")
         return new.daemon.model_copy(update={"watch": watch})
 
     async def _change_log(self, new: Config) -> config.Log:
