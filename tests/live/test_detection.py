@@ -120,7 +120,7 @@ def test_identify_looks_into_files_as_the_daemon_does(home: Home) -> None:
     assert found == {
         "a.csv.gz": ("csv", "name"),
         **dict.fromkeys(["b", "c", "d", "e", "cut.gz"], ("get", "head")),
-        "set.csv": (None, "its configured processor 'other' is not in service"),
+        "set.csv": (None, f"its configured processor 'other' is not in service; {MISSING}"),
         "gone": (None, "it cannot be read: it is no regular file; name one"),
         "none": (None, "it cannot be read: No such file or directory"),
     }
