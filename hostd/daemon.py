@@ -12,7 +12,7 @@ from hostd import __version__, clock, events
 from hostd.config import Config, NdjsonSink
 from hostd.control.dead import DeadLetterDesk
 from hostd.control.server import Arguments, ControlServer
-from hostd.control.status import dead_letters, snapshot
+from hostd.control.status import snapshot
 from hostd.errors import HostdError, LedgerError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.intake.intakes import Intakes
@@ -432,7 +432,7 @@ class Daemon:
             backlogs=[sink.backlog() for sink in self._committer.sinks if isinstance(sink, StagedSink)],
         )
         # After all else: of what is committed by then, nothing is left out.
-        return answer | dead_letters(await self._desk.totals(), self._replayer.under_way)
+        return answer | await self._desk.status()
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

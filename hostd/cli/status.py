@@ -89,7 +89,11 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
         yield "REFUSED"
         for refused in status["refused"]:
             yield f"  at {refused['stage']}: {refused['reason']}"
-    yield from _dead_letters(status["dead_letter_totals"])
+    if trouble := status["ledger_trouble"]:
+        yield ""
+        yield f"DEAD LETTERS not known: {trouble}"
+    else:
+        yield from _dead_letters(status["dead_letter_totals"])
 
 
 def _intake(intake: dict[str, Any]) -> tuple[str, str, str]:
