@@ -3,6 +3,8 @@
 import os
 import re
 import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
@@ -13,7 +15,7 @@ from contract.toml_lines import line_of
 from hostd import early, receiving
 from hostd.config_errors import explain
 from hostd.early import find as find
-from hostd.errors import ConfigError
+from hostd.errors import ConfigError, SourceError, StateError
 from hostd.receiving import ExecSource, HttpSource, Received, StdinSource, SyslogSource
 from hostd.sink_settings import KINDS
 from hostd.sink_settings import NdjsonSink as NdjsonSink
@@ -279,6 +281,23 @@ def load(path: Path | None) -> Config:
     config = _absolute(config, path.absolute().parent)
     _check_sinks(config, path, text)
     return config
+
+
+@contextmanager
+def placing(path: Path | None, sources: Sequence[Source]) -> Iterator[None]:
+    """Have an error of a source that cannot be begun name the line of the settings at `path` that asks for it."""
+    try:
+        yield
+    except SourceError as error:
+        number = next((at for at, each in enumerate(sources) if _is_of(each, error)), None)
+        if path is None or number is None:
+            raise
+        line = line_of(path.read_text(encoding="utf-8", errors="replace"), ["sources", number, error.key])
+        raise StateError(f"{path}:{line}", f"{error.where}: {error.problem}", error.remedy) from error
+
+
+def _is_of(source: Source, error: SourceError) -> bool:
+    return isinstance(source, Received) and (source.kind, source.name) == (error.kind, error.name)
 
 
 def _absolute(config: Config, base: Path) -> Config:

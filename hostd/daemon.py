@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hostd import __version__, clock, events
-from hostd.config import Config, NdjsonSink
+from hostd.config import Config, NdjsonSink, placing
 from hostd.control.dead import DeadLetterDesk
 from hostd.control.server import Arguments, ControlServer
 from hostd.control.status import snapshot
@@ -267,7 +267,8 @@ class Daemon:
             self._settings.plugins.folder.mkdir(parents=True)
         await self._swapper.look()
         self._finder.look()
-        await self._intakes.start(self._settings.received)
+        with placing(self._settings_path, self._settings.sources):
+            await self._intakes.start(self._settings.received)
         await self._desk.keep()
         events.emit(
             events.DAEMON_READY,

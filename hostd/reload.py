@@ -125,7 +125,8 @@ class Reloader:
         return self._swapper.settings
 
     async def _change_sources(self, new: Config) -> tuple[config.Source, ...]:
-        await self._intakes.reconfigure(new.received)
+        with config.placing(self._path, new.sources):
+            await self._intakes.reconfigure(new.received)
         for source in self._finder.reconfigure(new.files):
             await self._pump.forget(source)
             await self._committer.flush()

@@ -291,6 +291,41 @@ def test_status_json_has_stable_keys(asked: Daemon) -> None:
     assert refused["stage"] == "checked"
 
 
+def test_status_is_told_while_the_ledger_is_in_trouble(home: Home) -> None:
+    """What only the ledger knows is not known; what holds everything up is said, and why."""
+    daemon = start_serving(home)
+    (home.state / "ledger.db").rename(home.state / "elsewhere.db")
+    (home.out).chmod(0o555)
+    home.append("a.log", "2")
+    daemon.wait_event("sink.failed")
+    done = home.hostd("status")
+    (home.state / "elsewhere.db").rename(home.state / "ledger.db")
+    assert done.returncode == 0
+    assert "\nHELD UP since " in done.stdout
+    assert "\nlogs/a.log      lines" in done.stdout
+    assert done.stdout.splitlines()[-1] == (
+        f"DEAD LETTERS not known: {home.state / 'ledger.db'}: the ledger cannot be used: unable to open database file; "
+        "let the daemon's user write it, and its folder, on a disk that can be written"
+    )
+    assert home.hostd("status").stdout.count("DEAD LETTERS not known") == 0
+
+
+def test_a_state_folder_that_is_a_file_is_said(home: Home) -> None:
+    """With what to do, by every command that needs it."""
+    home.state.write_text("")
+    where = f"hostd: {home.state}: the state folder cannot be"
+    done = home.hostd("run", "--once")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"{where} used: File exists; move that file away; or set another [state] folder\n",
+    )
+    done = home.hostd("doctor")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"{where} looked at: Not a directory; move away the file that is where a folder should be\n",
+    )
+
+
 def test_rescan_waits_and_prints_what_changed(serving: Daemon) -> None:
     """Like SIGHUP, but it returns when everything is as the folder says, and tells."""
     home = serving.home

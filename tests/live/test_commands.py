@@ -85,7 +85,10 @@ def test_a_program_that_is_not_there_stops_the_start(home: Home) -> None:
     home.configure('[[sources]]\nkind = "exec"\nname = "job"\ncommand = ["./no-such"]\n', paths=())
     daemon = home.start(ready=False)
     assert daemon.wait_exit() == 1
-    assert daemon.noise == ["hostd: exec:job: there is no program './no-such'; correct its command"]
+    line = home.settings.read_text().splitlines().index('command = ["./no-such"]') + 1
+    assert daemon.noise == [
+        f"hostd: {home.settings}:{line}: source exec:job: there is no program './no-such'; correct its command"
+    ]
     daemon.noise.clear()
     home.daemons.clear()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hostd.pipeline.routing import MISSING
 from tests.live.harness import Daemon, Home, plugin
 from tests.processors.support import LOGS, SHIPPED, SHIPPED_MANIFESTS
 

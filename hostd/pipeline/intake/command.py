@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from hostd import clock, events
-from hostd.errors import ConfigError
+from hostd.errors import SourceError
 from hostd.pipeline.intake.inlet import Inlet
 from hostd.pipeline.intake.intake import Doors
 from hostd.pipeline.intake.pipe import PipeReader
@@ -45,10 +45,11 @@ class CommandIntake:
         self._program = ""
 
     async def start(self) -> None:
-        """Begin to run it. Raises ConfigError when there is no such program, OSError when the spool cannot be used."""
+        """Begin to run it. Raises SourceError when there is no such program, OSError when the spool cannot be used."""
         program = find_program(self._settings)
         if program is None:
-            raise ConfigError(self._name, f"there is no program {self._settings.command[0]!r}", "correct its command")
+            problem = f"there is no program {self._settings.command[0]!r}"
+            raise SourceError("exec", self._settings.name, "command", problem, "correct its command")
         self._program = program
         output = await self._doors.open("exec", self._settings.name, self._settings, self)
         said: Inlet | None = None
