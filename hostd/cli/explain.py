@@ -91,7 +91,7 @@ def _which(found: Explanation) -> str:
 def _text(content: bytes) -> str:
     shown = content[:SHOWN_BYTES].decode("utf-8", "backslashreplace").rstrip("\r\n")
     more = len(content) - SHOWN_BYTES
-    text = printable(shown)
+    text = printable(shown).replace("\t", "\\t")  # whether it is one is what somebody may want to know
     return f"{text} … and {more} bytes more" if more > 0 else text
 
 
