@@ -10,7 +10,6 @@ import json
 import posixpath
 import re
 import tomllib
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -29,7 +28,9 @@ from pydantic import (
 
 from contract.framing import Framing, FramingKind
 from contract.pattern import Pattern
+from contract.toml_lines import line_of
 from contract.version import mismatch, negotiate
+from contract.wording import in_words
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 """The reference expression of PEP 723, "Inline script metadata"."""
@@ -374,7 +375,8 @@ def _validate(
         first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
         path = tuple(part for part in first["loc"] if not (isinstance(part, str) and part in {"int", "str"}))
         field = ".".join(str(part) for part in path)
-        line = line_of(toml, (*prefix, *path), first_line)
+        written = path[:-1] if first["type"] == "missing" else path
+        line = line_of(toml, (*prefix, *written), first_line)
         raise _explain(model, field, path, first, line) from error
 
 
@@ -396,9 +398,8 @@ def _explain(model: type[BaseModel], field: str, path: tuple[int | str, ...], er
         close = difflib.get_close_matches(str(path[-1]), known, n=1)
         remedy = f"did you mean {close[0]!r}?" if close else f"remove it; known are {', '.join(known)}"
         return ManifestError(f"field {field!r} is not known", remedy, line)
-    message = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
     remedy = getattr(error.get("ctx", {}).get("error"), "remedy", "correct that value")
-    return ManifestError(f"field {field!r} = {error['input']!r}: {message}", remedy, line)
+    return ManifestError(f"field {field!r} = {error['input']!r}: {in_words(error)}", remedy, line)
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
@@ -409,13 +410,3 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
         inner = [a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type)]
         model = next((a for a in (annotation, *inner) if isinstance(a, type) and issubclass(a, BaseModel)), model)
     return list(model.model_fields)
-
-
-def line_of(toml: str, path: Iterable[int | str], first_line: int = 1) -> int:
-    """Return the line that `path` is most likely written on: each key is looked for from its parent's line on."""
-    lines = ["" if line.lstrip().startswith("#") else line for line in toml.split("\n")]
-    found = 0
-    for part in (part for part in path if isinstance(part, str)):
-        pattern = re.compile(rf"(^|[\s{{,.\[]){re.escape(part)}\s*(=|\]|\.)")
-        found = next((number for number in range(found, len(lines)) if pattern.search(lines[number])), found)
-    return first_line + found

@@ -1,19 +1,21 @@
 """hostd.toml: every key validated, every path made absolute, every error with its line and a way out."""
 
-import difflib
-import json
 import os
 import re
 import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from contract.manifest import ReadablePath, line_of
+from contract.manifest import ReadablePath
+from contract.toml_lines import line_of
 from hostd import early, receiving
+from hostd.config_errors import explain
 from hostd.early import find as find
-from hostd.errors import ConfigError
+from hostd.errors import ConfigError, SourceError, StateError
 from hostd.receiving import ExecSource, HttpSource, Received, StdinSource, SyslogSource
 from hostd.sink_settings import KINDS
 from hostd.sink_settings import NdjsonSink as NdjsonSink
@@ -123,9 +125,11 @@ class FileSource(_Table):
     )
 
 
-def kind(source: Any) -> str:
-    """Return the kind of a source, which need not be named for files."""
-    return str(source.get("kind", "file")) if isinstance(source, dict) else str(getattr(source, "kind", "file"))
+def kind(source: Any) -> str | None:
+    """Return the kind of a source, which need not be named for files; None of what is no source."""
+    if isinstance(source, dict):
+        return str(source.get("kind", "file"))
+    return getattr(source, "kind", None)
 
 
 Source = Annotated[
@@ -254,8 +258,14 @@ def load(path: Path | None) -> Config:
         return _absolute(Config(), Path.cwd())
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"cannot be read: {error}", "check the path given with --config") from error
+    except OSError as error:
+        by = ", which HOSTD_CONFIG names" if os.environ.get("HOSTD_CONFIG") == str(path) else ""
+        raise ConfigError(
+            str(path), f"cannot be read: {error.strerror}", f"check its path{by}, and its mode"
+        ) from error
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}", "is not UTF-8", "save it as UTF-8") from error
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -263,25 +273,31 @@ def load(path: Path | None) -> Config:
     try:
         config = Config.model_validate(table)
     except ValidationError as error:
-        raise _explain(path, text, error) from error
+        raise explain(path, text, error, _known_keys) from error
     for source, fault in receiving.check(config.received):
         number = next(at for at, each in enumerate(config.sources) if each is source)
-        where = f"{path}:{line_of_source(text, number, fault.key)}"
+        where = f"{path}:{line_of(text, ['sources', number, fault.key])}"
         raise ConfigError(where, f"setting 'sources.{number}.{fault.key}': {fault.problem}", fault.remedy)
     config = _absolute(config, path.absolute().parent)
     _check_sinks(config, path, text)
     return config
 
 
-def line_of_source(text: str, number: int, key: str) -> int:
-    """Return the line on which the source of that number has a key, or that on which it begins."""
-    lines = text.split("\n")
-    begins = [line for line, content in enumerate(lines) if content.strip().startswith("[[sources]]")]
-    if number >= len(begins):
-        return line_of(text, ["sources", key])
-    found = line_of("\n".join(lines[begins[number] :]), [key], begins[number] + 1)
-    ends = begins[number + 1] if number + 1 < len(begins) else len(lines)
-    return found if found <= ends else begins[number] + 1
+@contextmanager
+def placing(path: Path | None, sources: Sequence[Source]) -> Iterator[None]:
+    """Have an error of a source that cannot be begun name the line of the settings at `path` that asks for it."""
+    try:
+        yield
+    except SourceError as error:
+        number = next((at for at, each in enumerate(sources) if _is_of(each, error)), None)
+        if path is None or number is None:
+            raise
+        line = line_of(path.read_text(encoding="utf-8", errors="replace"), ["sources", number, error.key])
+        raise StateError(f"{path}:{line}", f"{error.where}: {error.problem}", error.remedy) from error
+
+
+def _is_of(source: Source, error: SourceError) -> bool:
+    return isinstance(source, Received) and (source.kind, source.name) == (error.kind, error.name)
 
 
 def _absolute(config: Config, base: Path) -> Config:
@@ -312,43 +328,18 @@ def _absolute(config: Config, base: Path) -> Config:
     )
 
 
-def _explain(path: Path, text: str, errors: ValidationError) -> ConfigError:
-    found = errors.errors(include_url=False)
-    # A misspelled key is missing too; its name is the better hint.
-    error = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
-    # The third part of where it is in a source or a sink is the kind of that, which nobody has written there.
-    parts = [p for at, p in enumerate(error["loc"]) if at != 2 or error["loc"][0] not in ("sources", "sinks")]
-    field = ".".join(str(part) for part in parts)
-    names = [part for part in parts if isinstance(part, str)]
-    where = f"{path}:{line_of(text, names)}"
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(error["loc"][:-1])
-        close = difflib.get_close_matches(names[-1], known, n=1)
-        remedy = f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(known)}"
-        return ConfigError(where, f"setting {field!r} is not known", remedy)
-    if error["type"] == "missing":
-        return ConfigError(where, f"setting {field!r} is missing", "add it")
-    if error["type"].startswith("union_tag"):
-        known = ["file", *receiving.KINDS] if parts[0] == "sources" else list(KINDS)
-        remedy = f"write {' or '.join(f'kind = {json.dumps(each)}' for each in known)}"
-        return ConfigError(where, f"setting {field!r}: {error['msg']}", remedy)
-    message = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
-    problem, _, remedy = message.partition(" is not installed; ")
-    if remedy:
-        return ConfigError(where, f"setting {field!r} = {error['input']!r}: {problem} is not installed", remedy)
-    return ConfigError(where, f"setting {field!r} = {error['input']!r}: {message}", "correct that value")
-
-
 def _check_sinks(config: Config, path: Path, text: str) -> None:
     """Raise ConfigError when two sinks would write to the same place: each would undo what the other wrote."""
-    places = [sink.place for sink in config.sinks if sink.place]
-    for place in places:
-        if places.count(place) > 1:
+    places: set[str] = set()
+    for number, sink in enumerate(config.sinks):
+        if sink.place in places:
             raise ConfigError(
-                f"{path}:{line_of(text, ['sinks'])}",
-                f"two of 'sinks' write to {place}",
+                f"{path}:{line_of(text, ['sinks', number])}",
+                f"two of 'sinks' write to {sink.place}",
                 "give each a place of its own, or make one of them, with the processors of both",
             )
+        if sink.place:
+            places.add(sink.place)
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

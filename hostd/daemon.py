@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hostd import __version__, clock, events
-from hostd.config import Config, NdjsonSink
+from hostd.config import Config, NdjsonSink, placing
 from hostd.control.dead import DeadLetterDesk
 from hostd.control.server import Arguments, ControlServer
-from hostd.control.status import dead_letters, snapshot
+from hostd.control.status import snapshot
 from hostd.errors import HostdError, LedgerError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.intake.intakes import Intakes
@@ -267,7 +267,8 @@ class Daemon:
             self._settings.plugins.folder.mkdir(parents=True)
         await self._swapper.look()
         self._finder.look()
-        await self._intakes.start(self._settings.received)
+        with placing(self._settings_path, self._settings.sources):
+            await self._intakes.start(self._settings.received)
         await self._desk.keep()
         events.emit(
             events.DAEMON_READY,
@@ -440,7 +441,7 @@ class Daemon:
             backlogs=[sink.backlog() for sink in self._committer.sinks if isinstance(sink, StagedSink)],
         )
         # After all else: of what is committed by then, nothing is left out.
-        return answer | dead_letters(await self._desk.totals(), self._replayer.under_way)
+        return answer | await self._desk.status()
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -21,6 +21,17 @@ class StateError(HostdError):
     """A state folder that cannot be used: in use, unreadable, or from another version."""
 
 
+class SourceError(StateError):
+    """A source that cannot be begun: of which kind and name, and which of its settings says of what."""
+
+    def __init__(self, kind: str, name: str, key: str, problem: str, remedy: str) -> None:
+        self.kind = kind
+        self.name = name
+        self.key = key
+        label = kind if kind == name else f"{kind}:{name}"
+        super().__init__(f"source {label}", problem, remedy)
+
+
 class NoDaemonError(HostdError):
     """No daemon runs on a state folder."""
 

@@ -4,9 +4,12 @@ What is invalid, or cannot be taken over, leaves what is in force as it is.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from hostd import config, events
 from hostd.config import Config
@@ -21,6 +24,9 @@ from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.swap import Swapper
 
+FLUSH_S = 2.0
+"""How long what was read of a source that is let go may take to be committed before it is closed."""
+
 
 def make_sinks(settings: Config, ledger: Ledger) -> list[Sink]:
     """Return the sinks that the settings name; nothing is opened yet."""
@@ -30,6 +36,15 @@ def make_sinks(settings: Config, ledger: Ledger) -> list[Sink]:
 def own_paths(settings: Config) -> list[Path]:
     """Return what the daemon itself writes: none of it is a source."""
     return [settings.state.folder, *(path for sink in settings.sinks for path in sink.own)]
+
+
+def _differing(name: str, in_force: object, wanted: object) -> Iterator[str]:
+    """Yield the settings of a table, by their full names, in which two of its kind differ."""
+    if isinstance(in_force, BaseModel) and isinstance(wanted, BaseModel):
+        for field in type(in_force).model_fields:
+            yield from _differing(f"{name}.{field}", getattr(in_force, field), getattr(wanted, field))
+    elif in_force != wanted:
+        yield name
 
 
 class Reloader:
@@ -90,22 +105,26 @@ class Reloader:
         except ConfigError as error:
             return [self._refuse(str(error))]
         changed = [name for name in Config.model_fields if getattr(self.settings, name) != getattr(new, name)]
-        in_force: dict[str, Any] = {}
-        refused: list[str] = []
+        in_force: list[str] = []
+        told: list[str] = []
         for name in changed:
             change = self._take_over.get(name)
-            if change is None:
-                events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting=name)
-                continue
+            taken = getattr(self.settings, name)
             try:
-                in_force[name] = await change(new)
+                taken = await change(new) if change is not None else taken
             except (OSError, HostdError) as error:
-                refused.append(self._refuse(f"{name}: {error}; what is in force stays"))
+                told.append(self._refuse(f"{name}: {error}; what is in force stays"))
+                continue
+            if taken != getattr(self.settings, name):
+                in_force.append(name)
+                self.settings = self.settings.model_copy(update={name: taken})  # each at once: whoever asked may go
+            for setting in _differing(name, taken, getattr(new, name)):
+                events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting=setting)
+                told.append(f"{setting} holds from the next start")
         if in_force:
-            self.settings = self.settings.model_copy(update=in_force)
             events.emit(events.CONFIG_RELOADED, config=str(self._path), changed=sorted(in_force))
-            refused.insert(0, f"settings changed: {', '.join(sorted(in_force))}")
-        return refused
+            told.insert(0, f"settings changed: {', '.join(sorted(in_force))}")
+        return told
 
     def _refuse(self, reason: str) -> str:
         events.emit(events.CONFIG_REFUSED, config=str(self._path), reason=reason)
@@ -113,18 +132,15 @@ class Reloader:
 
     async def _change_plugins(self, new: Config) -> config.Plugins:
         folder = self.settings.plugins.folder
-        if new.plugins.folder != folder:
-            events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="plugins.folder")
         mode = self.settings.plugins.sandbox.mode
-        if new.plugins.sandbox.mode != mode:
-            events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="plugins.sandbox.mode")
         sandbox = new.plugins.sandbox.model_copy(update={"mode": mode})
         self._swapper.settings = new.plugins.model_copy(update={"folder": folder, "sandbox": sandbox})
         self._swapper.environments.find_links = new.plugins.find_links
         return self._swapper.settings
 
     async def _change_sources(self, new: Config) -> tuple[config.Source, ...]:
-        await self._intakes.reconfigure(new.received)
+        with config.placing(self._path, new.sources):
+            await self._intakes.reconfigure(new.received)
         await self._release(self._finder.reconfigure(new.files), "no source names it any more")
         self._pump.route_anew()
         return new.sources
@@ -145,7 +161,11 @@ class Reloader:
     async def _release(self, sources: list[FileSource], reason: str) -> None:
         for source in sources:
             await self._pump.forget(source)
-            await self._committer.flush()
+        if sources:
+            # What was read of them goes its way: a sink that takes nothing must not keep other settings waiting.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._committer.flush(), FLUSH_S)
+        for source in sources:
             self._finder.release(source, reason)
 
     async def _change_dead_letters(self, new: Config) -> config.DeadLetters:
@@ -154,8 +174,6 @@ class Reloader:
 
     async def _change_daemon(self, new: Config) -> config.Daemon:
         watch = self.settings.daemon.watch
-        if new.daemon.watch != watch:
-            events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting="daemon.watch")
         return new.daemon.model_copy(update={"watch": watch})
 
     async def _change_log(self, new: Config) -> config.Log:

@@ -1,6 +1,7 @@
 """The state folder: made private, and owned by one daemon at a time."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -14,6 +15,16 @@ ENVIRONMENTS = "environments"
 SOCKET = "hostd.sock"
 LOCK = "lock"
 SPOOL = "spool"
+
+_REMEDIES = {
+    errno.ENOSPC: "free space on its disk",
+    errno.EDQUOT: "free space, or raise the quota of this user",
+    errno.EROFS: "mount it so that it can be written",
+    errno.EACCES: "set its owner to this user",
+    errno.EPERM: "set its owner to this user",
+    errno.EEXIST: "move that file away",
+    errno.ENOTDIR: "move away the file that is where a folder should be",
+}
 
 
 class StateFolder:
@@ -49,10 +60,11 @@ class StateFolder:
             self.make()
             fd = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
+            remedy = _REMEDIES.get(error.errno or 0, "see that it is a folder that this user may write")
             raise StateError(
                 str(self.path),
                 f"the state folder cannot be used: {error.strerror}",
-                "free space on its disk, mount it so that it can be written, or set its owner or [state] folder",
+                f"{remedy}; or set another [state] folder",
             ) from error
         try:
             self._lock(fd)
@@ -80,8 +92,13 @@ class StateFolder:
             yield
             return
         except OSError as error:
+            remedy = (
+                "run this as its owner" if isinstance(error, PermissionError) else _REMEDIES.get(error.errno or 0, "")
+            )
             raise StateError(
-                str(self.path), f"the state folder cannot be looked at: {error.strerror}", "run this as its owner"
+                str(self.path),
+                f"the state folder cannot be looked at: {error.strerror}",
+                remedy or "see that it is a folder",
             ) from error
         try:
             self._lock(fd)

@@ -1,12 +1,17 @@
 """hostd.toml: defaults, paths, and what every error says."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from hostd import config
 from hostd.config import Config, FileSource, NdjsonSink, StdoutSink
 from hostd.errors import ConfigError
+from hostd.receiving import KINDS as RECEIVED
+from hostd.sink_settings import KINDS as SINKS
 from hostd.sink_settings import HttpSink
 
 
@@ -91,12 +96,13 @@ def test_busy_workers_are_the_cores_unless_set(busy: int, expected: int, monkeyp
         ),
         (
             "[[sources]]\nkind = 'kafka'\n",
-            1,
-            "setting 'sources.0': Input tag 'kafka' found",
+            2,
+            "setting 'sources.0.kind' = 'kafka': there is no such kind",
             'write kind = "file" or kind = "stdin" or kind = "exec" or kind = "http" or kind = "syslog"',
         ),
-        ("[[sinks]]\nkind = 'kafka'\n", 1, "setting 'sinks.0': Input tag 'kafka' found", 'write kind = "ndjson" or'),
-        ("[[sinks]]\nfolder = 'x'\n", 1, "setting 'sinks.0': Unable to extract tag", 'write kind = "ndjson" or'),
+        ("[[sinks]]\nkind = 'kafka'\n", 2, "setting 'sinks.0.kind' = 'kafka': there is no", 'write kind = "ndjson" or'),
+        ("[[sinks]]\nfolder = 'x'\n", 1, "setting 'sinks.0.kind' is missing", 'write kind = "ndjson" or'),
+        ("sources = [3]\n", 1, "setting 'sources.0' = 3: Input should be a table", "begin it with [[sources]]"),
         (
             "[[sinks]]\nkind = 'ndjson'\nfoldr = 'x'\n",
             3,
@@ -114,7 +120,7 @@ def test_busy_workers_are_the_cores_unless_set(busy: int, expected: int, monkeyp
         (
             "[plugins]\nfolder = 'x'\n[state]\nfolder = 7\n",
             4,
-            "setting 'state.folder' = 7: Input is not a valid path",
+            "setting 'state.folder' = 7: Input should be a path, as text",
             "",
         ),
         (
@@ -149,7 +155,26 @@ def test_busy_workers_are_the_cores_unless_set(busy: int, expected: int, monkeyp
             "setting 'plugins.trust.alowed_signers' is not known",
             "did you mean 'allowed_signers'?",
         ),
-        ("log = 3\n", 1, "setting 'log' = 3: Input should be a valid dictionary", "correct that value"),
+        ("log = 3\n", 1, "setting 'log' = 3: Input should be a table", "correct that value"),
+        ("[[sources]]\npaths = ['a']\n\n[[sources]]\npaths = 'b'\n", 5, "setting 'sources.1.paths' = 'b': ", "correct"),
+        (
+            "[[sinks]]\nkind = 'ndjson'\nfolder = 'a'\n[[sinks]]\nkind = 'ndjson'\nfolder = 3\n",
+            6,
+            "setting 'sinks.1.folder' = 3: Input should be a path, as text",
+            "correct",
+        ),
+        (
+            "[[sinks]]\nkind = 'ndjson'\nfolder = 'a'\n[[sinks]]\nkind = 'ndjson'\nfolder = 'a'\n",
+            4,
+            "two of 'sinks' write to ",
+            "give each a place of its own",
+        ),
+        (
+            "[[sources]]\npaths = ['a']\n[[sources]]\npaths = ['b']\n\n[[sources]]\nkind = 'http'\nlisten = 8080\n",
+            8,
+            "setting 'sources.2.listen' = 8080: Input should be a valid string",
+            "correct",
+        ),
     ],
 )
 def test_error_names_file_line_setting_value_and_remedy(
@@ -171,14 +196,77 @@ def test_not_toml_is_said_with_its_line(tmp_path: Path) -> None:
         load(tmp_path, "[log]\n=\n")
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["missing", "not UTF-8"])
-def test_unreadable_file_is_said(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("by", "remedy"),
+    [("", "check its path, and its mode"), ("HOSTD_CONFIG", "check its path, which HOSTD_CONFIG names, and its mode")],
+)
+def test_a_file_that_is_not_there_is_said_with_what_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, remedy: str
+) -> None:
     """A named file that cannot be read is never replaced by the defaults."""
     path = tmp_path / "other.toml"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"other\.toml: cannot be read: .*; check the path given with --config"):
+    monkeypatch.delenv("HOSTD_CONFIG", raising=False)
+    if by:
+        monkeypatch.setenv(by, str(path))
+    with pytest.raises(ConfigError) as caught:
+        config.load(config.find(None if by else path))
+    assert str(caught.value) == f"{path}: cannot be read: No such file or directory; {remedy}"
+
+
+def test_a_file_that_is_not_utf8_is_said_with_its_line(tmp_path: Path) -> None:
+    """Its first byte that is not."""
+    path = tmp_path / "hostd.toml"
+    path.write_bytes(b"[log]\n# caf\xe9\n")
+    with pytest.raises(ConfigError) as caught:
         config.load(path)
+    assert str(caught.value) == f"{path}:2: is not UTF-8; save it as UTF-8"
+
+
+PYTHON = re.compile(r"dictionary|tuple|instance|<class|discriminator|\btag|\(\)|[Pp]ydantic|NoneType")
+WRONG = ("3", "-1", "true", "'x'", "[]", "[3]", "[[]]", "{}", "{ x = 3 }", "1979-05-27", "nan")
+
+
+def keys(model: type[BaseModel], table: str) -> Iterator[str]:
+    """Yield a settings file for each key of a table and of those in it, without its value."""
+    for name, field in model.model_fields.items():
+        yield f"{table}\n{name}"
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from keys(inner, f"[{table.strip('[]')}.{name}]" if table else f"[{name}]")
+
+
+ALL_KEYS = [
+    *keys(Config, ""),
+    *(
+        each
+        for kind in ("file", *RECEIVED)
+        for each in keys(RECEIVED.get(kind, FileSource), f"[[sources]]\nkind='{kind}'")
+    ),
+    *(each for kind, model in SINKS.items() for each in keys(model, f"[[sinks]]\nkind='{kind}'")),
+    "[plugins.sandbox.grants]\ncsv",
+    "[plugins.sandbox.grants.csv]\npaths",
+    "[plugins.options]\ncsv",
+]
+
+
+@pytest.mark.parametrize("key", ALL_KEYS)
+def test_no_wrong_value_is_answered_in_words_of_python(tmp_path: Path, key: str) -> None:
+    """Whatever a key is given, what is wrong is said of TOML, with a line of the file."""
+    for value in WRONG:
+        text = f"{key} = {value}\n"
+        error = refused(tmp_path, text)
+        if error is not None and "is not TOML" not in error.problem:  # else it has the key already
+            assert not PYTHON.search(error.problem), f"{text}{error}"
+            assert 1 <= int(error.where.rpartition(":")[2]) <= text.count("\n"), f"{text}{error}"
+
+
+def refused(tmp_path: Path, text: str) -> ConfigError | None:
+    """Return what is said of settings that are refused."""
+    try:
+        load(tmp_path, text)
+    except ConfigError as error:
+        return error
+    return None
 
 
 def test_find_prefers_the_named_then_the_environment_then_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,10 @@ from contract.manifest import (
     ManifestError,
     MisuseError,
     Needs,
-    line_of,
     read_document,
     validate_document,
 )
+from contract.toml_lines import line_of
 from contract.version import negotiate
 
 

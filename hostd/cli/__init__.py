@@ -8,6 +8,10 @@ from importlib import import_module
 from pathlib import Path
 
 from hostd import __version__
+from hostd.cli.failing import describe, give_up_output, stand_in
+
+EXIT_INTERRUPTED = 130
+"""As shells say of what Ctrl-C has ended."""
 
 COMMANDS = {
     "run": "run the daemon in the foreground",
@@ -38,6 +42,15 @@ EPILOG = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    stand_in()
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        give_up_output()
+        return EXIT_INTERRUPTED
+
+
+def _run(given: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="hostd",
         description="Turn raw logs into records, with parsers that are swapped live.",
@@ -49,7 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, help_text in COMMANDS.items():
         # A command's module is imported only when it is the one: `hostd status` need not load the pipeline.
         subparsers.add_parser(name, help=help_text, add_help=False)
-    given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] not in COMMANDS:
         parser.parse_args(given)
     # Looking for plugins of pydantic, installed packages that hook into validation, takes longer than all our models.
@@ -75,11 +87,22 @@ def invoke(command: Callable[[argparse.Namespace], int], options: argparse.Names
     """Call a command's `main`; tell what went wrong as one line on standard error."""
     from hostd.errors import HostdError
 
+    code = 1
     try:
-        return command(options)
+        code = command(options)
+        sys.stdout.flush()
     except HostdError as error:
-        print(f"hostd: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+        _complain(str(error))
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has had enough
-        return 1
+        code = 1  # whoever read our output has had enough
+    except OSError as error:
+        code = 1
+        _complain(describe(error, is_output=give_up_output()))
+    give_up_output()
+    return code
+
+
+def _complain(message: str) -> None:
+    from hostd.cli.printing import complain  # the zygote of `hostd run` need not wait for it
+
+    complain(message)

@@ -2,13 +2,13 @@
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from hostd import config, events
+from hostd.cli.printing import printable, say, say_json
 from hostd.config import Config
 from hostd.errors import Refusal, Stage
 from hostd.plugins import artifact as artifacts
@@ -36,7 +36,7 @@ def main(options: argparse.Namespace) -> int:
     events.configure("console", "error")
     reports = asyncio.run(_check_all(options.files, settings))
     if options.json:
-        print(json.dumps(reports, ensure_ascii=False, indent=2))  # noqa: T201
+        say_json(reports)
     else:
         for report in reports:
             _show(report)
@@ -95,6 +95,6 @@ async def _check(file: Path, store: Path, settings: Config, pool: Pool, environm
 def _show(report: dict[str, Any]) -> None:
     if report["ok"]:
         samples = f"{report['samples']} samples pass" if report["samples"] else "it carries no samples; add one"
-        print(f"{report['file']}: ok, {report['name']} {report['version']}; {samples}")  # noqa: T201
+        say([f"{printable(report['file'])}: ok, {report['name']} {report['version']}; {samples}"])
     else:
-        print(f"refused at {report['stage']}: {report['reason']}", file=sys.stderr)  # noqa: T201
+        say([f"refused at {report['stage']}: {report['reason']}"], sys.stderr)

@@ -14,7 +14,9 @@ from typing import IO, Any
 from urllib.parse import urlencode
 
 from hostd.cli import letters as texts
+from hostd.cli import outputs
 from hostd.cli.asking import state_folder
+from hostd.cli.printing import say, say_json
 from hostd.control import client
 from hostd.control.pages import page_as_json, read_page, to_drop
 from hostd.errors import HostdError, NoDaemonError
@@ -86,7 +88,9 @@ def _add_filters(action: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Do it and print."""
-    given = {name: value for name in (*FILTERS, "limit", "after") if (value := getattr(options, name, None))}
+    given = {
+        name: value for name in (*FILTERS, "limit", "after") if (value := getattr(options, name, None)) is not None
+    }
     selection = Selection.parse(given)
     if selection.since is not None:
         given["since"] = selection.since  # the same for every page
@@ -114,12 +118,11 @@ def _list(state: StateFolder, given: Given, options: argparse.Namespace) -> int:
                 break
             following = str(page["next"])
     if options.json:
-        print(json.dumps({"letters": found, "next": page["next"]}, ensure_ascii=False, indent=2))  # noqa: T201
+        say_json({"letters": found, "next": page["next"]})
         return 0
-    for line in texts.listed(found):
-        sys.stdout.write(f"{line}\n")
+    say(texts.listed(found))
     if page["next"] is not None:
-        sys.stdout.write(f"there are more: --after {page['next']}\n")
+        say([f"there are more: --after {page['next']}"])
     return 0
 
 
@@ -130,16 +133,15 @@ def _show(state: StateFolder, given: Given, options: argparse.Namespace) -> int:
         raise HostdError(f"dead letter {given['id']}", "is not there (any more)", "see hostd dead list")
     [letter] = page["letters"]
     if options.json:
-        print(json.dumps(letter, ensure_ascii=False, indent=2))  # noqa: T201
+        say_json(letter)
         return 0
-    for line in texts.shown(letter):
-        sys.stdout.write(f"{line}\n")
+    say(texts.shown(letter))
     return 0
 
 
 def _export(state: StateFolder, given: Given, options: argparse.Namespace) -> int:
     count = cut = 0
-    with _pages(state) as page_of, _output(options.output) as out:
+    with _pages(state) as page_of, outputs.writing(options.output, "-o"), _output(options.output) as out:
         following: int | None = 0
         while following is not None:
             page = page_of({**given, "after": str(following), "limit": str(PAGE_LETTERS), "full": "1"})
@@ -167,10 +169,9 @@ def _replay(state: StateFolder, given: Given, options: argparse.Namespace) -> in
             "no hostd is running on this state folder, and only a daemon has the parsers",
             "start one: hostd run; a mended plugin is replayed by itself",
         ) from error
-    for line in texts.replayed(answer):
-        sys.stdout.write(f"{line}\n")
+    say(texts.replayed(answer))
     if not answer["is_done"]:
-        sys.stdout.write(f"{GO_ON}\n")
+        say([GO_ON])
     return 1 if answer["postponed"] else 0
 
 
@@ -230,9 +231,5 @@ def _output(path: Path | None) -> Iterator[IO[bytes]]:
     if path is None:
         yield sys.stdout.buffer
         return
-    try:
-        file = path.open("wb")
-    except OSError as error:
-        raise HostdError(str(path), f"cannot be written: {error.strerror}", "name another file with -o") from error
-    with file:
+    with path.open("wb") as file:
         yield file

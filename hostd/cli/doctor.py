@@ -1,12 +1,11 @@
 """Look into a stopped hostd: settings, state, ledger, sinks, sources, plugins. Exit 1 when it finds a problem."""
 
 import argparse
-import json
-import sys
 
 from msgspec.structs import asdict
 
 from hostd import config, events
+from hostd.cli.printing import say, say_json
 from hostd.doctor.finding import Finding, Level, problem
 from hostd.errors import ConfigError
 from hostd.state import StateFolder
@@ -31,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --recover: what to do about files whose checkpoint is lost: read them from their start, so that "
         "records may come twice, or from their present end, so that lines may be missed",
     )
+    parser.set_defaults(refuse=parser.error)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -38,6 +38,8 @@ def main(options: argparse.Namespace) -> int:
     from hostd.doctor.examine import examine
     from hostd.doctor.recover import recover
 
+    if options.unknown and not options.recover:
+        options.refuse("argument --unknown: it goes with --recover alone")
     path = config.find(options.config)
     events.configure("console", "error")
     try:
@@ -52,12 +54,10 @@ def main(options: argparse.Namespace) -> int:
     problems = [finding for finding in findings if finding.level is Level.PROBLEM]
     if options.json:
         report = {"ok": not problems, "findings": [asdict(finding) for finding in findings]}
-        print(json.dumps(report, ensure_ascii=False, indent=2))  # noqa: T201
+        say_json(report)
     else:
-        for finding in findings:
-            if options.verbose or options.recover or finding.level is not Level.OK:
-                sys.stdout.write(f"{_line(finding)}\n")
-        sys.stdout.write(f"{_sum(findings)}\n")
+        shown = [each for each in findings if options.verbose or options.recover or each.level is not Level.OK]
+        say([*map(_line, shown), _sum(findings)])
     return 1 if problems else 0
 
 

@@ -2,13 +2,12 @@
 
 import argparse
 import base64
-import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from hostd.cli.asking import state_folder
+from hostd.cli.printing import printable, say, say_json
 from hostd.errors import HostdError
 from hostd.pipeline.explain import Explanation, explain
 from hostd.pipeline.explain_row import explain_row
@@ -44,10 +43,9 @@ def main(options: argparse.Namespace) -> int:
             explanation = explain_row(output, table, number, ledger, framing_of)
             output = Path(f"{output}:{table}")
     if options.json:
-        print(json.dumps(as_json(output, number, explanation), ensure_ascii=False, indent=2))  # noqa: T201
+        say_json(as_json(output, number, explanation))
         return 0
-    for line in describe(output, number, explanation):
-        sys.stdout.write(f"{line}\n")
+    say(describe(output, number, explanation))
     return 0
 
 
@@ -64,11 +62,15 @@ def _split(text: str) -> tuple[Path, str | None, int]:
 def describe(output: Path, number: int, found: Explanation) -> Iterable[str]:
     """Yield an explanation as lines for people."""
     source, past = found.source, found.past
-    yield f"{output}:{number}"
+    yield f"{printable(str(output))}:{number}"
     yield f"  record      {_text(found.record)}"
     name = source.name if source else "not known any more"
-    where = f" (now {found.source_path})" if source and found.source_path not in {None, Path(source.path)} else ""
-    yield f"  source      {name}{where}"
+    where = (
+        f" (now {printable(str(found.source_path))})"
+        if source and found.source_path not in {None, Path(source.path)}
+        else ""
+    )
+    yield f"  source      {printable(name)}{where}"
     yield f"  bytes       {found.begin} to {found.until}{_which(found)}"
     version = f" {past.version}" if past else ""
     yield f"  plugin      {found.plugin}{version}, generation {found.generation}"
@@ -89,7 +91,7 @@ def _which(found: Explanation) -> str:
 def _text(content: bytes) -> str:
     shown = content[:SHOWN_BYTES].decode("utf-8", "backslashreplace").rstrip("\r\n")
     more = len(content) - SHOWN_BYTES
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    text = printable(shown).replace("\t", "\\t")  # whether it is one is what somebody may want to know
     return f"{text} … and {more} bytes more" if more > 0 else text
 
 

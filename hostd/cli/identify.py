@@ -5,20 +5,18 @@ It is what the daemon and `hostd parse` decide by. Exit 1 when a file would wait
 
 import argparse
 import asyncio
-import json
-import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from hostd import config, events
+from hostd.cli.named import folder, settings_of
+from hostd.cli.printing import complain, printable, say, say_json
 from hostd.config import Config, FileSource
 from hostd.errors import Refusal
 from hostd.pipeline.detection import Ranking, rank
 from hostd.pipeline.routing import Route, configured, decide
 from hostd.pipeline.sources.content import NotLoadedError
-from hostd.pipeline.sources.listing import paths_of
 from hostd.pipeline.sources.opening import open_source
 from hostd.plugins.manifests import read_manifests
 
@@ -31,7 +29,7 @@ EPILOG = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file; packed and UTF-16 ones are looked into")
-    parser.add_argument("--plugins", type=Path, metavar="DIR", help="the plugins folder, instead of the settings'")
+    parser.add_argument("--plugins", type=folder, metavar="DIR", help="the plugins folder, instead of the settings'")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
 
 
@@ -41,7 +39,7 @@ def main(options: argparse.Namespace) -> int:
     events.configure("console", "error")
     reports = asyncio.run(_identify_all(options, settings))
     if options.json:
-        print(json.dumps(reports, ensure_ascii=False, indent=2))  # noqa: T201
+        say_json(reports)
     else:
         for report in reports:
             _show(report)
@@ -49,15 +47,14 @@ def main(options: argparse.Namespace) -> int:
 
 
 async def _identify_all(options: argparse.Namespace, settings: Config) -> list[dict[str, Any]]:
-    folder: Path = options.plugins.absolute() if options.plugins else settings.plugins.folder
+    plugins: Path = options.plugins.absolute() if options.plugins else settings.plugins.folder
     settings_path = config.find(options.config)
     base = settings_path.absolute().parent if settings_path else Path.cwd()
     with tempfile.TemporaryDirectory(prefix="hostd-identify-") as temporary:
-        manifests = await read_manifests(folder, settings.plugins, Path(temporary), _say_refused)
-        by_file = [source for source in settings.sources if isinstance(source, FileSource)]
+        manifests = await read_manifests(plugins, settings.plugins, Path(temporary), _say_refused)
         reports = []
         for file in options.files:
-            source = _settings_of(file, by_file)
+            source = settings_of(file, settings.files)
             try:
                 name, head = await _look_into(file, base, source)
             except OSError as error:
@@ -69,16 +66,7 @@ async def _identify_all(options: argparse.Namespace, settings: Config) -> list[d
 
 
 def _say_refused(path: Path, refusal: Refusal) -> None:
-    print(f"hostd: {path.name} is not in service: {refusal}", file=sys.stderr)  # noqa: T201
-
-
-def _settings_of(file: str, sources: list[FileSource]) -> FileSource | None:
-    """Return what the settings say of a file, if they name it: the first that does, as in the daemon."""
-    real = os.path.realpath(file)
-    for source in sources:
-        if any(os.path.realpath(path) == real for pattern in source.paths for path, _ in paths_of(pattern)):
-            return source
-    return None
+    complain(f"{path.name} is not in service: {refusal}")
 
 
 async def _look_into(file: str, base: Path, settings: FileSource | None) -> tuple[str, bytes]:
@@ -120,10 +108,7 @@ def _report(file: str, route: Route, ranking: Ranking | None = None) -> dict[str
 
 
 def _show(report: dict[str, Any]) -> None:
-    if report["processor"]:
-        print(f"{report['file']}: {report['processor']} ({report['why']})")  # noqa: T201
-    else:
-        print(f"{report['file']}: waits: {report['why']}")  # noqa: T201
+    became = f"{report['processor']} ({report['why']})" if report["processor"] else f"waits: {report['why']}"
+    say([f"{printable(report['file'])}: {became}"])
     width = max((len(each["processor"]) for each in report["candidates"]), default=0)
-    for each in report["candidates"]:
-        print(f"  {each['processor']:<{width}}  {'; '.join(each['reasons'])}")  # noqa: T201
+    say(f"  {each['processor']:<{width}}  {'; '.join(each['reasons'])}" for each in report["candidates"])

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterable
 from typing import Any
 
-from hostd.cli.status import table
+from hostd.cli.printing import printable, table
 
 REASON_CHARACTERS = 100
 HEXDUMP_WIDTH = 16
@@ -23,7 +23,7 @@ def listed(letters: list[dict[str, Any]]) -> Iterable[str]:
                 letter["at"],
                 letter["plugin"],
                 letter["generation"],
-                printable(letter["source"]),
+                letter["source"],
                 letter["offset"],
                 letter["length"],
                 _short(letter["note"] or letter["reason"]),
@@ -88,14 +88,6 @@ def hexdump(raw: bytes) -> Iterable[str]:
         row = raw[start : start + HEXDUMP_WIDTH]
         numbers = " ".join(f"{byte:02x}" for byte in row).ljust(3 * HEXDUMP_WIDTH - 1)
         yield f"{start:08x}  {numbers}  |{''.join(chr(byte) if 32 <= byte < 127 else '.' for byte in row)}|"
-
-
-def printable(text: str) -> str:
-    """Return text with what a terminal would act upon spelled out; a tab stays."""
-    return "".join(
-        mark if mark.isprintable() or mark == "\t" else mark.encode("unicode_escape", "backslashreplace").decode()
-        for mark in text
-    )
 
 
 def _short(text: str) -> str:

@@ -6,14 +6,17 @@ Exit 1 when a file could not be parsed or a record was rejected, with where and 
 import argparse
 import asyncio
 import contextlib
+import difflib
 import os
-import sys
+import stat
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from hostd import clock, config, events
+from hostd.cli import outputs, stdin
+from hostd.cli.named import folder, settings_of
 from hostd.cli.outcomes import Outcomes, tally, write_all
+from hostd.cli.printing import complain
 from hostd.cli.progress import Progress
 from hostd.config import Config
 from hostd.errors import HostdError
@@ -49,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--processor", metavar="NAME", help="the processor, instead of choosing one as `hostd identify` says"
     )
-    parser.add_argument("--plugins", type=Path, metavar="DIR", help="the plugins folder, instead of the settings'")
+    parser.add_argument("--plugins", type=folder, metavar="DIR", help="the plugins folder, instead of the settings'")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="write the records here, not to standard output"
     )
@@ -62,21 +65,32 @@ def main(options: argparse.Namespace) -> int:
     """Parse each file in turn; return 0 when every record of every file was parsed."""
     settings = config.load(config.find(options.config))
     events.configure("console", "error")
+    plugins: Path = options.plugins.absolute() if options.plugins else settings.plugins.folder
+    if not plugins.is_dir():
+        raise HostdError(str(plugins), "the plugins folder is not there", "name one with --plugins")
     with contextlib.ExitStack() as stack:
-        fd = stack.enter_context(_output(options.output, "-o"))
-        report = stack.enter_context(_output(options.report, "--report")) if options.report else None
-        return asyncio.run(_Parse(settings, options, fd, report).run())
+        fd = stack.enter_context(outputs.opened(options.output, "-o", options.files))
+        report = None
+        if options.report is not None:
+            inputs = [*options.files, *([str(options.output)] if options.output is not None else [])]
+            report = stack.enter_context(outputs.opened(options.report, "--report", inputs))
+        return asyncio.run(_Parse(settings, plugins, options, fd, report).run())
 
 
 class _Parse:
     """One run of the command: the daemon's own pipeline, with a ledger in memory and one sink."""
 
-    def __init__(self, settings: Config, options: argparse.Namespace, fd: int, report: int | None) -> None:
+    def __init__(
+        self, settings: Config, plugins: Path, options: argparse.Namespace, fd: int, report: int | None
+    ) -> None:
         self._settings = settings
         self._files: list[str] = options.files
         self._processor: str | None = options.processor
-        self._folder: Path = options.plugins.absolute() if options.plugins else settings.plugins.folder
-        self._fd = fd
+        self._folder = plugins
+        self._output: Path | None = options.output
+        self._report_path: Path | None = options.report
+        self._fd, self._report_fd = fd, report
+        self._is_begun = False
         path = config.find(options.config)
         self._base = path.absolute().parent if path else Path.cwd()
         self._outcomes = Outcomes(report)
@@ -84,8 +98,6 @@ class _Parse:
 
     async def run(self) -> int:
         async with contextlib.AsyncExitStack() as stack:
-            if not self._folder.is_dir():
-                raise HostdError(str(self._folder), "the plugins folder is not there", "name one with --plugins")
             temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostd-parse-")))
             store = temporary / "artifacts"
             store.mkdir()
@@ -115,22 +127,30 @@ class _Parse:
             stack.push_async_callback(swapper.close)
             commits = tasks.start(committer.run(), "commits")
             parsing = tasks.start(self._parse_all(pool, committer, swapper, tasks), "parse")
-            await asyncio.wait([tasks.failed, parsing], return_when=asyncio.FIRST_COMPLETED)
-            for task in (commits, parsing):
-                task.cancel()
-            if tasks.failed.done():
-                tasks.failed.result()  # a sink that cannot be written ends the command
+            try:
+                await asyncio.wait([tasks.failed, parsing], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (commits, parsing):
+                    task.cancel()
+            failure = tasks.failed.exception() if tasks.failed.done() else None
+            if failure is not None:
+                is_output = commits.done() and not commits.cancelled() and commits.exception() is failure
+                with outputs.writing(self._output, "-o") if is_output else contextlib.nullcontext():
+                    raise failure
         return 1 if self._failed else 0
 
     async def _parse_all(self, pool: Pool, committer: Committer, swapper: Swapper, tasks: Tasks) -> None:
         await swapper.look()
         await swapper.settle()
+        if self._processor is not None and self._processor not in self._catalog.current:
+            raise self._not_in_service(self._processor)
         began = clock.monotonic()
         progress = Progress(self._files)
         for number, name in enumerate(self._files, start=1):
             source = self._open(name, number)
             if source is None:
                 continue
+            self._begin()
             self._outcomes.begin(self._catalog.current.values())
             pump = Pump(
                 catalog=self._catalog,
@@ -150,7 +170,8 @@ class _Parse:
                 await self._pump_one(pump, source, name)
             await committer.flush()
             await self._report(source, pump)
-            self._outcomes.end(source, pump.route_of(source), self._ledger.dead.of_source(source.id))
+            with outputs.writing(self._report_path, "--report"):
+                self._outcomes.end(source, pump.route_of(source), self._ledger.dead.of_source(source.id))
             await pump.forget(source)  # a timer of it must not read what is closed
             source.close()
         records, rejected = tally(self._catalog.current.values())
@@ -158,7 +179,7 @@ class _Parse:
 
     async def _pump_one(self, pump: Pump, source: FileSource, name: str) -> None:
         if name == "-":
-            while chunk := await asyncio.to_thread(os.read, 0, 1 << 16):
+            async for chunk in stdin.chunks():
                 write_all(source.fd, chunk)
                 pump.wake(source)
             pump.finish()
@@ -167,14 +188,38 @@ class _Parse:
 
     def _open(self, name: str, number: int) -> FileSource | None:
         try:
-            fd = _spool() if name == "-" else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+            fd = _spool() if name == "-" else os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             status = os.fstat(fd)
         except OSError as error:
             self._fail(f"{name}: cannot be read: {error.strerror}; check the path and its mode")
             return None
+        if stat.S_ISDIR(status.st_mode) or stat.S_ISFIFO(status.st_mode):
+            self._fail(f"{name}: is no regular file; name one, or give what is in it as standard input, -")
+            os.close(fd)
+            return None
         source = FileSource(number, name, name, fd, status.st_dev, status.st_ino, self._processor)
         source.globbed_as = name_of(str(Path(name).absolute()), self._base)  # as the daemon calls it
+        if name != "-" and (said := settings_of(name, self._settings.files)) is not None:
+            source.decode = said.decode
+            if self._processor is None:
+                source.processor = said.processor
         return source
+
+    def _begin(self) -> None:
+        """Drop what was in the outputs, now that there is something to put there."""
+        if not self._is_begun:
+            self._is_begun = True
+            with outputs.writing(self._output, "-o"):
+                outputs.empty(self._output, self._fd)
+            if self._report_fd is not None:
+                with outputs.writing(self._report_path, "--report"):
+                    outputs.empty(self._report_path, self._report_fd)
+
+    def _not_in_service(self, processor: str) -> HostdError:
+        known = sorted(self._catalog.current)
+        close = difflib.get_close_matches(processor, known, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"those in {self._folder} are {', '.join(known) or 'none'}"
+        return HostdError("--processor", f"{processor!r} is not in service", remedy)
 
     async def _report(self, source: FileSource, pump: Pump) -> None:
         """Say what of a file did not become records, and why."""
@@ -195,30 +240,13 @@ class _Parse:
 
     def _fail(self, message: str) -> None:
         self._failed = True
-        print(f"hostd: {message}", file=sys.stderr)  # noqa: T201
+        complain(message)
 
 
 def _spool() -> int:
     """Return a temporary file without a name: standard input cannot be read twice, a failing batch must be."""
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
-
-
-@contextlib.contextmanager
-def _output(path: Path | None, option: str) -> Iterator[int]:
-    if path is None:
-        yield 1
-        return
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise HostdError(
-            str(path), f"cannot be written: {error.strerror}", f"name another file with {option}"
-        ) from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 async def _count_lines(source: FileSource, start: int, end: int) -> int:

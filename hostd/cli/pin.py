@@ -4,6 +4,7 @@ import argparse
 from urllib.parse import quote
 
 from hostd.cli.asking import state_folder
+from hostd.cli.printing import say
 from hostd.control import client
 
 EPILOG = """examples:
@@ -19,6 +20,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Ask, wait, print."""
     answer = client.ask(state_folder(options).socket, "POST", f"/pin?name={quote(options.name)}")
-    for change in answer["changes"]:
-        print(change)  # noqa: T201
+    say(answer["changes"])
     return 0

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from hostd.cli.printing import printable
 from hostd.pipeline.sources.file import FileSource
 
 EVERY_S = 0.1
@@ -48,5 +49,5 @@ class Progress:
             done, total = self._done + source.offset, max(self._total, self._done + source.size())
             share = done / total if total else 1.0
             bar = "#" * round(share * WIDTH)
-            sys.stderr.write(f"\r{bar:<{WIDTH}} {share:4.0%} {source.name}\x1b[K")
+            sys.stderr.write(f"\r{bar:<{WIDTH}} {share:4.0%} {printable(source.name)}\x1b[K")
             sys.stderr.flush()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from contract.declared.table import read_declaration
 from contract.manifest import ManifestError
+from hostd.cli.printing import printable
 from hostd.errors import HostdError
 from hostd.propose.document import document
 from hostd.propose.proposing import Proposed, proposal, reader
@@ -76,5 +77,5 @@ def _say(path: Path, file: Path, count: int, missed: list[str], proposed: Propos
     print(f"wrote {path}")  # noqa: T201
     print(f"it parses {count - len(missed)} of {count} {unit} of {file} ({share:.1f} %)")  # noqa: T201
     if missed:
-        print(f"the first of the others: {missed[0].partition(chr(10))[0][:100]}")  # noqa: T201
+        print(f"the first of the others: {printable(missed[0].partition(chr(10))[0][:100])}")  # noqa: T201
     print(f"next: name its fields, then: hostd check {path} && cp {path} plugins.d/")  # noqa: T201

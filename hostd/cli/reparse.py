@@ -4,7 +4,6 @@ All of it is replaced in one step, or nothing.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hostd.cli.asking import state_folder
+from hostd.cli.printing import say, say_json
 from hostd.control import client
 from hostd.errors import HostdError
 
@@ -43,10 +43,9 @@ def main(options: argparse.Namespace) -> int:
     if not options.dry_run:
         answer = _follow(socket, answer)
     if options.json:
-        print(json.dumps(answer, ensure_ascii=False, indent=2))  # noqa: T201
+        say_json(answer)
     else:
-        for line in describe(answer):
-            sys.stdout.write(f"{line}\n")
+        say(describe(answer))
     return 3 if answer["left"] else 0
 
 

@@ -3,6 +3,7 @@
 import argparse
 
 from hostd.cli.asking import state_folder
+from hostd.cli.printing import say
 from hostd.control import client
 
 EPILOG = """examples:
@@ -18,6 +19,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Ask, wait, print."""
     answer = client.ask(state_folder(options).socket, "POST", "/rescan")
-    for change in answer["changes"] or ["nothing changed"]:
-        print(change)  # noqa: T201
+    say(answer["changes"] or ["nothing changed"])
     return 0

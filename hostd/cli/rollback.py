@@ -4,6 +4,7 @@ import argparse
 from urllib.parse import quote
 
 from hostd.cli.asking import state_folder
+from hostd.cli.printing import say
 from hostd.control import client
 
 EPILOG = """examples:
@@ -22,6 +23,5 @@ def main(options: argparse.Namespace) -> int:
     """Ask, wait, print."""
     to = f"&to={options.to}" if options.to is not None else ""
     answer = client.ask(state_folder(options).socket, "POST", f"/rollback?name={quote(options.name)}{to}")
-    for change in answer["changes"]:
-        print(change)  # noqa: T201
+    say(answer["changes"])
     return 0

@@ -61,6 +61,8 @@ def main(options: argparse.Namespace) -> int:
     except LedgerError as error:
         events.emit(events.LEDGER_REFUSED, path=error.where, reason=error.problem, remedy=error.remedy)
         return EXIT_LEDGER
+    except OSError as error:  # a bug of ours, to be seen as what it is
+        raise RuntimeError("a failure that nobody expected") from error
 
 
 def _launch(path: Path | None) -> tuple[StateFolder | None, Launched | None]:

@@ -1,12 +1,11 @@
 """Show what a running daemon does: plugins, sources, and what is not in service and why."""
 
 import argparse
-import json
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 from hostd.cli.asking import state_folder
+from hostd.cli.printing import printable, say, say_json, table
 from hostd.control import client
 
 EPILOG = """examples:
@@ -24,10 +23,9 @@ def main(options: argparse.Namespace) -> int:
     """Ask and print."""
     status = client.ask(state_folder(options).socket, "GET", "/status")
     if options.json:
-        print(json.dumps(status, ensure_ascii=False, indent=2))  # noqa: T201
+        say_json(status)
         return 0
-    for line in describe(status):
-        sys.stdout.write(f"{line}\n")
+    say(describe(status))
     return 0
 
 
@@ -80,7 +78,7 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
         yield ""
         yield "WAITING"
         for source in waiting:
-            yield f"  {source['name']}: {source['why']}"
+            yield f"  {printable(source['name'])}: {source['why']}"
     notes = [note for plugin in status["plugins"] for note in _notes(plugin)]
     if notes:
         yield ""
@@ -91,7 +89,11 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
         yield "REFUSED"
         for refused in status["refused"]:
             yield f"  at {refused['stage']}: {refused['reason']}"
-    yield from _dead_letters(status["dead_letter_totals"])
+    if trouble := status["ledger_trouble"]:
+        yield ""
+        yield f"DEAD LETTERS not known: {trouble}"
+    else:
+        yield from _dead_letters(status["dead_letter_totals"])
 
 
 def _intake(intake: dict[str, Any]) -> tuple[str, str, str]:
@@ -140,11 +142,3 @@ def sandbox(in_force: dict[str, Any]) -> str:
     if in_force["by"] == "none":
         return "none"
     return "+".join([in_force["by"], *(["network"] if in_force["network"] else []), *in_force["paths"]])
-
-
-def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Iterable[str]:
-    """Yield rows in columns."""
-    cells = [header, *[tuple(map(str, row)) for row in rows]]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

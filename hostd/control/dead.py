@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from msgspec.structs import asdict
+
 from hostd import clock, events
 from hostd.control.pages import page_as_json, read_page, to_drop
 from hostd.control.server import Arguments, Handler
-from hostd.errors import HostdError
+from hostd.errors import HostdError, LedgerError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger import Ledger
-from hostd.pipeline.ledger.letters import Total, dead_totals
+from hostd.pipeline.ledger.letters import dead_totals
 from hostd.pipeline.ledger.selection import Selection
 from hostd.pipeline.replay import Replayer
 
@@ -43,10 +45,21 @@ class DeadLetterDesk:
             ("POST", "/dead/drop"): self._drop,
         }
 
-    async def totals(self) -> dict[str, Total]:
-        """Return what there is of each plugin's dead letters, and was."""
-        # Not in the committer's thread: what waits there for a sink must not keep the status waiting.
-        return await asyncio.to_thread(dead_totals, self._ledger.path)
+    async def status(self) -> dict[str, Any]:
+        """Return what the status has of dead letters: how many there are of each plugin, and were, as far as known."""
+        try:
+            # Not in the committer's thread: what waits there for a sink must not keep the status waiting.
+            totals = await asyncio.to_thread(dead_totals, self._ledger.path)
+        except LedgerError as error:
+            return {"dead_letters": None, "dead_letter_totals": None, "ledger_trouble": str(error)}
+        under_way = self._replayer.under_way
+        return {
+            "dead_letters": {plugin: total.letters for plugin, total in totals.items() if total.letters},
+            "dead_letter_totals": {
+                plugin: {**asdict(total), "is_replaying": plugin in under_way} for plugin, total in totals.items()
+            },
+            "ledger_trouble": None,
+        }
 
     async def keep(self) -> None:
         """Give up letters that are too old or too much, when it was not done lately."""

@@ -75,7 +75,7 @@ class ControlServer:
             known = ", ".join(f"{verb} {path}" for verb, path in self._handlers)
             return 404, {"error": f"{method} {target} is not known; known are {known}"}
         try:
-            return 200, await handler(dict(parse_qsl(query)))
+            return 200, await handler(_arguments(query))
         except HostdError as error:
             return 409, {
                 "error": str(error),
@@ -88,6 +88,15 @@ class ControlServer:
             return 503, {"error": f"it cannot be told now: {error}; ask again in a moment"}
         except KeyError as error:
             return 400, {"error": f"{method} {path} needs the argument {error}; for example {path}?name=csv"}
+
+
+def _arguments(query: str) -> Arguments:
+    """Return what a query string says. Raises HostdError for a name without a value: it would count as not given."""
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    empty = next((name for name, value in given.items() if not value), None)
+    if empty is not None:
+        raise HostdError(f"argument {empty!r}", "is empty", "give it a value, or leave it out")
+    return given
 
 
 async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:

@@ -1,13 +1,12 @@
 """One read-only snapshot of the daemon: what serves, what is read, what is refused and why."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import asdict
 
 from hostd import clock
 from hostd.past import Hold
-from hostd.pipeline.ledger.letters import Total
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sinks.staged import Backlog
 from hostd.pipeline.sources.file import FileSource
@@ -30,7 +29,7 @@ def snapshot(
     held_up: HeldUp | None,
     backlogs: Iterable[Backlog],
 ) -> dict[str, Any]:
-    """Return the status but for `dead_letters`, as JSON values; the shape is part of the interface."""
+    """Return the status but for dead letters, as JSON values; the shape is part of the interface."""
     return {
         "daemon": daemon,
         "sandbox": {"by": confinement.by, "reason": confinement.reason},
@@ -71,16 +70,6 @@ def snapshot(
             }
             for backlog in backlogs
         ],
-    }
-
-
-def dead_letters(totals: Mapping[str, Total], replaying: Container[str]) -> dict[str, Any]:
-    """Return what the status has of dead letters."""
-    return {
-        "dead_letters": {plugin: total.letters for plugin, total in totals.items() if total.letters},
-        "dead_letter_totals": {
-            plugin: {**asdict(total), "is_replaying": plugin in replaying} for plugin, total in totals.items()
-        },
     }
 
 

@@ -11,11 +11,10 @@ from hostd.doctor.finding import Finding, note, ok, problem
 from hostd.doctor.reading import reading
 from hostd.pipeline.ledger import Checkpoint, SourceRow
 from hostd.pipeline.sources.content import Plain
+from hostd.pipeline.sources.kinds import MissingLibraryError
 from hostd.pipeline.sources.memory import find_in
 from hostd.pipeline.sources.original import holding
 from hostd.pipeline.sources.spool import is_spooled, spooled_to
-
-COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
 
 def check_sources(settings: Config, ledger: Path) -> Iterator[Finding]:
@@ -65,7 +64,7 @@ def named_files(settings: Config) -> list[str]:
 def _compare_source(row: SourceRow) -> Finding | None:
     """Compare a file with its row; None when it is gone."""
     found = find_in(Path(row.path).parent, (row.device, row.inode))
-    if found is None or str(found).endswith(COMPRESSED):
+    if found is None:
         return None
     try:
         fd = os.open(found, os.O_RDONLY | os.O_NONBLOCK)
@@ -73,6 +72,8 @@ def _compare_source(row: SourceRow) -> Finding | None:
         return None  # said where the globs are looked at
     try:
         content = holding(fd, row.checkpoint) if row.checkpoint.offset else Plain(fd)
+        if content is None and found.name != Path(row.path).name:
+            return None  # its inode is another file's by now
         if content is None:
             return note(
                 "sources",
@@ -83,6 +84,8 @@ def _compare_source(row: SourceRow) -> Finding | None:
         if not isinstance(content, Plain):
             return ok("sources", found, f"parsed up to byte {row.checkpoint.offset} of what it unpacks to")
         left = content.size() - row.checkpoint.offset
+    except MissingLibraryError as error:
+        return note("sources", found, f"it cannot be unpacked, and not compared: {error}")
     finally:
         os.close(fd)
     return ok("sources", found, f"{left} bytes are not parsed yet" if left else "parsed to its end")

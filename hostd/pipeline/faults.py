@@ -15,6 +15,7 @@ _REMEDIES = {
     errno.ENOTDIR: "move away what lies where its folder should be, and it goes on",
     errno.EISDIR: "move that folder away, and it goes on",
     errno.ESPIPE: "move it away, and it goes on",
+    errno.EBADMSG: "move it away, and it goes on; or set another path for the sink",
     errno.EBUSY: "end what holds its lock, and it goes on",
     errno.EFBIG: "rotate it, or raise the limit on file sizes",
     errno.EPIPE: "its reader has ended: restart hostd with another one",

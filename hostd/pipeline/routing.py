@@ -10,6 +10,8 @@ from hostd.pipeline.detection import Memory, Ranking, rank
 
 NOBODY = "drop one into the plugins folder, or set processor for its source"
 
+MISSING = "drop it into the plugins folder, or name one that hostd status shows"
+
 
 class Route(Struct, frozen=True):
     """Which plugin takes a source (None: it waits), and why."""
@@ -47,7 +49,7 @@ def configured(processor: str, known: Container[str]) -> Route:
     """Take the plugin that the operator names; wait for it if need be."""
     if processor in known:
         return Route(processor, "configured")
-    return Route(None, f"its configured processor {processor!r} is not in service")
+    return Route(None, f"its configured processor {processor!r} is not in service; {MISSING}")
 
 
 def decide(ranking: Ranking, present: str | None = None) -> Route:

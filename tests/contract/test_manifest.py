@@ -125,6 +125,14 @@ def test_error_in_the_first_fields_names_its_line(old: str, new: str, problem: s
     assert error.line == line
 
 
+def test_error_in_a_later_sample_names_its_line() -> None:
+    """Not that of the first sample that has such a field."""
+    sample = "[[tool.hostd.samples]]\ninput = 'x'\nrecords = []\nrejected = {}\n"
+    error = problem_of(plugin(table=sample.format(1) + sample.format(-1)))
+    assert error.problem.startswith("field 'samples.1.rejected' = -1: Input should be greater than or equal to 0")
+    assert error.line == HEAD_LINES + 8
+
+
 def test_two_blocks_are_refused() -> None:
     """PEP 723 leaves no choice between two."""
     assert problem_of(plugin() + "\n" + plugin()).problem == "has more than one PEP 723 block"

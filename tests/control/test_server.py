@@ -177,3 +177,12 @@ def test_garbage_neither_ends_the_server_nor_goes_unanswered_for_ever(tmp_path: 
 
     with capture_logs():
         assert asyncio.run(scenario()) == {"name": "é", "list": [1, None]}
+
+
+@pytest.mark.parametrize("query", ["plugin=&since=1h", "plugin", "to="])
+def test_an_argument_without_a_value_is_refused(tmp_path: Path, query: str) -> None:
+    """It would count as not given, which is all, or the default."""
+    [said] = served(tmp_path / "hostd.sock", ("POST", f"/rescan?{query}"))
+    assert isinstance(said, HostdError)
+    name = query.partition("=")[0]
+    assert str(said) == f"argument {name!r}: is empty; give it a value, or leave it out"

@@ -148,7 +148,7 @@ def test_parse_says_where_and_why_a_line_was_rejected(home: Home) -> None:
 
 
 def test_parse_says_why_a_file_was_not_parsed(home: Home) -> None:
-    """A file that is not there, one that nobody takes, a processor that there is not: exit 1 and the reason."""
+    """A file that is not there, one that nobody takes: exit 1 and the reason."""
     home.drop("lines.py", plugin())
     home.append("b.unknown", "waits")
     done = home.hostd("parse", "logs/none.log", "logs/b.unknown")
@@ -158,9 +158,6 @@ def test_parse_says_why_a_file_was_not_parsed(home: Home) -> None:
         "hostd: logs/b.unknown: not parsed: no plugin accepts it; "
         "drop one into the plugins folder, or set processor for its source\n"
     )
-    done = home.hostd("parse", "--processor", "lime", "logs/b.unknown")
-    assert done.returncode == 1
-    assert "its configured processor 'lime' is not in service" in done.stderr
 
 
 def test_parse_takes_plugins_from_a_named_folder(home: Home) -> None:
@@ -294,6 +291,41 @@ def test_status_json_has_stable_keys(asked: Daemon) -> None:
     assert refused["stage"] == "checked"
 
 
+def test_status_is_told_while_the_ledger_is_in_trouble(home: Home) -> None:
+    """What only the ledger knows is not known; what holds everything up is said, and why."""
+    daemon = start_serving(home)
+    (home.state / "ledger.db").rename(home.state / "elsewhere.db")
+    (home.out).chmod(0o555)
+    home.append("a.log", "2")
+    daemon.wait_event("sink.failed")
+    done = home.hostd("status")
+    (home.state / "elsewhere.db").rename(home.state / "ledger.db")
+    assert done.returncode == 0
+    assert "\nHELD UP since " in done.stdout
+    assert "\nlogs/a.log      lines" in done.stdout
+    assert done.stdout.splitlines()[-1] == (
+        f"DEAD LETTERS not known: {home.state / 'ledger.db'}: the ledger cannot be used: unable to open database file; "
+        "let the daemon's user write it, and its folder, on a disk that can be written"
+    )
+    assert home.hostd("status").stdout.count("DEAD LETTERS not known") == 0
+
+
+def test_a_state_folder_that_is_a_file_is_said(home: Home) -> None:
+    """With what to do, by every command that needs it."""
+    home.state.write_text("")
+    where = f"hostd: {home.state}: the state folder cannot be"
+    done = home.hostd("run", "--once")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"{where} used: File exists; move that file away; or set another [state] folder\n",
+    )
+    done = home.hostd("doctor")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"{where} looked at: Not a directory; move away the file that is where a folder should be\n",
+    )
+
+
 def test_rescan_waits_and_prints_what_changed(serving: Daemon) -> None:
     """Like SIGHUP, but it returns when everything is as the folder says, and tells."""
     home = serving.home
@@ -308,6 +340,29 @@ def test_rescan_waits_and_prints_what_changed(serving: Daemon) -> None:
     done = home.hostd("rescan")
     assert done.returncode == 0
     assert done.stdout == "settings changed: daemon, plugins\nneeds 1.0.0 is live as generation 1\n"
+
+
+def test_rescan_says_what_holds_from_the_next_start(serving: Daemon) -> None:
+    """Whether something else of its table is taken over or not; what is as it was is no change."""
+    home = serving.home
+    settings = home.settings.read_text()
+    later = "plugins.folder holds from the next start\npipeline.memory_mib holds from the next start\n"
+    home.settings.write_text(
+        settings.replace('folder = "plugins.d"', 'folder = "elsewhere"') + "\n[pipeline]\nmemory_mib = 64\n"
+    )
+    for _ in range(2):
+        done = home.hostd("rescan")
+        assert (done.returncode, done.stdout) == (0, later)
+    assert serving.seen("config.reloaded") == []
+    assert [event["setting"] for event in serving.seen("config.needs_restart")] == [
+        "plugins.folder",
+        "pipeline.memory_mib",
+    ] * 2
+    home.settings.write_text(home.settings.read_text().replace("length_s = 0", "length_s = 5"))
+    assert home.hostd("rescan").stdout == f"settings changed: plugins\n{later}"
+    home.settings.write_text(settings)
+    assert home.hostd("rescan").stdout == "settings changed: plugins\n"
+    assert home.hostd("rescan").stdout == "nothing changed\n"
 
 
 def test_without_a_daemon_there_is_nobody_to_ask(home: Home) -> None:
@@ -392,6 +447,9 @@ def test_usage_errors_exit_with_2(said: Said) -> None:
         (("run", "--nonsense"), "unrecognized arguments: --nonsense"),
         (("parse",), "the following arguments are required: FILE"),
         (("check",), "the following arguments are required: FILE"),
+        (("doctor", "--unknown", "skip"), "argument --unknown: it goes with --recover alone"),
+        (("parse", "--plugins", "", "x"), "argument --plugins: it is empty; name a folder"),
+        (("identify", "--plugins", "", "x"), "argument --plugins: it is empty; name a folder"),
     ):
         code, shown, errors = said(*arguments)
         assert code == 2, arguments
@@ -405,6 +463,5 @@ def test_settings_that_are_not_there_are_named(home: Home) -> None:
     done = home.hostd("run", "--config", "none.toml")
     assert done.returncode == 1
     assert done.stderr == (
-        "hostd: none.toml: cannot be read: [Errno 2] No such file or directory: 'none.toml'; "
-        "check the path given with --config\n"
+        "hostd: none.toml: cannot be read: No such file or directory; check its path, and its mode\n"
     )

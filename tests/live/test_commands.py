@@ -85,7 +85,10 @@ def test_a_program_that_is_not_there_stops_the_start(home: Home) -> None:
     home.configure('[[sources]]\nkind = "exec"\nname = "job"\ncommand = ["./no-such"]\n', paths=())
     daemon = home.start(ready=False)
     assert daemon.wait_exit() == 1
-    assert daemon.noise == ["hostd: exec:job: there is no program './no-such'; correct its command"]
+    line = home.settings.read_text().splitlines().index('command = ["./no-such"]') + 1
+    assert daemon.noise == [
+        f"hostd: {home.settings}:{line}: source exec:job: there is no program './no-such'; correct its command"
+    ]
     daemon.noise.clear()
     home.daemons.clear()
 
@@ -109,7 +112,9 @@ def test_a_command_waits_for_its_folder_and_without_one_there_is_no_start(home: 
     folder.rmdir()
     daemon = home.start(ready=False)
     assert daemon.wait_exit() == 1
-    assert daemon.noise == [f"hostd: exec:job: there is no folder '{folder}'; make it, or correct it"]
+    line = home.settings.read_text().splitlines().index('folder = "there"') + 1
+    said = f"hostd: {home.settings}:{line}: source exec:job: there is no folder '{folder}'; make it, or correct it"
+    assert daemon.noise == [said]
     daemon.noise.clear()
     home.daemons.clear()
 
@@ -147,8 +152,8 @@ def test_a_source_that_cannot_be_begun_again_keeps_no_other_from_it(home: Home) 
     home.configure(third + settings("spool_mib = 7\n"), paths=())
     daemon.hup()
     assert daemon.wait_event("config.refused")["reason"] == (
-        "sources: exec:third: there is no program './third'; nor can what was ended for it be begun again:"
-        " exec:first: there is no program './first'; correct its command; what is in force stays"
+        "sources: source exec:third: there is no program './third'; nor can what was ended for it be begun again:"
+        " source exec:first: there is no program './first'; correct its command; what is in force stays"
     )
     daemon.wait_event("exec.started", 2, source="exec:second")
     daemon.wait_records("lines", 3)

@@ -555,7 +555,10 @@ def check_export(asked: Home) -> None:
 
 
 def check_drop(asked: Home) -> None:
-    """It needs a filter, or --all; it says how many."""
+    """It needs a filter, or --all; it says how many. One that is empty, an unset variable of a shell, is no filter."""
+    done = asked.hostd("dead", "drop", "--since", "1h", "--plugin", "")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "hostd: --plugin: is empty, and would be no filter; give it a value, or leave it out\n"
     done = asked.hostd("dead", "drop")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == ("hostd: drop: nothing says which dead letters; name some with a filter, or give --all\n")

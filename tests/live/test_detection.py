@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hostd.pipeline.routing import MISSING
 from tests.live.harness import Daemon, Home, plugin
 from tests.processors.support import LOGS, SHIPPED, SHIPPED_MANIFESTS
 
@@ -120,7 +121,7 @@ def test_identify_looks_into_files_as_the_daemon_does(home: Home) -> None:
     assert found == {
         "a.csv.gz": ("csv", "name"),
         **dict.fromkeys(["b", "c", "d", "e", "cut.gz"], ("get", "head")),
-        "set.csv": (None, "its configured processor 'other' is not in service"),
+        "set.csv": (None, f"its configured processor 'other' is not in service; {MISSING}"),
         "gone": (None, "it cannot be read: it is no regular file; name one"),
         "none": (None, "it cannot be read: No such file or directory"),
     }

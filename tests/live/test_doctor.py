@@ -1,5 +1,6 @@
 """`hostd doctor`: what it finds in what a real daemon has left, and what a daemon makes of a ledger that it saved."""
 
+import gzip
 import hashlib
 import json
 import sqlite3
@@ -140,6 +141,22 @@ def test_each_trouble_is_found_with_what_to_do(
     expected = spoils(home)
     found = doctor(home, code=1 if level == "problem" else 0)
     assert problems(found, level) == [expected]
+
+
+def test_an_archive_that_was_read_is_there(home: Home) -> None:
+    """Its bytes are compared as they were read: unpacked. What was cut or written anew is said."""
+    home.drop("lines.py", plugin())
+    packed = home.append("a.log.gz", gzip.compress(b"1\n2\n"))
+    assert home.hostd("run", "--once").returncode == 0
+    assert home.lines() == ["1", "2"]
+    found = doctor(home, code=0)
+    said = [each for each in found if each["check"] == "sources"]
+    assert [(each["level"], each["where"], each["what"]) for each in said] == [
+        ("ok", str(packed), "parsed up to byte 4 of what it unpacks to")
+    ]
+    packed.write_bytes(gzip.compress(b"3\n4\n"))
+    [finding] = problems(doctor(home, code=0), "note")
+    assert finding[:2] == (str(packed), "it does not hold any more what was read of it, up to byte 4")
 
 
 KEEPING = (

@@ -180,8 +180,8 @@ def test_a_state_folder_that_cannot_be_written_is_said_at_start(home: Home, stat
     remount(state_disk, "rw")
     assert done.returncode == 1
     assert done.stderr == (
-        f"hostd: {home.state}: the state folder cannot be used: Read-only file system; free space on its disk, "
-        "mount it so that it can be written, or set its owner or [state] folder\n"
+        f"hostd: {home.state}: the state folder cannot be used: Read-only file system; "
+        "mount it so that it can be written; or set another [state] folder\n"
     )
 
 

@@ -252,7 +252,9 @@ def test_a_port_that_is_taken_stops_the_start_and_leaves_a_reload_as_it_was(home
     home.configure(sender.settings("spool_mib = 7\n") + second, paths=())
     daemon.hup()
     refused = daemon.wait_event("config.refused")["reason"]
-    assert refused.startswith("sources: source http:second: it cannot be begun: ")
+    line = len(home.settings.read_text().splitlines())  # of the second, whose last it is
+    assert refused.startswith(f"sources: {home.settings}:{line}: source http:second: it cannot be begun: ")
+    assert str(taken) in refused
     assert "see that nothing else uses it, and that hostd's user may; what is in force stays" in refused
     sender.attach(daemon)
     sender.send("still served")
@@ -260,7 +262,8 @@ def test_a_port_that_is_taken_stops_the_start_and_leaves_a_reload_as_it_was(home
     other.configure(second, paths=())
     failed = other.start(ready=False)
     assert failed.wait_exit() == 1
-    assert failed.noise[0].startswith("hostd: source http:second: it cannot be begun: ")
+    assert failed.noise[0].startswith(f"hostd: {other.settings}:")
+    assert ": source http:second: it cannot be begun: " in failed.noise[0]
     assert failed.noise[0].endswith("; see that nothing else uses it, and that hostd's user may")
 
 

@@ -162,3 +162,18 @@ def test_two_sinks_of_one_database_are_refused_with_the_line(home: Home) -> None
     assert f"two of 'sinks' write to {home.path}/records.db" in done.stderr
     assert "make one of them, with the processors of both" in done.stderr
     assert not Path(home.path / "records.db").exists()
+
+
+def test_a_file_that_is_no_database_is_said_to_be_in_the_way(home: Home) -> None:
+    """Not its disk is to blame; once it is moved away, everything arrives."""
+    database = home.path / "records.db"
+    database.write_text("not a database, but a text of some length\n" * 100)
+    home.configure(sinks='[[sinks]]\nkind = "sqlite"\npath = "records.db"\n')
+    home.drop("lines.py", plugin())
+    home.append("a.log", "1")
+    daemon = home.start()
+    reason = daemon.wait_event("sink.failed")["reason"]
+    assert "file is not a database" in reason
+    assert reason.endswith("; move it away, and it goes on; or set another path for the sink")
+    database.rename(home.path / "text")
+    daemon.wait("it is committed", lambda: (daemon.source("logs/a.log") or {}).get("offset") == 2)

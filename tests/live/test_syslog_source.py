@@ -129,9 +129,12 @@ def test_a_socket_that_a_killed_daemon_left_is_taken_over_and_one_that_is_used_i
     subprocess.run(["logger", "--socket", str(path), "--tag", "test", "hello"], check=True)
     assert "test: hello" in daemon.wait_records("lines", 1)[0]["line"]
     other = Home(home.path / "other")
-    other.configure(f'[[sources]]\nkind = "syslog"\nlisten = ["unix:{path}"]\n', paths=())
+    listen = f'listen = ["udp://127.0.0.1:0", "unix:{path}"]'
+    other.configure(f'[[sources]]\nkind = "syslog"\n{listen}\n', paths=())
     failed = other.start(ready=False)
     assert failed.wait_exit() == 1
-    assert failed.noise[0].startswith("hostd: source syslog:net: it cannot be begun: Address already in use")
+    line = other.settings.read_text().splitlines().index(listen) + 1
+    where = f"hostd: {other.settings}:{line}: source syslog:net: it cannot be begun: unix:{path}: "
+    assert failed.noise[0].startswith(f"{where}Address already in use; see that nothing else uses it")
     assert daemon.term() == 0
     assert not path.exists()

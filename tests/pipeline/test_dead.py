@@ -368,6 +368,8 @@ def test_thousands_in_one_batch_are_cheap(ledger: Ledger) -> None:
     ("given", "said"),
     [
         ({"generation": "x"}, "--generation: 'x' is no number; give one as hostd dead list shows it"),
+        ({"plugin": ""}, "--plugin: is empty, and would be no filter; give it a value, or leave it out"),
+        ({"since": ""}, "--since: is empty, and would be no filter; give it a value, or leave it out"),
         ({"id": "-1"}, "--id: '-1' is no number; give one as hostd dead list shows it"),
         ({"id": "²"}, "--id: '²' is no number; give one as hostd dead list shows it"),
         (

@@ -74,7 +74,11 @@ def test_of_equals_the_one_that_serves_goes_on() -> None:
 def test_configured_wins_and_is_waited_for() -> None:
     """What the operator says is never second-guessed."""
     assert route("x", b"", "nothing", None, [NOTHING, HIGH]) == Route("nothing", "configured")
-    assert route("x", b"", "csv", "high", [HIGH]) == Route(None, "its configured processor 'csv' is not in service")
+    assert route("x", b"", "csv", "high", [HIGH]) == Route(
+        None,
+        "its configured processor 'csv' is not in service; "
+        "drop it into the plugins folder, or name one that hostd status shows",
+    )
 
 
 SOME_LINES = "sampled is near, but only some of its lines look like the samples"

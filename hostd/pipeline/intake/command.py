@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from hostd import clock, events
-from hostd.errors import ConfigError
+from hostd.errors import SourceError
 from hostd.pipeline.faults import explain
 from hostd.pipeline.intake.inlet import Inlet
 from hostd.pipeline.intake.intake import Doors
@@ -49,16 +49,16 @@ class CommandIntake:
     async def start(self) -> None:
         """Begin to run it.
 
-        Raises ConfigError when there is no such program, or no folder to run it in, OSError when the spool cannot be
+        Raises SourceError when there is no such program, or no folder to run it in, OSError when the spool cannot be
         used.
         """
         if not self._settings.folder.is_dir():
-            raise ConfigError(
-                self._name, f"there is no folder {str(self._settings.folder)!r}", "make it, or correct it"
-            )
+            problem = f"there is no folder {str(self._settings.folder)!r}"
+            raise SourceError("exec", self._settings.name, "folder", problem, "make it, or correct it")
         program = find_program(self._settings)
         if program is None:
-            raise ConfigError(self._name, f"there is no program {self._settings.command[0]!r}", "correct its command")
+            problem = f"there is no program {self._settings.command[0]!r}"
+            raise SourceError("exec", self._settings.name, "command", problem, "correct its command")
         self._program = program
         output = await self._doors.open("exec", self._settings.name, self._settings, self)
         said: Inlet | None = None

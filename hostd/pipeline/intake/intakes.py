@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from hostd import events
-from hostd.errors import HostdError, StateError
+from hostd.errors import HostdError, SourceError, StateError
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.faults import explain
 from hostd.pipeline.intake.inlet import Inlet
@@ -172,9 +172,11 @@ class Intakes:
             await intake.start()
         except OSError as error:
             self._leave(intake)
-            reason = error.strerror or str(error)
+            what = f"{error.filename}: " if error.filename else ""
+            problem = f"it cannot be begun: {what}{error.strerror or error}"
             remedy = "see that nothing else uses it, and that hostd's user may"
-            raise StateError(f"source {where}", f"it cannot be begun: {reason}", remedy) from error
+            by = "listen" if "listen" in type(settings).model_fields else "kind"
+            raise SourceError(*key, by, problem, remedy) from error
         except HostdError:
             self._leave(intake)
             raise

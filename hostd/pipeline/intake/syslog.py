@@ -63,7 +63,10 @@ class SyslogIntake:
         inlet.end_line()
         try:
             for text in self.settings.listen:
-                await self._listen(address(text), inlet)
+                try:
+                    await self._listen(address(text), inlet)
+                except OSError as error:
+                    raise OSError(error.errno, error.strerror, text) from error
         except BaseException:
             await self.close(0)
             raise

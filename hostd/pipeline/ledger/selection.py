@@ -37,6 +37,9 @@ class Selection(Struct, frozen=True):
     def parse(cls, given: Mapping[str, str | None]) -> "Selection":
         """Return what texts by the names in `FILTERS` say; others are ignored. Raises HostdError."""
         since = given.get("since")
+        for name in FILTERS:
+            if given.get(name) == "":
+                raise HostdError(f"--{name}", "is empty, and would be no filter", "give it a value, or leave it out")
         return cls(
             plugin=given.get("plugin"),
             source=given.get("source"),

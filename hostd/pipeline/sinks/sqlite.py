@@ -42,6 +42,7 @@ _ERRNO = {
     sqlite3.SQLITE_AUTH: errno.EACCES,
     sqlite3.SQLITE_BUSY: errno.EBUSY,
     sqlite3.SQLITE_LOCKED: errno.EBUSY,
+    sqlite3.SQLITE_NOTADB: errno.EBADMSG,
 }
 
 
