@@ -337,9 +337,10 @@ class Swapper:
         overtaken = self._catalog.switch(generation)
         on_probation = not want.is_decided and self.probation.begin(generation)
         cooled = None if on_probation else self._catalog.confirm(name)
-        recorded = asyncio.ensure_future(self.register.record(generation))
+        # In the ledger before anything that it parses is; that may take as long as a sink takes nothing, so the next
+        # version does not wait for it.
+        self._background.start(self.register.record(generation), f"record {name}")
         self._say_switched(generation, previous, want.seen_at)
-        await recorded
         for each in (overtaken, cooled):
             if each is not None:
                 await self._retire(each, f"generation {number} took over")

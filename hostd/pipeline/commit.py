@@ -246,6 +246,14 @@ class Committer:
                     return
 
     def _commit(self, results: list[Result | Replay], writes: Sequence[Callable[[], None]] = ()) -> None:
+        try:
+            self._try_to_commit(results, writes)
+        except (OSError, sqlite3.Error):
+            for sink in self.sinks:
+                sink.abandon()
+            raise
+
+    def _try_to_commit(self, results: list[Result | Replay], writes: Sequence[Callable[[], None]]) -> None:
         by_processor: dict[str, list[Result | Replay]] = {}
         for result in results:
             by_processor.setdefault(result.plugin, []).append(result)

@@ -4,7 +4,7 @@ In memory, and written to the ledger behind the same names.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,8 +103,8 @@ class Register:
         artifact = await self.restore(past, policy)
         return again(past, artifact) if artifact is not None else None
 
-    async def record(self, generation: Generation) -> None:
-        """Make durable that a generation is current, and whether it is proven."""
+    def record(self, generation: Generation) -> Coroutine[Any, Any, None]:
+        """Take note that a generation is current, and whether it is proven; what is returned makes that durable."""
         artifact, proven = generation.artifact, generation.state is State.PERMANENT
         past = Past(
             generation.plugin,
@@ -120,6 +120,9 @@ class Register:
         )
         self.history.add(past)
         self._unrecorded.append(past)
+        return self._write_records()
+
+    async def _write_records(self) -> None:
         async with self._recording:  # what goes live meanwhile is one group, and costs one write
             rows, self._unrecorded = self._unrecorded, []
             if rows:

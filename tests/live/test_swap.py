@@ -184,3 +184,26 @@ def test_the_daemon_writes_no_bytecode_into_the_plugins_folder(serving) -> None:
     serving.wait_event("generation.switched", plugin="other")
     assert sorted(path.name for path in serving.home.plugins.iterdir()) == ["lines.py", name]
     assert not list(Path(serving.home.state).rglob("*.pyc"))
+
+
+def test_versions_go_live_and_away_while_a_sink_takes_nothing(serving) -> None:
+    """Nothing but their records waits for it, and those come when it does: each line once, by what was live."""
+    home = serving.home
+    home.drop("other.py", plugin("other", glob="*.other"))
+    serving.wait_event("generation.switched", plugin="other")
+    home.append("a.other", "1")
+    serving.wait_records("other", 1)
+    (home.out / "other.ndjson").rename(home.path / "aside")
+    (home.out / "other.ndjson").mkdir()
+    home.append("a.other", "2")
+    serving.wait_event("sink.failed")
+    for version in ("2.0.0", "3.0.0"):
+        home.drop("lines.py", plugin(version=version))
+        serving.wait_event("generation.switched", plugin="lines", version=version)
+    (home.plugins / "lines.py").unlink()
+    serving.wait_event("generation.retired", plugin="lines", reason="plugins.d/lines.py was removed")
+    assert home.lines() == ["first"]
+    (home.out / "other.ndjson").rmdir()
+    serving.wait_records("other", 1)
+    assert home.lines("other") == ["2"]
+    assert serving.term() == 0

@@ -15,6 +15,7 @@ from hostd.pipeline import commit as commits
 from hostd.pipeline.commit import Committer, Entry
 from hostd.pipeline.ledger import Ledger, SinkMark
 from hostd.pipeline.sinks.ndjson import NdjsonSink
+from hostd.pipeline.sinks.sqlite import SqliteSink
 from tests.pipeline.build import result
 
 
@@ -280,6 +281,34 @@ def test_a_file_that_does_not_hold_what_was_committed_is_not_cut_back(tmp_path: 
     before = away.read_bytes()
     asyncio.run(commit(4))
     assert (away.read_bytes(), out.read_bytes()) == (before, b"1\n2\n")
+
+
+def test_a_database_is_not_locked_while_a_sink_beside_it_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes to it meanwhile can; when the commit succeeds each record is there once."""
+
+    async def scenario() -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        database = SqliteSink(tmp_path / "records.db", ("*",), ledger)
+        beside = Flaky(tmp_path / "out", ledger)
+        committer = Committer(ledger, [database, beside])
+        async with running(committer):
+            committer.submit(Entry(result(0, 1, lines=b'{"n":1}\n'), lambda: None))
+            await committer.flush()
+            monkeypatch.setattr(commits, "RETRY_S", (1.0,))
+            beside.failures = ["write"]
+            failed = len(beside.groups) + 1
+            committer.submit(Entry(result(1, 2, lines=b'{"n":2}\n'), lambda: None))
+            while len(beside.groups) < failed:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.001)
+            with closing(sqlite3.connect(tmp_path / "records.db", timeout=0.5)) as other:
+                other.execute("CREATE TABLE mine (n)")
+            await committer.flush()
+        with closing(sqlite3.connect(tmp_path / "records.db")) as other:
+            assert other.execute("SELECT n FROM demo ORDER BY _id").fetchall() == [(1,), (2,)]
+
+    asyncio.run(scenario())
 
 
 def test_other_sinks_are_taken_over_while_the_present_ones_take_nothing(tmp_path: Path) -> None:

@@ -47,6 +47,10 @@ class Sink(Protocol):
         """Make what was written durable; return the marks for the ledger. Raises OSError."""
         ...
 
+    def abandon(self) -> None:
+        """A commit has failed, and is tried again from its first write on: hold nothing that others wait for."""
+        ...
+
     def accept(self) -> None:
         """The ledger has the marks: what was written stays."""
         ...

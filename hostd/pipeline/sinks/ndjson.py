@@ -165,6 +165,9 @@ class NdjsonSink:
                 marks.append(SinkMark(self.name, processor, file.length + file.written, file.device, file.inode))
         return marks
 
+    def abandon(self) -> None:
+        """What was written is known, and written over."""
+
     def accept(self) -> None:
         for file in self._files.values():
             file.length += file.written

@@ -112,6 +112,11 @@ class SqliteSink:
                 self._db.execute("COMMIT")
         return [SinkMark(self.name, each, last, *self._identity) for each, last in self._written.items()]
 
+    def abandon(self) -> None:
+        with self._naming():
+            if self._db is not None and self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
     def accept(self) -> None:
         for processor, last in self._written.items():
             self._tables[processor].last = last

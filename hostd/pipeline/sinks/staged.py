@@ -185,6 +185,9 @@ class StagedSink:
     def sync(self) -> list[SinkMark]:
         return self._files.sync()
 
+    def abandon(self) -> None:
+        """What was written is known, and written over."""
+
     def accept(self) -> None:
         with self._lock:
             self._files.accept()

@@ -65,6 +65,9 @@ class StdoutSink:
     def sync(self) -> list[SinkMark]:
         return []
 
+    def abandon(self) -> None:
+        """What was written is known, and written over."""
+
     def accept(self) -> None:
         self._printed.clear()
 
