@@ -121,10 +121,21 @@ class Reloader:
             for setting in _differing(name, taken, getattr(new, name)):
                 events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting=setting)
                 told.append(f"{setting} holds from the next start")
+        if "sources" not in changed:
+            told += await self._begin_again()
         if in_force:
             events.emit(events.CONFIG_RELOADED, config=str(self._path), changed=sorted(in_force))
             told.insert(0, f"settings changed: {', '.join(sorted(in_force))}")
         return told
+
+    async def _begin_again(self) -> list[str]:
+        """Begin what takes in and could not be begun again when settings failed; return what still cannot, in words."""
+        try:
+            with config.placing(self._path, self.settings.sources):
+                await self._intakes.reconfigure(self.settings.received)
+        except HostdError as error:
+            return [self._refuse(f"sources: {error}")]
+        return []
 
     def _refuse(self, reason: str) -> str:
         events.emit(events.CONFIG_REFUSED, config=str(self._path), reason=reason)

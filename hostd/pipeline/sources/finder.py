@@ -155,7 +155,8 @@ class FileFinder:
         """Close a source; what was read of it is remembered."""
         events.emit(events.SOURCE_ENDED, source=source.name, offset=source.offset, reason=reason)
         self._memory.remember(source.row(), source.trail)
-        self.sources.pop((source.device, source.inode), None)
+        if self.sources.get((source.device, source.inode)) is source:  # another may have its number by now
+            del self.sources[source.device, source.inode]
         for path in [path for path, known in self._by_path.items() if known is source]:
             del self._by_path[path]
         if self._appends:
