@@ -102,7 +102,7 @@ def wheel(changes: Mapping[str, str | bytes | None] | None = None, *, compressio
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, compression)  # of no time: the same bytes each time
     return buffer.getvalue()
 
 
