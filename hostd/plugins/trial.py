@@ -241,8 +241,6 @@ async def _ask(crew: Crew, piece: Batch) -> Yield | WorkerLostError:
             lost = error
         except GenerationBrokenError as error:
             return WorkerLostError(f"cannot be started again: {error}")
-        except OSError as error:  # no process, no descriptor
-            lost = WorkerLostError(str(error), innocent=True)
         if not lost.innocent:
             break
         await asyncio.sleep(INNOCENT_PAUSE_S * losses)

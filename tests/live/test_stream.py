@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from contextlib import suppress
 from functools import lru_cache
 
 import pytest
@@ -190,7 +191,8 @@ def _kill_one(daemon: Daemon, pick: str) -> None:
         return next(iter(daemon.workers()), None)
 
     pid = daemon.wait("there is one to kill", living)
-    os.kill(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it has just ended: as well
+        os.kill(pid, signal.SIGKILL)
     # Without an event where the daemon had just let it go itself.
     daemon.wait("it is gone", lambda: pid not in daemon.home.pids())
 

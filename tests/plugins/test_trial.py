@@ -286,8 +286,8 @@ def test_a_system_without_descriptors_leaves_the_candidate_to_be_tried_again(tmp
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert caught.value.transient
         assert str(caught.value) == (
-            "plugins.d/demo.py: could not be tried with recent input: [Errno 24] Too many open files;"
-            " that is no fault of its own, so it is tried again by itself"
+            "plugins.d/demo.py: could not be tried with recent input: none can be forked: [Errno 24] Too many open"
+            " files; that is no fault of its own, so it is tried again by itself"
         )
         assert (new.state, new.crew.workers) == (State.REFUSED, 0)
 
