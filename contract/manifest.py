@@ -10,6 +10,7 @@ import json
 import posixpath
 import re
 import tomllib
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -32,8 +33,7 @@ from contract.toml_lines import line_of
 from contract.version import mismatch, negotiate
 from contract.wording import in_words
 
-_BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
-"""The reference expression of PEP 723, "Inline script metadata"."""
+_OPEN = re.compile(r"# /// (?P<type>[a-zA-Z0-9-]+)")
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
@@ -80,7 +80,7 @@ MediaType = Annotated[str, AfterValidator(_media_type)]
 def _readable_path(path: str) -> str:
     if path in {"/", "//"} or path.split("/")[1:2] == ["proc"]:
         raise ValueError("is more than can be granted; name a file or a folder")
-    if not path.startswith("/") or posixpath.normpath(path) != path:
+    if not path.startswith("/") or posixpath.normpath(path) != path or "\0" in path:
         raise ValueError('is not an absolute path without "." and ".."; write for example "/usr/share/GeoIP"')
     return path
 
@@ -295,21 +295,41 @@ class ScriptMetadata(BaseModel):
     dependencies: tuple[str, ...] = ()
 
 
+def _blocks(lines: list[str]) -> Iterator[tuple[str, int, list[str]]]:
+    """Yield the type, the first line's number and the lines of each block of PEP 723, "Inline script metadata".
+
+    As its reference expression finds them, but in a time that the length allows.
+    """
+    number = 0
+    while number < len(lines):
+        opened = _OPEN.fullmatch(lines[number])
+        number += 1
+        if opened is None:
+            continue
+        end = number
+        while end < len(lines) and (lines[end] == "#" or lines[end].startswith("# ")):
+            end += 1
+        last = next((at for at in range(end - 1, number, -1) if lines[at] == "# ///"), None)
+        if last is not None:
+            yield opened["type"], number + 1, lines[number:last]
+        number = end if last is None else last + 1
+
+
 def read_script(text: str) -> tuple[Manifest, ScriptMetadata]:
     """Read the manifest of a `.py` plugin from its source.
 
     Raises ManifestError with a line number of `text`.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n") + "\n"
-    blocks = [match for match in _BLOCK.finditer(text) if match["type"] == "script"]
+    blocks = [(line, content) for kind, line, content in _blocks(text.split("\n")) if kind == "script"]
     if len(blocks) != 1:
         count = "no" if not blocks else "more than one"
         raise ManifestError(
             f"has {count} PEP 723 block", "begin the file with one: # /// script … [tool.hostd] … # ///", 1
         )
-    first_line = text.count("\n", 0, blocks[0].start("content")) + 1
+    first_line, content = blocks[0]
     # Not splitlines: U+2028 and its like end no line of Python or TOML.
-    toml = "\n".join(line.removeprefix("#").removeprefix(" ") for line in blocks[0]["content"].split("\n"))
+    toml = "\n".join(line.removeprefix("#").removeprefix(" ") for line in content)
     document = _load_toml(toml, first_line)
     tool = document.get("tool", {})
     table = tool.get("hostd") if isinstance(tool, dict) else None

@@ -249,6 +249,10 @@ class Config(_Table):
         )
 
 
+MOST_NESTED = 100
+"""How deep tables and lists may lie in each other: what looks through them does so call by call."""
+
+
 def load(path: Path | None) -> Config:
     """Read the settings in `path`, or the defaults; relative paths are the file's (or this folder's).
 
@@ -270,6 +274,12 @@ def load(path: Path | None) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), f"is not TOML: {error}", "mend that line") from error
+    except (ValueError, RecursionError) as error:  # a number, or a nesting, that nobody means
+        raise ConfigError(str(path), f"cannot be read: {error}", "make it simpler") from error
+    try:
+        _check_values(table)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(str(path), f"cannot be used: {error}", "correct that value") from error
     try:
         config = Config.model_validate(table)
     except ValidationError as error:
@@ -283,6 +293,20 @@ def load(path: Path | None) -> Config:
     return config
 
 
+def _check_values(value: object, depth: int = 0) -> None:
+    """Raise ValueError for what no setting means: it would be found only where it is used."""
+    if depth > MOST_NESTED:
+        raise ValueError(f"it is nested deeper than {MOST_NESTED}")
+    if isinstance(value, dict):
+        _check_values(list(value), depth + 1)
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            _check_values(each, depth + 1)
+    elif isinstance(value, str) and "\0" in value:
+        raise ValueError(f"{value!r} has a NUL")
+
+
 @contextmanager
 def placing(path: Path | None, sources: Sequence[Source]) -> Iterator[None]:
     """Have an error of a source that cannot be begun name the line of the settings at `path` that asks for it."""
@@ -292,7 +316,11 @@ def placing(path: Path | None, sources: Sequence[Source]) -> Iterator[None]:
         number = next((at for at, each in enumerate(sources) if _is_of(each, error)), None)
         if path is None or number is None:
             raise
-        line = line_of(path.read_text(encoding="utf-8", errors="replace"), ["sources", number, error.key])
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:  # it is gone since it was read
+            raise error from None
+        line = line_of(text, ["sources", number, error.key])
         raise StateError(f"{path}:{line}", f"{error.where}: {error.problem}", error.remedy) from error
 
 

@@ -45,6 +45,8 @@ LOOK_EVERY_S = 10.0
 LOOK_SHARE = 1 / 200
 LOOK_MOST_S = 60.0
 """How much of the time that may take, as long as it is done this often: the first look opens all files."""
+RELOAD_WAIT_S = 5.0
+"""How long one SIGHUP keeps the next waiting, which may be to mend what the first one waits for."""
 POLL_EVERY_S = 1.0
 """The same, where there are no hints."""
 
@@ -233,6 +235,7 @@ class Daemon:
             pump=self._pump,
             finder=self._finder,
             intakes=self._intakes,
+            tasks=self._tasks,
         )
         self._keeper = Keeper(ledger, self._committer, self._open_files)
         self._reparser = Reparser(
@@ -373,14 +376,15 @@ class Daemon:
         while True:
             await self._hangup.wait()
             self._hangup.clear()
-            await self._reloader.hang_up()
+            reload = self._tasks.start(self._reloader.hang_up(), "reload")
+            await asyncio.wait([reload], timeout=RELOAD_WAIT_S)
 
     async def _rescan(self, _: Arguments) -> dict[str, Any]:
         return {"changes": await self._reloader.rescan()}
 
     async def _roll_back(self, arguments: Arguments) -> dict[str, Any]:
         to = arguments.get("to")
-        if to is not None and not to.isdecimal():
+        if to is not None and not (to.isdecimal() and len(to) < 19):
             raise HostdError("--to", f"{to!r} is no generation", "give its number, as in hostd status")
         return {"changes": await self._swapper.decisions.roll_back(arguments["name"], int(to) if to else None)}
 

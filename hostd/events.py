@@ -343,6 +343,12 @@ SPOOL_FAILED = _event(
     "What comes cannot be written to the state folder: whoever sends waits, and datagrams are dropped.",
 )
 SPOOL_RECOVERED = _event("spool.recovered", "info", "source", "What comes can be written again.")
+STORE_KEPT = _event(
+    "store.kept",
+    "error",
+    "reason",
+    "Private copies, or environments, that nothing needs any more cannot be removed; that is tried again.",
+)
 SPOOL_KEPT = _event(
     "spool.kept",
     "error",

@@ -53,6 +53,10 @@ def address(text: str, scheme: str = "") -> Address:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError('is no address; write "HOST:PORT", such as "127.0.0.1:8080"')
+    try:
+        host.encode("idna")  # as whoever looks it up does, and raises what is no OSError
+    except UnicodeError as error:
+        raise ValueError(f"{host!r} is no name of a host") from error
     return Address(scheme, host.removeprefix("[").removesuffix("]"), int(port))
 
 

@@ -4,7 +4,6 @@ What is invalid, or cannot be taken over, leaves what is in force as it is.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,10 @@ from hostd.pipeline.sinks.making import make_sink
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.sources.finder import FileFinder
 from hostd.swap import Swapper
+from hostd.tasks import Tasks
 
-FLUSH_S = 2.0
-"""How long what was read of a source that is let go may take to be committed before it is closed."""
+LET_GO_S = 2.0
+"""How long a reload waits for what was read of sources that are let go to be committed; that goes on after it."""
 
 
 def make_sinks(settings: Config, ledger: Ledger) -> list[Sink]:
@@ -61,6 +61,7 @@ class Reloader:
         pump: Pump,
         finder: FileFinder,
         intakes: Intakes,
+        tasks: Tasks,
     ) -> None:
         self.settings = settings
         self._path = path
@@ -70,7 +71,7 @@ class Reloader:
         self._pump = pump
         self._finder = finder
         self._intakes = intakes
-        self._turn = asyncio.Lock()
+        self._tasks = tasks
         self._take_over: dict[str, Callable[[Config], Awaitable[Any]]] = {
             "plugins": self._change_plugins,
             "sources": self._change_sources,
@@ -82,8 +83,7 @@ class Reloader:
 
     async def rescan(self) -> list[str]:
         """Read the settings and the folders again, and wait; return what changed, in words."""
-        async with self._turn:
-            changes = await self._reload()
+        changes = await self._reload()
         self._pump.try_again()
         changes += await self._swapper.rescan()
         self._finder.look()
@@ -91,8 +91,7 @@ class Reloader:
 
     async def hang_up(self) -> None:
         """Read the settings and the folders again. Waits for no plugin: the next SIGHUP may be to mend what hangs."""
-        async with self._turn:
-            await self._reload()
+        await self._reload()
         self._pump.try_again()
         await self._swapper.retry()
         self._finder.look()
@@ -103,7 +102,7 @@ class Reloader:
         try:
             new = config.load(self._path)
         except ConfigError as error:
-            return [self._refuse(str(error))]
+            return [self._refuse(str(error)), *await self._begin_again()]
         changed = [name for name in Config.model_fields if getattr(self.settings, name) != getattr(new, name)]
         in_force: list[str] = []
         told: list[str] = []
@@ -121,7 +120,7 @@ class Reloader:
             for setting in _differing(name, taken, getattr(new, name)):
                 events.emit(events.CONFIG_NEEDS_RESTART, config=str(self._path), setting=setting)
                 told.append(f"{setting} holds from the next start")
-        if "sources" not in changed:
+        if "sources" not in in_force:
             told += await self._begin_again()
         if in_force:
             events.emit(events.CONFIG_RELOADED, config=str(self._path), changed=sorted(in_force))
@@ -170,14 +169,21 @@ class Reloader:
         return new.sinks
 
     async def _release(self, sources: list[FileSource], reason: str) -> None:
+        """Let go of sources, once what was read of them is committed; a sink that takes nothing is not waited for."""
+        if sources:
+            for source in sources:
+                source.is_let_go = True
+            await asyncio.wait(
+                [self._tasks.start(self._let_go(sources, reason), "let go of sources")], timeout=LET_GO_S
+            )
+
+    async def _let_go(self, sources: list[FileSource], reason: str) -> None:
         for source in sources:
             await self._pump.forget(source)
-        if sources:
-            # What was read of them goes its way: a sink that takes nothing must not keep other settings waiting.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._committer.flush(), FLUSH_S)
+        await self._committer.flush()
         for source in sources:
             self._finder.release(source, reason)
+        self._finder.look_soon()  # other settings may name one of them again by now
 
     async def _change_dead_letters(self, new: Config) -> config.DeadLetters:
         self._ledger.dead.keep(new.dead_letters.keep_days, new.dead_letters.keep_mib)

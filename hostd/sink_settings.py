@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, Union
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -134,6 +135,14 @@ class HttpSink(_Sink):
     backlog_mib: int = Field(
         1024, ge=1, description="MiB of records that may be staged in the state folder; beyond, reading waits."
     )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.port == 0 or not parts.hostname:  # `port` raises ValueError for what is none
+            raise ValueError("names no host, or no port")
+        return url
 
     @field_validator("ca", "certificate", "key")
     @classmethod

@@ -99,6 +99,7 @@ class Swapper:
         # Something may have gone out of use since the store was tidied.
         self._untidy = True
         self._tidying: asyncio.Task[None] | None = None
+        self._tidying_fails = ""
         self._hinted_at: float | None = None
         self._again = asyncio.Event()
         self._passing = asyncio.Lock()
@@ -182,7 +183,14 @@ class Swapper:
     async def tidy(self) -> None:
         """Remove private copies that nothing refers to: of refused, skipped and long retired artifacts."""
         async with self._passing:  # a look puts copies there
-            self._remove_unused()
+            try:
+                self._remove_unused()
+            except OSError as error:
+                if str(error) != self._tidying_fails:
+                    self._tidying_fails = str(error)
+                    events.emit(events.STORE_KEPT, reason=str(error))
+            else:
+                self._tidying_fails = ""
 
     async def close(self) -> None:
         """Stop changing anything, and end the processes of all generations."""
@@ -203,7 +211,7 @@ class Swapper:
         self.keeping.drop_untrusted(self.settings.sandbox.grants)
         self._refuse_revoked()
         for name in [name for name, warm in catalog.warm.items() if warm.distrusted]:
-            await self.probation.confirm(catalog.current[name])  # there is nothing to go back to any more
+            self.probation.confirm_soon(catalog.current[name])  # there is nothing to go back to any more
 
     def _refuse_revoked(self) -> None:
         """Refuse what serves and is not granted any more what it needs: it does not go on serving meanwhile."""
@@ -337,10 +345,9 @@ class Swapper:
         overtaken = self._catalog.switch(generation)
         on_probation = not want.is_decided and self.probation.begin(generation)
         cooled = None if on_probation else self._catalog.confirm(name)
-        # In the ledger before anything that it parses is; that may take as long as a sink takes nothing, so the next
-        # version does not wait for it.
-        self._background.start(self.register.record(generation), f"record {name}")
+        recorded = self.register.record(generation)
         self._say_switched(generation, previous, want.seen_at)
+        await recorded  # before the next one goes live: a kill must not leave that alone
         for each in (overtaken, cooled):
             if each is not None:
                 await self._retire(each, f"generation {number} took over")

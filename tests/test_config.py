@@ -397,3 +397,23 @@ def test_paths_of_received_sources_are_the_files(tmp_path: Path) -> None:
     assert getattr(syslog, "listen", None) == (f"unix:{tmp_path}/log",)
     assert getattr(command, "folder", None) == tmp_path / "f"
     assert settings.files == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[sources]]\npaths = ["a\\u0000b"]\n',
+        f"[daemon]\ngrace_s = {'9' * 5000}\n",
+        f"[plugins.options.x]\na = {'[' * 3000}{']' * 3000}\n",
+        f"[plugins.options.x]\na = {'[' * 200}{']' * 200}\n",
+        '[[sources]]\nkind = "syslog"\nname = "n"\nlisten = ["tcp://127.0.0..1:514"]\n',
+        '[[sources]]\nkind = "http"\nlisten = "' + "a" * 64 + '.example:80"\n',
+        '[[sinks]]\nkind = "http"\nurl = "http://h:99999/x"\n',
+        '[[sinks]]\nkind = "http"\nurl = "http://[::1/x"\n',
+    ],
+    ids=["nul", "number", "nesting", "some nesting", "host", "label", "port", "bracket"],
+)
+def test_what_only_its_use_would_find_is_refused(tmp_path: Path, text: str) -> None:
+    """Whatever a library raises of it then: a daemon that reads its settings again must go on."""
+    with pytest.raises(ConfigError):
+        load(tmp_path, text)

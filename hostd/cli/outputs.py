@@ -30,10 +30,11 @@ def writing(path: Path | None, option: str) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path | None, option: str, inputs: Iterable[str]) -> Iterator[int]:
+def opened(path: Path | None, option: str, inputs: Iterable[str], beside: int | None = None) -> Iterator[int]:
     """Open an output, standard output if it has no path, and leave what is in it as it is until `empty`.
 
-    Raises HostdError where it cannot be written, or is one of the inputs; `-` among them is standard input.
+    Raises HostdError where it cannot be written, or is one of the inputs; `-` among them is standard input. Or where it
+    is what `beside` is open on, another output.
     """
     with writing(path, option):
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
@@ -44,6 +45,8 @@ def opened(path: Path | None, option: str, inputs: Iterable[str]) -> Iterator[in
             raise HostdError(
                 writes_to(path), f"is the same file as {same}, which is read", f"name another file with {option}"
             )
+        if beside is not None and stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(beside)):
+            raise HostdError(writes_to(path), "is where the records go", f"name another file with {option}")
         yield fd
     finally:
         if path is not None:

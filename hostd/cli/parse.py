@@ -72,8 +72,7 @@ def main(options: argparse.Namespace) -> int:
         fd = stack.enter_context(outputs.opened(options.output, "-o", options.files))
         report = None
         if options.report is not None:
-            inputs = [*options.files, *([str(options.output)] if options.output is not None else [])]
-            report = stack.enter_context(outputs.opened(options.report, "--report", inputs))
+            report = stack.enter_context(outputs.opened(options.report, "--report", options.files, fd))
         return asyncio.run(_Parse(settings, plugins, options, fd, report).run())
 
 
@@ -197,7 +196,8 @@ class _Parse:
             self._fail(f"{name}: is no regular file; name one, or give what is in it as standard input, -")
             os.close(fd)
             return None
-        source = FileSource(number, name, name, fd, status.st_dev, status.st_ino, self._processor)
+        shown = name.encode("utf-8", "backslashreplace").decode()  # as records and the ledger can hold it
+        source = FileSource(number, shown, name, fd, status.st_dev, status.st_ino, self._processor)
         source.globbed_as = name_of(str(Path(name).absolute()), self._base)  # as the daemon calls it
         if name != "-" and (said := settings_of(name, self._settings.files)) is not None:
             source.decode = said.decode

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hostd.doctor.finding import Finding, note, ok, problem
 from hostd.doctor.reading import columns, reading
+from hostd.doctor.salvage import known_tables
 from hostd.pipeline.faults import is_corrupt, ledger_error
 from hostd.pipeline.ledger import SCHEMA_VERSION
 from hostd.pipeline.ledger.ledger import RECOVERED
@@ -44,6 +45,8 @@ def check_ledger(path: Path) -> Iterator[Finding]:
     try:
         with reading(path) as db:
             yield from _check(db, path)
+    except UnicodeDecodeError as error:
+        yield problem(CHECK, path, f"it is broken: a name in it is no text ({error})", SAVE)
     except sqlite3.Error as error:
         said = ledger_error(error, path)
         yield problem(CHECK, path, said.problem, SAVE if is_corrupt(error) else said.remedy)
@@ -61,12 +64,27 @@ def _check(db: sqlite3.Connection, path: Path) -> Iterator[Finding]:
             CHECK, path, f"it is of version {version}, and this hostd knows {SCHEMA_VERSION}", "run the newer hostd"
         )
         return
+    if version == SCHEMA_VERSION and (strange := _strange(db)):
+        yield problem(CHECK, path, f"it is broken: the table {strange} has other columns than it should", SAVE)
+        return
     if version < SCHEMA_VERSION:
         yield note(CHECK, path, f"it is of version {version}; the next start brings it up to {SCHEMA_VERSION}")
     else:
         size = path.stat().st_size
         yield ok(CHECK, path, f"it is whole, of version {version}, {size / (1 << 20):.1f} MiB")
     yield from _check_rows(db, path)
+
+
+def _strange(db: sqlite3.Connection) -> str | None:
+    """Return the name of a table whose columns are not those of this version's schema."""
+    return next(
+        (
+            table.name
+            for table in known_tables().values()
+            if [column.name for column in table.columns] != list(columns(db, table.name))
+        ),
+        None,
+    )
 
 
 def _check_rows(db: sqlite3.Connection, path: Path) -> Iterator[Finding]:

@@ -84,7 +84,7 @@ def salvage(path: Path) -> dict[str, Table]:
         with reading(path) as db:
             for table in tables.values():
                 table.is_whole = _read(db, table)
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         for table in tables.values():
             table.is_whole = False
     if not all(table.is_whole for table in tables.values()):
@@ -119,7 +119,7 @@ def _read(db: sqlite3.Connection, table: Table) -> bool:
         try:
             for rowid, *values in db.execute(f"SELECT rowid, * FROM {table.name} ORDER BY rowid {order}"):  # noqa: S608
                 table.take(Row(rowid, tuple(values)))
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             continue
         return order == "ASC"
     return False

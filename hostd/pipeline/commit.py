@@ -53,6 +53,11 @@ class _Write(Struct, frozen=True):
     function: Callable[[], None]
     done: asyncio.Future[None]
 
+    def end(self) -> None:
+        """Say that it is durable; whoever asked may have gone."""
+        if not self.done.done():
+            self.done.set_result(None)
+
 
 class _Switch(Struct, frozen=True):
     """From here on, other sinks."""
@@ -77,6 +82,7 @@ class Committer:
         """Sinks that others have taken the place of, and that deliver their last."""
         self._waiting: list[Entry | _Write | _Switch] = []
         self._arrived = asyncio.Event()
+        self._asked = asyncio.Event()
         self._submitted = 0
         self._committed = 0
         self._progress = asyncio.Event()
@@ -107,6 +113,7 @@ class Committer:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Write(partial(function, *args), done))
         self._arrived.set()
+        self._asked.set()
         return done
 
     async def replace_sinks(self, sinks: list[Sink]) -> None:
@@ -176,22 +183,20 @@ class Committer:
                 entries, writes = self._take_group()
                 busy = sum(len(entry.result.lines) for entry in entries) >= BUSY_BYTES
                 results: list[Result | Replay] = [entry.result for entry in entries]
-                functions = [write.function for write in writes]
-                await self._until_done(self._commit, results, functions, may_block=True)
+                await self._until_done(self._commit, results, writes, may_block=True, meanwhile=writes)
                 for entry in entries:
                     entry.done()
                 for write in writes:
-                    if not write.done.done():  # whoever asked may have gone
-                        write.done.set_result(None)
+                    write.end()
                 self._committed += len(entries)
                 self._progress.set()
             if not self._waiting:
                 self._arrived.clear()
 
     async def _switch(self, switch: _Switch) -> None:
-        old, self.sinks = [*self._left, *self.sinks], switch.sinks
+        self._left, self.sinks = [*self._left, *self.sinks], switch.sinks
         # A server or a conversion may take long over the last of what one delivers, and commits do not wait for it.
-        self._left = [sink for sink in old if await self.in_thread(sink.leave)]
+        self._left = [sink for sink in self._left if await self.in_thread(sink.leave)]
 
     def close(self) -> None:
         """Close sinks and ledger after what is under way; a sink that waits for its reader is not waited for."""
@@ -229,7 +234,14 @@ class Committer:
         """
         await self._until_done(function, *args)
 
-    async def _until_done(self, function: Callable[..., None], *args: object, may_block: bool = False) -> None:
+    async def _until_done(
+        self,
+        function: Callable[..., None],
+        *args: object,
+        may_block: bool = False,
+        meanwhile: list[_Write] | None = None,
+    ) -> None:
+        """As `until_done`; of a commit that fails, what is only for the ledger is written `meanwhile`."""
         with self.troubles.attempt(may_block=may_block) as attempt:
             while True:
                 try:
@@ -241,13 +253,42 @@ class Committer:
                         raise
                     delay_s = RETRY_S[min(attempt.tries, len(RETRY_S) - 1)]
                     attempt.failed(error, delay_s)
-                    await asyncio.sleep(delay_s)
+                    if meanwhile is None:
+                        await asyncio.sleep(delay_s)
+                    else:
+                        await self._write_for(delay_s, meanwhile)
                 else:
                     return
 
-    def _commit(self, results: list[Result | Replay], writes: Sequence[Callable[[], None]] = ()) -> None:
+    async def _write_for(self, delay_s: float, writes: list[_Write]) -> None:
+        """Write what is only for the ledger as it comes, for a while: no decision waits for a sink that takes nothing.
+
+        `writes` are those of the commit that has failed; what was written is taken out of them.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + delay_s
+        while True:
+            self._asked.clear()
+            writes += [each for each in self._waiting if isinstance(each, _Write)]
+            self._waiting = [each for each in self._waiting if not isinstance(each, _Write)]
+            if writes:
+                try:
+                    await self._call(self._ledger.commit, [], [], [], [write.function for write in writes])
+                except (OSError, sqlite3.Error) as error:
+                    if isinstance(error, sqlite3.Error) and is_corrupt(error):
+                        raise ledger_error(error, self._ledger.path) from error
+                else:
+                    for write in writes:
+                        write.end()
+                    writes.clear()
+            try:
+                await asyncio.wait_for(self._asked.wait(), until - loop.time())
+            except TimeoutError:
+                return
+
+    def _commit(self, results: list[Result | Replay], writes: Sequence[_Write] = ()) -> None:
         try:
-            self._try_to_commit(results, writes)
+            self._try_to_commit(results, [write.function for write in writes])
         except (OSError, sqlite3.Error):
             for sink in self.sinks:
                 sink.abandon()

@@ -150,6 +150,10 @@ class Pump:
             flow.routed_at_epoch = -1
         self.wake_all()
 
+    def knows(self, media_type: str) -> bool:
+        """Tell whether any plugin accepts a media type."""
+        return any(media_type in each.accepts.media_types for each in self._catalog.manifests.values())
+
     def route_of(self, source: FileSource) -> Route:
         """Return where a source's batches go."""
         if why := self._streams.why_waiting(source):

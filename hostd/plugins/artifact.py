@@ -96,6 +96,13 @@ def read(file: Path, store: Path, policy: trust.Policy = trust.DEFAULT, *, path:
     except Refusal as refusal:
         refusal.digest = digest
         raise
+    except BeingWrittenError:
+        raise
+    except Exception as error:  # of what somebody else wrote: whatever reading it raises, it is refused
+        problem = f"cannot be read: {type(error).__name__}: {error}"
+        unread = Refusal(Stage.CHECKED, display, problem, "make it simpler")
+        unread.digest = digest
+        raise unread from error
 
 
 def _read_signature(file: Path, display: str) -> bytes:
@@ -135,7 +142,7 @@ def _read_once(path: Path, display: str, limit: int, *, owned: bool) -> bytes:
         if before.st_size > limit:
             raise Refusal(Stage.CHECKED, display, f"has {before.st_size} bytes, more than {limit}", "make it smaller")
         _refuse_writers(fd)
-        content = file.read(limit + 1)
+        content = file.read(limit + 1) or b""  # None of what has nothing yet, as /proc/kmsg
         after = os.fstat(fd)
         if len(content) != before.st_size or after.st_mtime_ns != before.st_mtime_ns:
             raise BeingWrittenError(display)

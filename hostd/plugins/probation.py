@@ -130,10 +130,18 @@ class Probation:
         for name in list(self._catalog.warm):
             await self.confirm(self._catalog.current[name])
 
+    def confirm_soon(self, generation: Generation) -> None:
+        """End a generation's probation at once; what is to be durable of it is so later."""
+        if generation.state is State.CURRENT:
+            warm = self._end(generation)
+            self._tasks.start(self._cool(generation, warm), f"confirm {generation.plugin}")
+
     async def confirm(self, generation: Generation) -> None:
         """End a generation's probation: it is proven. Does nothing when that is no longer the question."""
-        if generation.state is not State.CURRENT:
-            return
+        if generation.state is State.CURRENT:
+            await self._cool(generation, self._end(generation))
+
+    def _end(self, generation: Generation) -> Generation | None:
         warm = self._catalog.confirm(generation.plugin)
         events.emit(
             events.GENERATION_CONFIRMED,
@@ -141,6 +149,9 @@ class Probation:
             generation=generation.number,
             regressions=generation.regressions,
         )
+        return warm
+
+    async def _cool(self, generation: Generation, warm: Generation | None) -> None:
         await self._register.record(generation)
         if warm is not None:
             await retire(warm, self._catalog, f"generation {generation.number} is proven")

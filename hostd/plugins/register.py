@@ -4,7 +4,7 @@ In memory, and written to the ledger behind the same names.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,10 +37,11 @@ class Book(Protocol):
 
 
 class Clerk(Protocol):
-    """Who may call the book: `in_thread` once, `write` again and again until the disk takes it."""
+    """Who may call the book: `in_thread` once, `write` and `queue` again and again until the disk takes it."""
 
     async def in_thread(self, function: Callable[..., Any], *args: object) -> Any: ...
     async def write(self, function: Callable[..., None], *args: object) -> None: ...
+    def queue(self, function: Callable[..., None], *args: object) -> asyncio.Future[None]: ...
 
 
 class Register:
@@ -57,8 +58,6 @@ class Register:
         self.streaming: set[str] = set()
         self._resumable: dict[str, Past] = {}
         self._recent = Recent(keep_bytes)
-        self._unrecorded: list[Past] = []
-        self._recording = asyncio.Lock()
         self._store = store
         self._book = book
         self._clerk = clerk
@@ -103,8 +102,11 @@ class Register:
         artifact = await self.restore(past, policy)
         return again(past, artifact) if artifact is not None else None
 
-    def record(self, generation: Generation) -> Coroutine[Any, Any, None]:
-        """Take note that a generation is current, and whether it is proven; what is returned makes that durable."""
+    def record(self, generation: Generation) -> asyncio.Future[None]:
+        """Take note that a generation is current, and whether it is proven; resolved when that is durable.
+
+        Whatever it parses is submitted later, and so is durable no sooner, waited for or not.
+        """
         artifact, proven = generation.artifact, generation.state is State.PERMANENT
         past = Past(
             generation.plugin,
@@ -119,14 +121,7 @@ class Register:
             proven_under=generation.surroundings if proven else "",
         )
         self.history.add(past)
-        self._unrecorded.append(past)
-        return self._write_records()
-
-    async def _write_records(self) -> None:
-        async with self._recording:  # what goes live meanwhile is one group, and costs one write
-            rows, self._unrecorded = self._unrecorded, []
-            if rows:
-                await self._clerk.write(self._book.put_generations, rows)
+        return self._clerk.queue(self._book.put_generations, [past])
 
     async def restore(self, past: Past, policy: Policy) -> Artifact | None:
         """Return what served once from its private copy, None when that is lost, or not trusted any more."""

@@ -30,6 +30,7 @@ def read(dependencies: tuple[str, ...], display: str) -> tuple[Requirement, ...]
             ) from error
         try:
             needed = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            requirement.specifier.contains("0")  # a number that nobody means is found here, not where it is installed
         except ValueError as error:  # a comparison that makes no sense
             raise Refusal(
                 Stage.CHECKED,

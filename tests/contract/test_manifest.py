@@ -1,12 +1,14 @@
 """A plugin's account of itself: what is read, and what every error says."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract import manifest
 from contract.framing import Framing
 from contract.manifest import Manifest, ManifestError, read_plugin_toml, read_script
 from contract.pattern import Pattern
@@ -288,3 +290,22 @@ def test_contract_0_has_no_streams() -> None:
         'write contract = ">=1.0,<2", and define open(ctx, state)',
     )
     assert read_script(plugin(table="framing = 'stream'", contract=">=0.1"))[0].compiled_framing().kind == "stream"
+
+
+REFERENCE = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+"""The reference expression of PEP 723."""
+
+
+@given(st.lists(st.sampled_from(["# /// script", "# /// other", "# ///", "#", "# a", "#b", "code", ""]), max_size=12))
+def test_blocks_are_those_that_the_reference_expression_of_pep_723_finds(lines: list[str]) -> None:
+    text = "\n".join(lines) + "\n"
+    expected = [
+        (each["type"], text.count("\n", 0, each.start("content")) + 1, each["content"].splitlines())
+        for each in REFERENCE.finditer(text)
+    ]
+    assert list(manifest._blocks(text.split("\n"))) == expected
+
+
+def test_a_file_of_nothing_but_beginnings_is_read_soon() -> None:
+    with pytest.raises(ManifestError, match="has no PEP 723 block"):
+        read_script("# /// a\n" * 200_000)

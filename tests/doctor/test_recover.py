@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from hostd.config import Config, FileSource, NdjsonSink, Plugins, Sandbox, State
 from hostd.doctor.finding import Finding, Level
+from hostd.doctor.ledger import check_ledger
 from hostd.doctor.recover import BUILDING, recover
 from hostd.doctor.salvage import known_tables, salvage
 from hostd.errors import LedgerError
@@ -150,6 +151,19 @@ def test_a_whole_ledger_is_left_alone(place: Place) -> None:
     before = place.state.ledger.read_bytes()
     assert place.recover()[-1].what == "nothing is to be recovered; nothing was changed"
     assert place.state.ledger.read_bytes() == before
+
+
+@pytest.mark.parametrize(("at", "byte"), [(7, b"x"), (3, b"\xb5")], ids=["another name", "no text"])
+def test_a_schema_that_is_damaged_is_a_problem_and_the_rows_are_saved(place: Place, at: int, byte: bytes) -> None:
+    """The daemon refuses such a ledger; what it is told to run is of use then."""
+    content = bytearray(place.state.ledger.read_bytes())
+    column = content.find(b"rejected", content.find(b"CREATE TABLE generations"))
+    content[column + at : column + at + 1] = byte
+    place.state.ledger.write_bytes(content)
+    assert [each for each in problems(list(check_ledger(place.state.ledger))) if "it is broken" in each]
+    place.recover()
+    assert problems(list(check_ledger(place.state.ledger))) == []
+    assert place.offsets() == [4]
 
 
 def test_a_broken_table_that_nothing_depends_on_costs_no_checkpoint(place: Place) -> None:

@@ -201,34 +201,37 @@ def test_a_post_that_takes_too_long_is_told_so_and_its_key_tells_when_it_is_done
     assert home.lines() == ["one"]
 
 
-def of_type(name: str, media_type: str) -> str:
-    return plugin(name, glob="no.*").replace("names", f'media_types = ["{media_type}"], names')
+def of_type(name: str, media_type: str, lines: str) -> str:
+    criteria = f'media_types = ["{media_type}"], lines = "{lines}", names'
+    return plugin(name, glob="no.*").replace("names", criteria)
 
 
 def test_posts_are_routed_by_what_they_declare_to_be_one_kind_at_a_time(home: Home, sender: Http) -> None:
     """What curl sends by itself declares nothing. While one kind waits another has to, and is told so."""
-    home.drop("a.py", of_type("a", "text/x-a"))
+    home.drop("a.py", of_type("a", "text/x-a", "^a"))
     home.configure(sender.settings().replace('processor = "lines"', "").replace("= 10", "= 0.3"), paths=())
     daemon = home.start()
     daemon.wait_event("generation.switched", plugin="a")
     sender.attach(daemon)
-    assert sender.post(b"1\n", Content_Type="Text/X-A; charset=utf-8")[0] == 200
-    assert sender.post(b"2\n", Content_Type="application/x-www-form-urlencoded")[0] == 200
-    assert daemon.wait_event("source.routed")["why"] == "media type"
-    assert sender.post(b"3\n", Content_Type="text/x-b")[0] == 503  # nobody takes it yet
+    assert sender.post(b"a1\n", Content_Type="Text/X-A; charset=utf-8")[0] == 200
+    assert sender.post(b"a2\n", Content_Type="application/x-www-form-urlencoded")[0] == 200
+    assert daemon.wait_event("source.routed")["why"] == "media type and lines"
+    assert sender.post(b"b3\n", Content_Type="text/x-b")[0] == 503  # nobody takes it yet
     daemon.wait_event("source.unrouted", source="http:app")
-    assert error_of(sender.post(b"4\n", Content_Type="text/x-a", Idempotency_Key="4")) == (
+    assert error_of(sender.post(b"a4\n", Content_Type="text/x-a", Idempotency_Key="4")) == (
         503,
         "http:app: text/x-b is not committed yet; send it again later",
     )
-    home.drop("b.py", of_type("b", "text/x-b"))
-    daemon.wait_records("b", 1)
+    said = error_of(sender.post(b"b5\n", Content_Type="application/x-nobody-knows"))[1]
+    assert said.startswith("not committed within")  # nobody knows either: it waits with the other
+    home.drop("b.py", of_type("b", "text/x-b", "^b"))
+    daemon.wait_records("b", 2)
     taken = daemon.wait(
         "the other kind is committed, and this one is taken",
-        lambda: (answer := sender.post(b"4\n", Content_Type="text/x-a", Idempotency_Key="4"))[0] == 200 and answer,
+        lambda: (answer := sender.post(b"a4\n", Content_Type="text/x-a", Idempotency_Key="4"))[0] == 200 and answer,
     )
-    assert json.loads(taken[2]) == {"source": "http:app", "bytes": 2, "known": False}
-    assert (home.lines("a"), home.lines("b")) == (["1", "2", "4"], ["3"])
+    assert json.loads(taken[2]) == {"source": "http:app", "bytes": 3, "known": False}
+    assert (home.lines("a"), home.lines("b")) == (["a1", "a2", "a4"], ["b3", "b5"])
 
 
 def test_who_waits_while_it_stops_is_answered(home: Home, sender: Http) -> None:

@@ -98,6 +98,26 @@ def test_a_rescan_does_not_wait_for_a_sink_that_takes_nothing(serving: Daemon) -
     assert serving.term() == 0
 
 
+def test_settings_that_are_put_back_while_a_sink_takes_nothing_are_as_they_were(home: Home) -> None:
+    """A source that is let go of waits for what was read of it, and the next settings do not wait for that."""
+    memory = "[pipeline]\nmemory_mib = 8\n"
+    home.configure(memory)
+    home.drop("lines.py", plugin())
+    daemon = home.start()
+    home.out.write_text("in the way")
+    lines = [f"{number} {'x' * 100}" for number in range(200_000)]
+    home.append("a.log", *lines)
+    daemon.wait_event("sink.failed")
+    home.configure(memory, paths=["other/*"])
+    assert "settings changed: sources" in home.hostd("rescan").stdout
+    home.configure(memory)
+    assert "settings changed: sources" in home.hostd("rescan").stdout
+    home.out.unlink()
+    daemon.wait("all lines are there", lambda: len(home.raw("lines").splitlines()) == len(lines), 60)
+    assert home.lines() == lines
+    assert daemon.term() == 0
+
+
 def test_sighup_makes_a_generation_of_a_changed_option(serving: Daemon) -> None:
     """An option is part of what a generation is: changing it swaps, with the same file."""
     home = serving.home

@@ -180,3 +180,10 @@ def test_a_declared_media_type_stands_for_a_name() -> None:
     assert routed("http:app", b"b\n", "text/x-a").plugin is None
     memory = Memory()
     assert [routed("http:app", b"x\n", each, memory).plugin for each in ("", "text/csv", "")] == [None, "both", None]
+
+
+def test_a_name_of_many_dates_is_compared_soon() -> None:
+    """Whoever may make a file in a folder of logs chooses its name."""
+    name = "a" + "-12345678.12.12" * 16 + "x"
+    assert route(name, b"x", None, None, [accepting("any", names=["a-*x"])]).plugin == "any"
+    assert route("b.log-20260301.1.old", b"x", None, None, [BY_NAME]).plugin == "by_name"

@@ -237,3 +237,21 @@ def test_wheel_that_cannot_be_written_is_refused_and_may_pass(tmp_path: Path) ->
     assert error.transient
     [folder] = (tmp_path / "store").iterdir()
     assert [path.name for path in folder.iterdir()] == [WHEEL_NAME], "half of a wheel is left"
+
+
+DEEP = "[" * 5000 + "]" * 5000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'contract = ">=1.{"9" * 5000}"',
+        f"samples = [{{ input = \"a\", records = ['''{{\"a\": {DEEP}}}'''] }}]",
+    ],
+    ids=["number", "nesting"],
+)
+def test_what_nobody_means_is_refused_and_ends_nothing(tmp_path: Path, line: str) -> None:
+    source = f'# /// script\n# [tool.hostd]\n# name = "demo"\n# version = "1.0.0"\n# {line}\n# ///\n'
+    if "contract" not in line:
+        source = source.replace("# version", '# contract = ">=1.0,<2"\n# version')
+    assert str(refusal(tmp_path, source.encode())).startswith("plugins.d/demo.py")

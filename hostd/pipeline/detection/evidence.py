@@ -14,6 +14,8 @@ _ROTATED = re.compile(
     r"(\.\d{1,4}|[-._]\d{4}-?\d\d-?\d\d([-_.T]?\d\d([-_:.]?\d\d){0,2})?|[-.]\d{8,14}|\.(old|bak|orig|prev|save)|~)+$"
 )
 """What rotation appends to a name."""
+_ROTATED_CHARACTERS = 64
+"""Of how much of a name's end: there are many ways to read a long row of dates, and each would be tried."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,11 @@ def names_of(name: str) -> frozenset[str]:
     """Return what globs are compared with: the name and its last part, in lower case, also as before rotation."""
     whole = name.lower()
     base = whole.rstrip("/").rpartition("/")[2]
-    return frozenset((whole, base, _ROTATED.sub("", base) or base, _ROTATED.sub("", whole) or whole))
+    return frozenset((whole, base, _unrotated(base) or base, _unrotated(whole) or whole))
+
+
+def _unrotated(name: str) -> str:
+    return name[:-_ROTATED_CHARACTERS] + _ROTATED.sub("", name[-_ROTATED_CHARACTERS:])
 
 
 def _fitting(globs: tuple[str, ...], names: frozenset[str]) -> str:

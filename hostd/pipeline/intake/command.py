@@ -105,16 +105,16 @@ class CommandIntake:
         async with contextlib.AsyncExitStack() as stack:
             ends = [asyncio.Event() for _ in inlets]
             pipes: list[int] = []
-            for inlet, ended in zip(inlets, ends, strict=True):
-                await self._end_line(inlet)
-                reading, writing = os.pipe2(os.O_CLOEXEC)
-                stack.callback(os.close, reading)
-                pipes.append(writing)
-                reader = PipeReader(reading, inlet, ended.set)
-                stack.callback(reader.close)
-                reader.start()
-                stack.push_async_callback(reader.emptied)
             try:
+                for inlet, ended in zip(inlets, ends, strict=True):
+                    await self._end_line(inlet)
+                    reading, writing = os.pipe2(os.O_CLOEXEC)
+                    stack.callback(os.close, reading)
+                    pipes.append(writing)
+                    reader = PipeReader(reading, inlet, ended.set)
+                    stack.callback(reader.close)
+                    reader.start()
+                    stack.push_async_callback(reader.emptied)
                 process = await self._spawn(pipes)
             finally:
                 for writing in pipes:

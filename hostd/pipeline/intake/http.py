@@ -182,7 +182,7 @@ class HttpIntake:
         try:
             if parts and not parts[-1].endswith(b"\n"):
                 parts.append(b"\n")
-            was_known = await self._commit(request, inlet, parts)
+            was_known = await self._commit(request, inlet, parts, _declared(request))
         finally:
             self._held.give(held)
         size = sum(map(len, parts))
@@ -203,7 +203,7 @@ class HttpIntake:
         coding = request.headers.get("Content-Encoding", "").strip().lower()
         return await receive(_chunks(request), coding, self._settings.max_body_mib << 20, self._held)
 
-    async def _commit(self, request: web.BaseRequest, inlet: Inlet, parts: list[bytes]) -> bool:
+    async def _commit(self, request: web.BaseRequest, inlet: Inlet, parts: list[bytes], media_type: str = "") -> bool:
         """Have a body committed; tell whether it had come before. Raises BodyError."""
         key = request.headers.get("Idempotency-Key", "")
         if len(key) > MOST_KEY:
@@ -214,7 +214,7 @@ class HttpIntake:
         try:
             async with deadline:
                 self._deadlines.add(deadline)
-                return await self._posts.take(inlet, parts, key, _declared(request))
+                return await self._posts.take(inlet, parts, key, media_type)
         except TimeoutError:
             why = "hostd is stopping" if self._is_closing else f"not committed within {self._settings.timeout_s:g} s"
             raise BodyError(503, f"{why}; {UNAVAILABLE if not self._is_closing else 'send it again later'}") from None

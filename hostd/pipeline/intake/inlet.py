@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from hostd import events
 from hostd.pipeline.faults import explain
-from hostd.pipeline.sources.file import FileSource
+from hostd.pipeline.sources.file import HEAD_BYTES, FileSource
 from hostd.pipeline.sources.spool import Spool
 
 ROOM_AGAIN = 0.75
@@ -35,6 +35,8 @@ class Inlet:
         self._trouble = ""
         self._kept = ""
         """Why what is committed cannot be removed; empty when it can."""
+        self._begins = False
+        """Whether what comes next is the first of its kind."""
         self._may_try = True
         """Whether, in trouble, it is time for another try."""
         self._timer: asyncio.TimerHandle | None = None
@@ -59,13 +61,19 @@ class Inlet:
         """Tell whether more may come: as much as one sender sends at a time, over the limit then."""
         return self.waiting < self.limit and (not self._trouble or self._may_try)
 
-    def declare(self, media_type: str) -> None:
-        """Take note of what comes next, where that is told. Raises MixedError while something of another kind waits."""
+    def declare(self, media_type: str, is_known: Callable[[str], bool]) -> None:
+        """Take note of what comes next, where that is told.
+
+        Raises MixedError while something of another kind waits. `is_known` tells whether a plugin accepts a kind: of
+        two that none does, the second is taken for more of the first.
+        """
         source = self.source
-        if media_type and media_type != source.media_type:
-            if self.waiting:
-                raise MixedError(f"{source.media_type or 'what declares no media type'} is not committed yet")
-            source.media_type = media_type
+        if not media_type or media_type == source.media_type:
+            return
+        if not self.waiting:
+            source.media_type, self._begins = media_type, True
+        elif is_known(media_type) or is_known(source.media_type):
+            raise MixedError(f"{source.media_type or 'what declares no media type'} is not committed yet")
 
     def append(self, *parts: bytes | bytearray | memoryview) -> int:
         """Spool bytes, all of them or none; return up to where this source has come. Raises OSError.
@@ -77,6 +85,8 @@ class Inlet:
         except OSError as error:
             self._failed(error)
             raise
+        if self._begins:
+            self._begins, self.source.first = False, b"".join(parts)[:HEAD_BYTES]
         if self._trouble:
             self._trouble = ""
             events.emit(events.SPOOL_RECOVERED, source=self.source.name)

@@ -62,7 +62,7 @@ class Intakes:
         self.tasks = tasks
         self.committer = committer
         self.ledger = ledger
-        self.posts = Posts(committer, ledger)  # of all listeners: a body may come again by another one
+        self.posts = Posts(committer, ledger, pump.knows)  # of all listeners: a body may come again by another one
         self._folder = folder
         self._rows = {row.name: row for row in sorted(rows, key=lambda row: row.id) if is_spooled(row)}
         self._new_id = new_id
@@ -71,6 +71,7 @@ class Intakes:
         self._entries: dict[str, _Entry] = {}
         self._intakes: dict[tuple[str, str], tuple[Received, Intake]] = {}
         self._opening = asyncio.Lock()
+        self._reconfiguring = asyncio.Lock()
 
     @property
     def sources(self) -> list[FileSource]:
@@ -98,6 +99,10 @@ class Intakes:
 
         Raises HostdError, and then all is as it was, but for what cannot be begun again, which it names.
         """
+        async with self._reconfiguring:
+            await self._reconfigure(settings)
+
+    async def _reconfigure(self, settings: Iterable[Received]) -> None:
         new = {(each.kind, each.name): each for each in settings}
         begun: list[tuple[str, str]] = []
         ended: list[Received] = []

@@ -8,7 +8,7 @@ start.
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -32,11 +32,12 @@ class _Live(Struct, frozen=True):
 
 
 class Posts:
-    """Takes in bodies for all sources of a daemon."""
+    """Takes in bodies for all sources of a daemon. `is_known` tells whether any plugin accepts a media type."""
 
-    def __init__(self, committer: Committer, ledger: Ledger) -> None:
+    def __init__(self, committer: Committer, ledger: Ledger, is_known: Callable[[str], bool]) -> None:
         self._committer = committer
         self._received = ledger.received
+        self._is_known = is_known
         self._path = ledger.path
         self._db: sqlite3.Connection | None = None
         self._live: dict[str, dict[bytes, _Live]] = {}
@@ -48,7 +49,7 @@ class Posts:
         Raises OSError when it cannot be spooled, OtherBodyError, and MixedError.
         """
         if not key:
-            inlet.declare(media_type)
+            inlet.declare(media_type, self._is_known)
             await inlet.committed(inlet.append(*parts))
             return False
         name, digest = _digest([key.encode()]), _digest(parts)
@@ -68,7 +69,7 @@ class Posts:
                 await inlet.committed(before.end)
                 return True
             done = before.done
-        inlet.declare(media_type)
+        inlet.declare(media_type, self._is_known)
         start = inlet.received
         end = inlet.append(*_after(parts, done))
         live[name] = _Live(digest, end)

@@ -14,9 +14,10 @@ SHORTEST = 16
 def read_token(path: Path) -> bytes:
     """Return the token in a file that nobody else can read. Raises ConfigError."""
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            content = file.read(4096)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hang us
+        with os.fdopen(fd, "rb") as file:
+            status = os.fstat(fd)
+            content = file.read(4096) or b""
     except OSError as error:
         remedy = "make it: umask 077; openssl rand -hex 32 > FILE"
         raise ConfigError(str(path), f"the token cannot be read: {error.strerror}", remedy) from error
@@ -38,7 +39,8 @@ def server_context(certificate: Path, key: Path | None, client_ca: Path | None) 
     """Return what a server needs for TLS; with `client_ca` clients must have a certificate. Raises ConfigError."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(certificate, lambda: context.load_cert_chain(certificate, key), key)
+    # With a password of our own it does not ask on the terminal for that of a key that has one.
+    _load(certificate, lambda: context.load_cert_chain(certificate, key, lambda: b""), key)
     if client_ca is not None:
         _load(client_ca, lambda: context.load_verify_locations(client_ca))
         context.verify_mode = ssl.CERT_REQUIRED

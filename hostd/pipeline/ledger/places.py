@@ -116,12 +116,15 @@ class Places:
         self._drop_beyond(self.keep.most_bytes)
 
     def last(self, mark: SinkMark) -> Place | None:
-        """Return the last records that are known to lie in a file; None where nothing is."""
+        """Return the last records that are known to lie in a file up to its mark; None where nothing is.
+
+        What lies beyond is the account of a file that was removed, and had this one's number.
+        """
         row = self._db.execute(
             "SELECT start, end, records, source, begin, until, generation, at, head, tail FROM places"
             " JOIN sink_files ON file = id WHERE folder = ? AND processor = ? AND device = ? AND inode = ?"
-            " AND NOT coming AND end > start ORDER BY seq DESC LIMIT 1",
-            (stored(mark.folder), mark.processor, mark.device, mark.inode),
+            " AND NOT coming AND end > start AND end <= ? ORDER BY seq DESC LIMIT 1",
+            (stored(mark.folder), mark.processor, mark.device, mark.inode, mark.length),
         ).fetchone()
         return Place(*row) if row is not None else None
 

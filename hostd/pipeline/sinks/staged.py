@@ -264,6 +264,7 @@ class StagedSink:
         # One at a time: when the settings are read again there are two sinks for a moment.
         with (self._stage.folder / LOCK).open("w") as lock:
             while not _try_lock(lock.fileno()):
+                self._wake.clear()
                 if self._stopping:
                     return
                 self._wake.wait(LOCK_LOOK_S)

@@ -88,6 +88,8 @@ class FileSource:
     """Finds out what of this file's plain bytes was read, here or in another; asked before the first of them is."""
     media_type: str = ""
     """What it declares to be, where it does."""
+    first: bytes = b""
+    """The first bytes of what declares that, where others came before."""
     trouble: str = ""
     """Why it cannot be read at all, or no further."""
     on_committed: Callable[[int], None] = lambda _: None
@@ -268,7 +270,12 @@ class FileSource:
         return b""
 
     def head(self) -> bytes:
-        """Return the content's first bytes, at most `HEAD_BYTES`; those after a hole, if it begins with one."""
+        """Return the content's first bytes, at most `HEAD_BYTES`; those after a hole, if it begins with one.
+
+        Of what is posted these are the first since it was declared to be something else.
+        """
+        if self.first:
+            return self.first
         head = self.read(self._begin, HEAD_BYTES)
         return head if head.strip(b"\0") else self.read(self._find_begin(), HEAD_BYTES)
 
