@@ -54,8 +54,9 @@ def _code(error: sqlite3.Error) -> int:
 
 def is_corrupt(error: sqlite3.Error) -> bool:
     """Tell whether the ledger itself is broken, so that trying again is of no use."""
-    # A table or column that is missing is reported as SQLITE_ERROR, with these words.
-    return _code(error) in _CORRUPT or str(error).startswith(("no such table", "no such column", "malformed"))
+    # A table or column that is missing, or whose name is no text, is reported as SQLITE_ERROR, with these words.
+    words = ("no such table", "no such column", "malformed", "Could not decode to UTF-8")
+    return _code(error) in _CORRUPT or str(error).startswith(words)
 
 
 def ledger_error(error: sqlite3.Error, path: Path) -> LedgerError:

@@ -160,7 +160,8 @@ def test_a_schema_that_is_damaged_is_a_problem_and_the_rows_are_saved(place: Pla
     column = content.find(b"rejected", content.find(b"CREATE TABLE generations"))
     content[column + at : column + at + 1] = byte
     place.state.ledger.write_bytes(content)
-    assert [each for each in problems(list(check_ledger(place.state.ledger))) if "it is broken" in each]
+    found = list(check_ledger(place.state.ledger))
+    assert [each.remedy for each in found if each.level is Level.PROBLEM and "broken" in each.what], found
     place.recover()
     assert problems(list(check_ledger(place.state.ledger))) == []
     assert place.offsets() == [4]
