@@ -24,7 +24,7 @@ from hostd.pipeline.sources.finder import FileFinder
 from hostd.swap import Swapper
 from hostd.tasks import Tasks
 
-LET_GO_S = 2.0
+LET_GO_S = 10.0
 """How long a reload waits for what was read of sources that are let go to be committed; that goes on after it."""
 
 

@@ -28,7 +28,7 @@ def test_a_source_is_read_while_all_that_are_read_have_more(home: Home) -> None:
 
 
 def test_logs_that_are_let_go_while_others_wait_go_on_where_they_were(home: Home) -> None:
-    """The settings name none of them any more, and then all again: each line once, in its order."""
+    """The settings name none of them any more, and all again at once: each line once, in its order."""
     home.drop("lines.py", slow(0.00002))
     names = [f"busy{number:02}.log" for number in range(BUSY + 16)]
     for name in names:
@@ -38,7 +38,6 @@ def test_logs_that_are_let_go_while_others_wait_go_on_where_they_were(home: Home
     daemon.wait("all are being read", lambda: home.raw("lines").count(b"\n") > 10_000)
     home.settings.write_text(text.replace("logs/", "elsewhere/"))
     assert daemon.rescan() == ["settings changed: sources"]
-    assert daemon.status()["sources"] == []
     home.settings.write_text(text)
     assert daemon.rescan() == ["settings changed: sources"]
     daemon.wait("all is read", lambda: home.raw("lines").count(b"\n") >= 1_500 * len(names))
