@@ -170,12 +170,12 @@ class Reloader:
 
     async def _release(self, sources: list[FileSource], reason: str) -> None:
         """Let go of sources, once what was read of them is committed; a sink that takes nothing is not waited for."""
-        if sources:
-            for source in sources:
+        leaving = [source for source in sources if not source.is_let_go]  # of others an earlier reload takes care
+        if leaving:
+            for source in leaving:
                 source.is_let_go = True
-            await asyncio.wait(
-                [self._tasks.start(self._let_go(sources, reason), "let go of sources")], timeout=LET_GO_S
-            )
+            task = self._tasks.start(self._let_go(leaving, reason), "let go of sources")
+            await asyncio.wait([task], timeout=LET_GO_S)
 
     async def _let_go(self, sources: list[FileSource], reason: str) -> None:
         for source in sources:
