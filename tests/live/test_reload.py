@@ -98,6 +98,7 @@ def test_a_rescan_does_not_wait_for_a_sink_that_takes_nothing(serving: Daemon) -
     assert serving.term() == 0
 
 
+@pytest.mark.slow
 def test_settings_that_are_put_back_while_a_sink_takes_nothing_are_as_they_were(home: Home) -> None:
     """A source that is let go of waits for what was read of it, and the next settings do not wait for that."""
     memory = "[pipeline]\nmemory_mib = 8\n"
