@@ -4,10 +4,8 @@ Every answer is a bounded page; the ledger is asked in the committer's thread.
 """
 
 import asyncio
-import sqlite3
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec.structs import asdict
 
@@ -24,8 +22,6 @@ from hostd.pipeline.replay import Replayer
 KEEP_EVERY_S = 60.0
 REPLAY_WAIT_S = 60.0
 """How long an answer waits for a replay, which goes on after it."""
-
-T = TypeVar("T")
 
 
 class DeadLetterDesk:
@@ -77,7 +73,7 @@ class DeadLetterDesk:
         await self._committer.until_done(dead.shrink)
 
     async def _list(self, arguments: Arguments) -> dict[str, Any]:
-        return await self._ask(lambda: page_as_json(*read_page(self._ledger.dead, arguments)))
+        return await self._committer.in_thread(lambda: page_as_json(*read_page(self._ledger.dead, arguments)))
 
     async def _replay(self, arguments: Arguments) -> dict[str, Any]:
         tally, task = self._replayer.replay(Selection.parse(arguments))
@@ -96,20 +92,12 @@ class DeadLetterDesk:
 
     async def _drop(self, arguments: Arguments) -> dict[str, Any]:
         selection = to_drop(arguments)
-        until = await self._ask(self._ledger.dead.last_id)
+        until = await self._committer.in_thread(self._ledger.dead.last_id)
         dropped = 0
         after: int | None = 0
         while after is not None:
-            count, after = await self._ask(self._ledger.dead.drop, selection.up_to(until), after)
+            count, after = await self._committer.in_thread(self._ledger.dead.drop, selection.up_to(until), after)
             dropped += count
         if dropped:
             events.emit(events.LETTERS_DROPPED, letters=dropped, filter=selection.describe())
         return {"dropped": dropped}
-
-    async def _ask(self, function: Callable[..., T], *arguments: object) -> T:
-        try:
-            return await self._committer.in_thread(function, *arguments)
-        except sqlite3.Error as error:
-            raise HostdError(
-                str(self._ledger.path), f"the ledger does not answer: {error}", "look at its disk"
-            ) from error

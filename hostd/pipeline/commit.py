@@ -247,8 +247,7 @@ class Committer:
                 try:
                     await self._call(function, *args)
                 except (OSError, sqlite3.Error) as error:
-                    if isinstance(error, sqlite3.Error) and is_corrupt(error):
-                        raise ledger_error(error, self._ledger.path) from error
+                    self._refuse_corrupt(error)
                     if self._give_up:
                         raise
                     delay_s = RETRY_S[min(attempt.tries, len(RETRY_S) - 1)]
@@ -275,8 +274,7 @@ class Committer:
                 try:
                     await self._call(self._ledger.commit, [], [], [], [write.function for write in writes])
                 except (OSError, sqlite3.Error) as error:
-                    if isinstance(error, sqlite3.Error) and is_corrupt(error):
-                        raise ledger_error(error, self._ledger.path) from error
+                    self._refuse_corrupt(error)
                 else:
                     for write in writes:
                         write.end()
@@ -285,6 +283,11 @@ class Committer:
                 await asyncio.wait_for(self._asked.wait(), until - loop.time())
             except TimeoutError:
                 return
+
+    def _refuse_corrupt(self, error: OSError | sqlite3.Error) -> None:
+        """Raise LedgerError for what says that the ledger is broken, which no further try mends."""
+        if isinstance(error, sqlite3.Error) and is_corrupt(error):
+            raise ledger_error(error, self._ledger.path) from error
 
     def _commit(self, results: list[Result | Replay], writes: Sequence[_Write] = ()) -> None:
         try:

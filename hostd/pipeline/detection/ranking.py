@@ -95,9 +95,8 @@ def rank(
     asked = memory.in_question(called, data, manifests) if memory is not None else None
     ranking = _rank(name, data, asked, media_type) if asked is not None else None
     if ranking is None or not ranking.candidates or ranking.candidates[0].grade is not Grade.CRITERIA:
-        ranking = _rank(
-            name, data, manifests.values(), media_type
-        )  # the others may still take it by their samples, or be near
+        # The others may still take it by their samples, or be near.
+        ranking = _rank(name, data, manifests.values(), media_type)
     if memory is not None:
         accepted = (each.plugin for each in ranking.candidates if each.grade is not Grade.SAMPLES)
         memory.note(called, data, manifests, accepted)
