@@ -29,7 +29,7 @@ from pydantic import (
 
 from contract.framing import Framing, FramingKind
 from contract.pattern import Pattern
-from contract.toml_lines import line_of
+from contract.toml_lines import MOST_PARTS, line_of, line_of_long_key
 from contract.version import mismatch, negotiate
 from contract.wording import in_words
 
@@ -371,6 +371,9 @@ def validate_document(model: type[ModelT], table: dict[str, Any], text: str) -> 
 
 
 def _load_toml(toml: str, first_line: int) -> dict[str, Any]:
+    if (line := line_of_long_key(toml)) is not None:
+        problem = f"the manifest has a key of more than {MOST_PARTS} parts"
+        raise ManifestError(problem, "shorten it", first_line + line - 1)
     try:
         return tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:

@@ -19,7 +19,7 @@ SETTLE_S = 0.25
 its last change one is not refused: not every writer holds it open until it is whole. What is good is taken at once."""
 
 SMALL_BYTES = 64 << 10
-"""Up to which size a wheel is read like a `.py` file; a larger one, in a thread."""
+"""Up to which size a file is read at once; a larger one, in a thread."""
 
 READ_AT_ONCE = 8
 """How many files are read between two turns of the event loop: what else it has to do waits that long."""
@@ -136,8 +136,7 @@ class Inventory:
         self._unsettled.discard(path)
         written_since = self._written_since.pop(path, clock.monotonic())
         try:
-            small = path.suffix == ".py" or evidence[0][2] <= SMALL_BYTES
-            if small and path.suffix != ".toml" and not policy.wants_signature:
+            if evidence[0][2] <= SMALL_BYTES and path.suffix != ".toml" and not policy.wants_signature:
                 # A few KiB, read and checked in less time than a thread takes to be woken under load. Not a format
                 # without code: its expressions are compiled, and the first brings the modules for that.
                 artifact = artifacts.read(path, self._store, policy)

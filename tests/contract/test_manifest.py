@@ -149,6 +149,13 @@ def test_manifest_that_exhausts_the_reader_is_refused(value: str) -> None:
     assert error.line == 2
 
 
+def test_a_key_that_would_take_minutes_to_read_is_refused() -> None:
+    """By its length alone."""
+    error = problem_of(plugin(table=f"summary = ''\n{'a.' * 100_000}a = 1"))
+    assert error.problem == "the manifest has a key of more than 100 parts"
+    assert (error.remedy, error.line) == ("shorten it", HEAD_LINES + 2)
+
+
 def test_error_in_the_script_metadata_names_its_line() -> None:
     """The part that is not hostd's own is checked too."""
     error = problem_of(plugin(top='dependencies = "numpy"'))

@@ -1,12 +1,13 @@
 """On which line of a TOML text a key is written, or a part of an array, however it is written."""
 
+import tomllib
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.toml_lines import line_of
+from contract.toml_lines import MOST_PARTS, line_of, line_of_long_key
 
 SAMPLES = """name = "x"
 [[samples]]
@@ -92,3 +93,39 @@ def test_each_of_any_number_of_tables_is_found(tables: list[list[str]]) -> None:
         lines.append(text.count("\n") + 1)
         text += "[[t]]\n" + "".join(f"{line}{' 1 ]' if line.endswith('[') else ''}\n" for line in table)
     assert [line_of(text, ["t", number]) for number in range(len(tables))] == lines
+
+
+DOTS = "." * 2 * MOST_PARTS
+VALUES = st.sampled_from(
+    [
+        f'"{DOTS}"',
+        f"'{DOTS}'",
+        f'"\\"{DOTS}"',
+        f"'\\' # {DOTS}",
+        f'"""{DOTS}\n\\"""{DOTS}"""""',
+        f"'''{DOTS}\n\\'''''",
+        f"[ {'1.5, ' * MOST_PARTS} ]",
+        '"#"',
+        "{ a.b = '.', c = \"'\" }",
+    ]
+)
+
+
+@given(st.lists(VALUES, max_size=6), st.sampled_from(["a", '"a"', "'a'"]), st.sampled_from([".", " . "]))
+def test_a_key_of_too_many_parts_is_found_whatever_stands_before_it(values: list[str], part: str, dot: str) -> None:
+    """Dots in strings, comments and numbers are none of a key's. All of these are TOML."""
+    before = "".join(f"k{number} = {value}\n" for number, value in enumerate(values))
+    after = "".join(f"l{number} = {value}\n" for number, value in enumerate(values))
+    most = dot.join([part] * MOST_PARTS)
+    for key in (f"{most} = 1", f"[{most}]", f"[[{most}]]"):
+        text = f"{before}{key}\n{after}"
+        assert tomllib.loads(text)
+        assert line_of_long_key(text) is None
+    for key in (f"{most}.a = 1", f"[{most}.a]", f"[[{most}.a]]", f"t = {{ {most}.a = 1 }}"):
+        assert line_of_long_key(f"{before}{key}\n{after}") == before.count("\n") + 1
+
+
+@pytest.mark.parametrize("text", ['"""\\', "'''", '"', "'"])
+def test_strings_that_are_not_closed_take_no_more_than_their_length(text: str) -> None:
+    """A hundred thousand of what begins one, or could: in the square of that it would be minutes."""
+    assert line_of_long_key(text * 100_000 + DOTS) in (None, 1)
