@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ class _UnixConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
+        # With a timeout of Python's it would not wait for its turn, but fail at once while many ask.
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(TIMEOUT_S), 0))
         with short_name(self._path) as name:
             self.sock.connect(name)
+        self.sock.settimeout(self.timeout)
 
 
 def ask(path: Path, method: str, target: str) -> Any:

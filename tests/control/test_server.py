@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,23 @@ def test_a_known_target_is_answered_with_what_its_handler_returns(tmp_path: Path
     path = tmp_path / "s.sock"
     assert served(path, ("GET", "/status"), ("POST", "/rescan")) == [{"name": "é", "list": [1, None]}] * 2
     assert not path.exists(), "closing removes the socket"
+
+
+def test_more_clients_than_may_wait_get_their_answers(tmp_path: Path) -> None:
+    """One whose connection finds the queue full waits for its turn."""
+    path = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(1)
+        listener.settimeout(10)
+        with ThreadPoolExecutor(16) as clients:
+            answers = [clients.submit(ask, path, "GET", "/status") for _ in range(16)]
+            for _ in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(1 << 16)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            assert [answer.result() for answer in answers] == [{}] * 16
 
 
 def test_an_unknown_target_is_told_the_known_ones(tmp_path: Path) -> None:
