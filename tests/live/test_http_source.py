@@ -93,6 +93,10 @@ def test_what_cannot_be_taken_is_refused_with_the_reason(home: Home, sender: Htt
     assert error_of(sender.post(b"x", Content_Encoding="gzip"))[0] == 400
     assert error_of(sender.post(b"x", Content_Encoding="lzma"))[0] == 415
     assert error_of(sender.post(b"x", Idempotency_Key="k" * 256))[0] == 400
+    assert error_of(sender.post(b"x", Idempotency_Key="k\xff")) == (
+        400,
+        "the Idempotency-Key has characters that are not ASCII; send one of letters and digits",
+    )
     assert sender.post(b"")[0] == 200
     sender.path = "/v1/logs/web1"
     assert sender.post(gzip.compress(b"one\ntwo"), Content_Encoding="gzip")[0] == 200
@@ -101,7 +105,7 @@ def test_what_cannot_be_taken_is_refused_with_the_reason(home: Home, sender: Htt
         ("two", "http:web1"),
     ]
     counted = daemon.status()["intakes"][0]["answered"]
-    assert counted == {"200": 2, "400": 2, "403": 2, "404": 4, "413": 1, "415": 1}
+    assert counted == {"200": 2, "400": 3, "403": 2, "404": 4, "413": 1, "415": 1}
 
 
 def test_a_body_that_breaks_off_is_not_taken(home: Home, sender: Http) -> None:

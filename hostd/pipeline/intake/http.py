@@ -208,6 +208,10 @@ class HttpIntake:
         key = request.headers.get("Idempotency-Key", "")
         if len(key) > MOST_KEY:
             raise BodyError(400, f"the Idempotency-Key has more than {MOST_KEY} characters; send a shorter one")
+        if not key.isascii():
+            raise BodyError(
+                400, "the Idempotency-Key has characters that are not ASCII; send one of letters and digits"
+            )
         if not parts:
             return False
         deadline = asyncio.timeout(self._settings.timeout_s)
