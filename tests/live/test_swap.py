@@ -150,6 +150,7 @@ def test_edits_faster_than_loads_are_skipped(home: Home) -> None:
     gate.touch()
     serving.wait_event("generation.switched", plugin="lines", version="101.0.0")
     assert serving.rescan() == []
+    serving.wait_event("generation.retired", plugin="lines", generation=2)
     life = [event for event in serving.events if event["event"] in ("generation.started", "generation.retired")]
     assert [event["version"] for event in life if "version" in event] == ["1.0.0", "2.0.0", "101.0.0"]
     alive: set[int] = set()
