@@ -332,7 +332,7 @@ class Daemon:
             or (source in received and source.trouble)
             for source in self._sources()
         )
-        return EXIT_LEFT if left or await self._dead_letters() else EXIT_OK
+        return EXIT_LEFT if left or self._finder.room.left_out or await self._dead_letters() else EXIT_OK
 
     async def _drain(self) -> None:
         """Finish what is under way, within the grace period; what is not done by then is read again next time."""
@@ -439,6 +439,7 @@ class Daemon:
             holds=self._swapper.register.holds,
             confinement=self._confinement,
             sources=self._sources(),
+            left_out=self._finder.room.left_out,
             intakes=self._intakes.status(),
             pump=self._pump,
             held_up=self._committer.troubles.held_up,

@@ -310,6 +310,13 @@ SOURCE_DAMAGED = _event(
 )
 SOURCE_ENDED = _event("source.ended", "info", "source offset reason", "The file is read to its end and closed.")
 SOURCE_UNREADABLE = _event("source.unreadable", "error", "source reason", "The file cannot be read; it is tried again.")
+SOURCES_LEFT_OUT = _event(
+    "sources.left_out",
+    "error",
+    "count reason",
+    "There are more files than may be open: these wait until there is room, and those that are open are read on.",
+)
+SOURCES_TAKEN_IN = _event("sources.taken_in", "info", "count", "There is room again for all files that were left out.")
 INTAKE_STARTED = _event(
     "intake.started",
     "info",

@@ -73,12 +73,13 @@ def describe(status: dict[str, Any]) -> Iterable[str]:
         for each in undelivered:
             for failing in each["failing"]:
                 yield f"  {failing['processor']}, tried again in {failing['retry_s']} s: {failing['reason']}"
-    waiting = [source for source in status["sources"] if source["plugin"] is None]
+    waiting = [f"{printable(source['name'])}: {source['why']}" for source in status["sources"] if not source["plugin"]]
+    if status["left_out"]:
+        waiting.append(f"{status['left_out']} more files: no descriptors are left for them (LimitNOFILE=)")
     if waiting:
         yield ""
         yield "WAITING"
-        for source in waiting:
-            yield f"  {printable(source['name'])}: {source['why']}"
+        yield from (f"  {each}" for each in waiting)
     notes = [note for plugin in status["plugins"] for note in _notes(plugin)]
     if notes:
         yield ""

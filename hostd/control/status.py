@@ -24,6 +24,7 @@ def snapshot(
     holds: Mapping[str, Hold],
     confinement: Confinement,
     sources: Iterable[FileSource],
+    left_out: int,
     intakes: list[dict[str, Any]],
     pump: Pump,
     held_up: HeldUp | None,
@@ -45,6 +46,7 @@ def snapshot(
             for name, generation in sorted(catalog.current.items())
         ],
         "sources": [_source(source, pump) for source in sorted(sources, key=lambda source: source.name)],
+        "left_out": left_out,
         "intakes": intakes,
         "refused": [
             {

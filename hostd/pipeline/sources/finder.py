@@ -21,6 +21,7 @@ from hostd.pipeline.sources.folders import Folders
 from hostd.pipeline.sources.listing import paths_of, watched_folder
 from hostd.pipeline.sources.memory import Identity, Memory, find_in, list_files
 from hostd.pipeline.sources.opening import open_source
+from hostd.pipeline.sources.room import Room
 from hostd.pipeline.sources.unreadable import Unreadable
 from hostd.watch import Watcher
 
@@ -55,6 +56,7 @@ class FileFinder:
         self.sources: dict[Identity, FileSource] = {}
         self.look_s = 0.0
         """How long the last look took."""
+        self.room = Room()
         self._configs = configs
         self._base = base
         self._excluded = tuple(excluded)
@@ -81,6 +83,8 @@ class FileFinder:
     def look(self) -> None:
         """Compare the globs with what is open. Blocks for as long as listing the folders takes."""
         self._timer = None
+        if not self.room.begin():
+            return
         began = clock.monotonic()
         writes = self._appends is None or not self._appends.works
         self._hide()
@@ -103,6 +107,7 @@ class FileFinder:
         if not self._adopted:
             self._adopted = True
             self._adopt_rotated(seen)
+        self.room.end()
         self.look_s = clock.monotonic() - began
 
     def look_soon(self) -> None:
@@ -162,6 +167,8 @@ class FileFinder:
         if self._appends:
             self._appends.forget(source)
         source.close()
+        if self.room.left_out:
+            self.look_soon()
 
     def close(self) -> None:
         """Stop watching, and close all files."""
@@ -223,7 +230,7 @@ class FileFinder:
         identity = status.st_dev, status.st_ino
         source = self.sources.get(identity)
         if source is None:
-            source = self._open(name, config)
+            source = None if self.room.has_none() else self._open(name, config)
             if source is None:
                 return None
         elif identity not in seen:
@@ -247,6 +254,9 @@ class FileFinder:
             self._unreadable.note(path, error)
             return None
         self._unreadable.forget(path)
+        if not self.room.takes(source.fd):
+            source.close()
+            return None
         status = os.fstat(source.fd)
         if stat.S_ISFIFO(status.st_mode):
             self._resume_stream(source)
