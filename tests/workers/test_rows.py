@@ -48,10 +48,10 @@ def make(request: pytest.FixtureRequest) -> Callable[[str], Encoder]:
     return lambda field: Encoder(field, *kind)
 
 
-def encode(encoder: Encoder, records: Any, most_bytes: int = 1 << 20) -> tuple[int, bytes]:
+def encode(encoder: Encoder, records: Any, source: str = "x.log") -> tuple[int, bytes]:
     """Return how many records there are, and their lines in one piece; what it raises instead."""
     try:
-        count, pieces = encoder.encode(records, "x.log", most_bytes)
+        count, pieces = encoder.encode(records, source, 1 << 20)
     except (TypeError, ValueError) as error:
         return -1, f"{type(error).__name__}: {error}".encode()
     return count, b"".join(pieces)
@@ -65,6 +65,19 @@ def test_rows_are_stored_as_their_records(rows: Rows, field: str) -> None:
         assert encode(Encoder(field, *kind), rows) == expected
         assert encode(Encoder(field, *kind), iter([rows])) == expected
         assert encode(Encoder(field, *kind), Rows(rows.names, iter(rows.rows), optional=rows.optional)) == expected
+
+
+@given(
+    several=st.lists(many_rows(), min_size=1, max_size=2),
+    sources=st.lists(st.sampled_from(["a.log", "b.log"]), min_size=1, max_size=6),
+    field=st.sampled_from(["", "@source", "a", "source"]),
+)
+def test_the_source_of_each_rows_is_the_one_they_came_of(several: list[Rows], sources: list[str], field: str) -> None:
+    """Whatever one worker was given before, of this source or another."""
+    encoder = Encoder(field)
+    for source in sources:
+        for rows in several:
+            assert encode(encoder, rows, source) == encode(Encoder(field), list(rows), source)
 
 
 def test_rows_become_structs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,3 +124,10 @@ def test_classes_are_forgotten_in_time() -> None:
     for number in range(MOST_CLASSES + 1):
         assert structs.make(Rows([f"n{number}"], []), [(1,)], "x.log")
     assert len(structs._classes) == 1
+
+
+def test_classes_for_one_source_are_bounded_too() -> None:
+    structs = StructsOfRows("@source")
+    for number in range(2 * MOST_CLASSES):
+        assert structs.make(Rows([f"n{number}"], []), [(1,)], "x.log")
+        assert len(structs._for_last[1]) <= MOST_CLASSES
