@@ -188,14 +188,16 @@ class Sample(_Table):
 class Limits(_Table):
     """What a worker may use."""
 
-    time_s: float = Field(10.0, gt=0, le=3600, description="Seconds for one batch; then the worker is killed.")
+    time_s: float = Field(
+        10.0, gt=0, le=3600, description="Seconds for what `parse` is handed at once; then the worker is killed."
+    )
     memory_mib: int = Field(512, ge=16, le=65536, description="MiB of memory that a worker may allocate.")
-    batch_kib: int = Field(256, ge=1, le=16384, description="KiB of input that make a batch.")
+    batch_kib: int = Field(256, ge=1, le=16384, description="KiB of input that `parse` is handed at once.")
     output_mib: int = Field(
         16,
         ge=1,
         le=1024,
-        description="MiB of records, as JSON lines, that one batch may yield; a large document four times its size.",
+        description="MiB of records, as JSON lines, that it may yield of that; a large document four times its size.",
     )
     record_mib: int = Field(16, ge=1, le=1024, description="MiB that one record (or whole document) may have.")
     snapshot_kib: int = Field(

@@ -20,13 +20,12 @@ from hostd.pipeline.parse import (
     Fallback,
     OvertakenError,
     Task,
-    join,
     note_loss,
     say_retried,
     serving,
 )
 from hostd.pipeline.serving import Generation
-from hostd.workers.batch import BEFORE_BYTES, DeadLetter, Piece, UnfedError, Yield
+from hostd.workers.batch import BEFORE_BYTES, DeadLetter, Piece, UnfedError, Yield, join
 from hostd.workers.pool import Pool
 from hostd.workers.questions import GenerationBrokenError
 

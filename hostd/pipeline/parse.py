@@ -15,7 +15,7 @@ from contract.framing import Framing
 from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.pipeline.serving import Generation
-from hostd.workers.batch import Batch, DeadLetter, Yield
+from hostd.workers.batch import Batch, DeadLetter, Yield, join
 from hostd.workers.pool import Pool
 from hostd.workers.questions import GenerationBrokenError
 
@@ -176,16 +176,6 @@ def serving(current: Current, framing: Framing) -> Generation:
     if generation is None or generation.framing != framing:
         raise NotServedError
     return generation
-
-
-def join(parts: list[Yield]) -> Yield:
-    """Return what the parts of a batch yield as one."""
-    return Yield(
-        records=sum(part.records for part in parts),
-        lines=b"".join(part.lines for part in parts),
-        dead=tuple(letter for part in parts for letter in part.dead),
-        said=tuple(line for part in parts for line in part.said),
-    )
 
 
 def note_loss(generation: Generation, reason: str) -> None:

@@ -35,6 +35,9 @@ a batch and a commit now and then, not one a line. A line that comes after a whi
 
 SMALL_BYTES = 32 << 10
 
+AHEAD_BYTES = 2 << 20
+"""How much of a source is read ahead, beyond a batch for each place before a worker: what a swap has to wait for."""
+
 BROKEN_RETRY_S = 1.0
 
 
@@ -244,7 +247,7 @@ class Pump:
     async def _fill(self, flow: Flow, pending: deque[Work]) -> None:
         """Start work until the window or the budget is full, or there is nothing more to read."""
         source = flow.source
-        while len(pending) < self._window and not flow.given_up and not self._admission.gives_way(flow):
+        while self._has_room(pending) and not flow.given_up and not self._admission.gives_way(flow):
             if not await self._prepare(flow):
                 return
             try:
@@ -273,6 +276,12 @@ class Pump:
             blocks = generation.framing.kind != "stream" and self._committer.takes_blocks(plugin)
             task = asyncio.create_task(self._work(source, cut, generation, blocks=blocks))
             pending.append(Work(cut, plugin, source.header, before, source.row(), blocks, task))
+
+    def _has_room(self, pending: deque[Work]) -> bool:
+        """Tell whether to read ahead: one batch more than workers have before them, and more of short ones."""
+        if len(pending) <= self._pool.slots.capacity:
+            return True
+        return len(pending) < self._window and sum(len(work.cut.data) for work in pending) < AHEAD_BYTES
 
     async def _prepare(self, flow: Flow) -> bool:
         """Find out how to read a source; False when that cannot be told yet."""
@@ -318,6 +327,8 @@ class Pump:
             return next_piece(source, batch_bytes, final=final, ended=self._streams.has_ended(source))
         quiet = framing.kind != "lines" and source.idle_for_s() >= QUIET_S
         final = final or source.takes_partial_line()
+        if framing.kind == "lines" and not framing.quote:
+            batch_bytes *= generation.crew.parts_at_once
         cut = next_cut(source, framing, batch_bytes, limits.record_mib << 20, quiet=quiet, final=final)
         if cut is None and source.size() > source.offset:
             if framing.kind != "lines" and not quiet:

@@ -1,5 +1,7 @@
 """What goes to a worker, and what comes of it."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 BEFORE_BYTES = 64 << 10
@@ -58,6 +60,16 @@ class Yield(Struct, frozen=True):
     dead: tuple[DeadLetter, ...] = ()
     said: tuple[tuple[str, str], ...] = ()
     state: bytes | None = None
+
+
+def join(parts: Sequence[Yield]) -> Yield:
+    """Return what the parts of a batch yield as one."""
+    return Yield(
+        records=sum(part.records for part in parts),
+        lines=b"".join(part.lines for part in parts),
+        dead=tuple(letter for part in parts for letter in part.dead),
+        said=tuple(line for part in parts for line in part.said),
+    )
 
 
 class UnfedError(Exception):

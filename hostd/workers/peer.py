@@ -16,6 +16,7 @@ from hostd.workers import wire
 from hostd.workers.batch import Batch, Piece, UnfedError, Yield
 from hostd.workers.box import Box
 from hostd.workers.connection import Connection
+from hostd.workers.parts import CrowdedError
 from hostd.workers.questions import Feeding, GenerationBrokenError, Loading, NotBegunError, Parsing, Question
 from hostd.workers.spawner import Spawner
 
@@ -28,13 +29,14 @@ class Worker:
     """One worker process.
 
     `outstanding` counts the questions that it has or will have and has not answered, at most `DEPTH`. `blameless` says
-    that it did not end by itself: its zygote did.
+    that it did not end by itself: its zygote did. `took_s` is how long it was at the last one, from when it was free.
     """
 
     def __init__(self) -> None:
         self.pid = -1
         self.outstanding = 0
         self.blameless = False
+        self.took_s = 0.0
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[str] = self._loop.create_future()
         ours, self._theirs = socket.socketpair()
@@ -43,7 +45,7 @@ class Worker:
         self._outboxes: list[Box] = []
         self._asked = 0
         self._questions: deque[Question] = deque()
-        self._deadline = self._last = 0.0
+        self._begun = self._deadline = self._last = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._lost: str | None = None
         self._hung_up = False
@@ -134,7 +136,7 @@ class Worker:
             self._wake_at(question.given_up_at)
 
     def _begin(self, question: Question) -> None:
-        now = self._loop.time()
+        now = self._begun = self._loop.time()
         self._deadline, self._last = now + question.time_s, now + MAX_SIGNS_OF_LIFE * question.time_s
         self._wake_at(self._deadline)
 
@@ -156,12 +158,13 @@ class Worker:
                 self._end_first(question.take(message, body))
         except wire.WireError as error:
             self._lose(f"broke the protocol: {error}")
-        except (WorkerLostError, GenerationBrokenError, UnfedError) as error:
+        except (WorkerLostError, GenerationBrokenError, UnfedError, CrowdedError) as error:
             self._end_first(error)
 
     def _end_first(self, result: object) -> None:
         """Have the question at the head of the line end, with what it is answered or what it raises."""
         question = self._questions.popleft()
+        self.took_s = self._loop.time() - self._begun
         question.end(result)
         if self._questions and self.in_reach:
             self._begin(self._questions[0])

@@ -9,14 +9,17 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
 from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
-from hostd.workers.batch import Batch, Yield
+from hostd.workers.batch import Batch, Yield, join
 from hostd.workers.confinement import Confinement
 from hostd.workers.intensity import Intensity
 from hostd.workers.launch import SHARED, Launched, Place
 from hostd.workers.nursery import Nursery
+from hostd.workers.parts import CrowdedError, Speed, parts_of
 from hostd.workers.peer import EXIT_TIMEOUT_S, Worker
 from hostd.workers.questions import NotBegunError
 from hostd.workers.sandbox import Sandbox
@@ -24,8 +27,6 @@ from hostd.workers.slots import Slots
 
 IDLE_MOST = 64
 """How many workers may be idle at once: each holds a few MiB, and another is forked in milliseconds."""
-DOCUMENT_FACTOR = 4
-"""How many bytes of records a byte of input may yield, whatever the limit: some documents are large."""
 
 
 class Crew:
@@ -44,6 +45,7 @@ class Crew:
         self._load = load
         self._time_s = time_s
         self._output_bytes = load.output_mib << 20
+        self._speed = Speed()
         self._generation = generation
         self._idle: deque[tuple[float, Worker]] = deque()
         self._workers: dict[int, Worker] = {}
@@ -78,6 +80,11 @@ class Crew:
         """How many batches are under way."""
         return self._in_flight
 
+    @property
+    def parts_at_once(self) -> int:
+        """How many parts, of the size that its manifest says, a batch of lines is to have now."""
+        return self._speed.parts(self._load.batch_kib << 10)
+
     def apart(self) -> "Crew":
         """Return a crew without workers for the same generation: what it loses is its own. `kill` it in the end."""
         return self._pool.crew(self._load, self._time_s, self._generation, self._place)
@@ -109,6 +116,18 @@ class Crew:
         """
         time_s = time_s or self._time_s
         try:
+            return await self._parse(batch, time_s, behind=behind, forks=forks)
+        except CrowdedError:
+            self._speed.forbear()
+            yields: list[Yield] = []
+            for start, end in parts_of(batch.data, self._load.batch_kib << 10):
+                part = replace(batch, offset=batch.offset + start, data=batch.data[start:end])
+                yields.append(await self._parse(part, time_s, behind=behind, forks=forks))
+            return join(yields)
+
+    async def _parse(self, batch: Batch, time_s: float, *, behind: bool, forks: bool) -> Yield:
+        """Have a worker parse a batch, as `parse` does. Raises CrowdedError for a long one that has to be short."""
+        try:
             return await (await self._begin(batch, time_s, queue=behind, forks=forks))
         except NotBegunError:
             # The batch ahead of it in that worker's line takes long: do not share its fate.
@@ -126,11 +145,13 @@ class Crew:
         except BaseException:
             self._land()
             raise
-        most = max(self._output_bytes, DOCUMENT_FACTOR * len(batch.data)), self._load.snapshot_kib << 10
-        return worker.parse(batch, time_s, most, self._pool.handoff_s, partial(self._answered, worker))
+        most = max(self._output_bytes, wire.DOCUMENT_FACTOR * len(batch.data)), self._load.snapshot_kib << 10
+        return worker.parse(batch, time_s, most, self._pool.handoff_s, partial(self._answered, worker, len(batch.data)))
 
-    def _answered(self, worker: Worker, lost: WorkerLostError | None) -> None:
-        if lost is not None and not lost.innocent:
+    def _answered(self, worker: Worker, size: int, lost: WorkerLostError | None) -> None:
+        if lost is None:
+            self._speed.note(size, worker.took_s)
+        elif not lost.innocent:
             self._dismiss(worker)
         self._leave(worker)
         self._land()

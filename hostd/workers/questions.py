@@ -12,6 +12,7 @@ from hostd.errors import WorkerLostError
 from hostd.workers import wire
 from hostd.workers.batch import Batch, DeadLetter, Piece, UnfedError, Yield
 from hostd.workers.box import NOWHERE
+from hostd.workers.parts import CrowdedError
 
 MAX_BROKEN_CHARACTERS = 4000
 
@@ -140,6 +141,8 @@ class Parsing(_Yielding):
         self.body = (batch.header, batch.data)
 
     def _read(self, message: wire.Message, body: bytes) -> Yield:
+        if isinstance(message, wire.Crowded) and message.token == self._token:
+            raise CrowdedError
         if not isinstance(message, wire.Parsed):
             raise WorkerLostError(f"answered Parse with {type(message).__name__}")
         return self._yield_of(message, body)

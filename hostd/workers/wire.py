@@ -36,6 +36,8 @@ MAX_DEAD = 100
 """How many dead letters one frame carries; before the last of them, `Rejected` frames carry the others."""
 MAX_REASON_CHARACTERS = 1000
 MAX_TRACE_CHARACTERS = 4000
+DOCUMENT_FACTOR = 4
+"""How many bytes of records a byte of input may yield, whatever the limit: some documents are large."""
 MAX_SAID = 20
 MAX_SAID_CHARACTERS = 500
 
@@ -62,6 +64,7 @@ class Load(NamedTuple):
     output_mib: int
     source_field: str
     snapshot_kib: int
+    batch_kib: int
 
 
 class Loaded(NamedTuple):
@@ -116,6 +119,12 @@ class Rejected(NamedTuple):
     dead: list[list[Any]]
 
 
+class Crowded(NamedTuple):
+    """Worker to daemon: the parts of a long batch yield more than one answer may; none of it is kept."""
+
+    token: int
+
+
 class Spent(NamedTuple):
     """Worker to daemon: this process can parse no more; a fresh one may."""
 
@@ -162,11 +171,11 @@ class Unfed(NamedTuple):
     token: int
 
 
-Message = Load | Loaded | Broken | Parse | Parsed | Alive | Rejected | Spent | Feed | Fed | Unfed
-_KINDS: tuple[type[Any], ...] = (Load, Loaded, Broken, Parse, Parsed, Alive, Rejected, Spent, Feed, Fed, Unfed)
+Message = Load | Loaded | Broken | Parse | Parsed | Alive | Rejected | Spent | Feed | Fed | Unfed | Crowded
+_KINDS: tuple[type[Any], ...] = (Load, Loaded, Broken, Parse, Parsed, Alive, Rejected, Spent, Feed, Fed, Unfed, Crowded)
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
-    Load: (str, str, str, str, str, str, str, str, (dict, type(None)), list, list, int, int, str, int),
+    Load: (str, str, str, str, str, str, str, str, (dict, type(None)), list, list, int, int, str, int, int),
     Loaded: (),
     Broken: (str, str, str),
     Parse: (str, int, int, (int, float), int, int, bool),
@@ -174,6 +183,7 @@ _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
     Alive: (),
     Rejected: (list,),
     Spent: (str,),
+    Crowded: (int,),
     Feed: (str, int, int, int, int, bool, (int, float), int, int),
     Fed: (int, list, list, int, int, int),
     Unfed: (bool, str, str, int),

@@ -20,7 +20,8 @@ from contract.context import Context
 from contract.framing import Framing
 from contract.processor import Processor
 from hostd.workers import limits, wire
-from hostd.workers.encode import Encoder, TooMuchError
+from hostd.workers.attempt import Attempt, SpentError
+from hostd.workers.encode import Encoder
 from hostd.workers.loading import (
     BrokenPluginError,
     blame,
@@ -31,23 +32,13 @@ from hostd.workers.loading import (
     make_stream_processor,
     short,
 )
-from hostd.workers.rejected import MAX_LONG_REASONS, SHORT_REASON_CHARACTERS, NotInInputError, find
+from hostd.workers.parts import CrowdedError
 from hostd.workers.streams import Streams
 
 _PR_SET_NAME = 15
 _libc = ctypes.PyDLL(None)
 
 LOAD_TIME_S = 30.0
-
-LEAST_OUTPUT_BYTES = 1 << 20
-"""What a part of a failing batch may yield at least; a part gets its share of what the batch may."""
-
-MAX_TRACES = 20
-"""Of a batch's dead letters the first have a traceback: thousands are alike."""
-
-
-class _SpentError(Exception):
-    """This process is of no more use."""
 
 
 class _Said:
@@ -92,6 +83,7 @@ class Generation:
         self.used = used
         self.cpu = cpu
         self.framing = framing_from(load)
+        self.cuts_parts = self.framing.kind == "lines" and not self.framing.quote
         self.encoder = Encoder(load.source_field)
         self.spent_bytes = used.bytes() + (load.memory_mib << 19)
         module = import_artifact(load)
@@ -112,7 +104,7 @@ class Generation:
                 at_fault = "the format" if self.load.kind == "toml" else "parse"
                 self._check_sample(number, self.processor.parse, f"mend {at_fault}, or the sample")
         if self.streams is not None:
-            self.streams.check(self._context("sample", 0, b"", 60.0, lambda _raw, _reason: None))
+            self.streams.check(self.context("sample", 0, b"", 60.0, lambda _raw, _reason: None))
             for number in range(len(self.load.samples)):
                 self._check_sample(number, self.streams.parse_whole, "mend feed, or the sample")
                 remedy = "mend snapshot and open: they must carry all that feed keeps"
@@ -127,7 +119,7 @@ class Generation:
     ) -> None:
         header, data, name, expected, rejected_count = self.load.samples[number]
         rejected: list[str] = []
-        ctx = self._context(name, 0, bytes.fromhex(header), 60.0, lambda _raw, reason: rejected.append(reason))
+        ctx = self.context(name, 0, bytes.fromhex(header), 60.0, lambda _raw, reason: rejected.append(reason))
         ctx.options = self.default_options
         where = f"{self.load.display}: sample {number}{how}"
         try:
@@ -144,11 +136,15 @@ class Generation:
 
     def parse(self, request: wire.Parse, header: bytes, data: bytes, channel: wire.Channel) -> None:
         """Parse a batch and answer; what fails is cut down to the records that fail, and those are dead."""
-        attempt = _Attempt(self, request, header, data, channel)
+        attempt = Attempt(self, request, header, data, channel)
         try:
-            attempt.run(0, len(data), None)
-        except _SpentError as error:
+            attempt.run_all()
+        except SpentError as error:
             channel.send(wire.Spent(str(error)))
+            return
+        except CrowdedError:
+            self.said.take()  # it is said again, when each part is asked for by itself
+            channel.send(wire.Crowded(request.token))
             return
         said, mute = self.said.take()
         channel.send(wire.Parsed(attempt.records, attempt.dead, said, mute, request.token), attempt.lines)
@@ -168,7 +164,7 @@ class Generation:
                 traceback.clear_frames((error.__cause__ or error).__traceback__)
                 try:
                     self.check_memory()
-                except _SpentError as spent:
+                except SpentError as spent:
                     answer = wire.Spent(str(spent))
         said, mute = self.said.take()
         if isinstance(answer, wire.Fed):
@@ -176,17 +172,15 @@ class Generation:
         channel.send(answer, lines)
 
     def check_memory(self) -> None:
-        """Tell a process that is full from one that was asked for too much at once. Raises _SpentError."""
+        """Tell a process that is full from one that was asked for too much at once. Raises SpentError."""
         gc.collect()
         if self.used.bytes() > self.spent_bytes:
-            raise _SpentError(
-                f"out of memory, which it does not give back (limits.memory_mib = {self.load.memory_mib})"
-            )
+            raise SpentError(f"out of memory, which it does not give back (limits.memory_mib = {self.load.memory_mib})")
 
     def _stream_context(self, source: str, offset: int, time_s: float, reject: Any) -> Context:
-        return self._context(source, offset, b"", time_s, reject)
+        return self.context(source, offset, b"", time_s, reject)
 
-    def _context(self, source: str, offset: int, header: bytes, time_s: float, reject: Any) -> Context:
+    def context(self, source: str, offset: int, header: bytes, time_s: float, reject: Any) -> Context:
         return Context(
             source=source,
             offset=offset,
@@ -197,91 +191,6 @@ class Generation:
             reject=reject,
             say=self.said.say,
         )
-
-
-class _Attempt:
-    """One batch being parsed, whole at first and in ever smaller parts where it fails."""
-
-    def __init__(
-        self, generation: Generation, request: wire.Parse, header: bytes, data: bytes, channel: wire.Channel
-    ) -> None:
-        self.generation = generation
-        self.request = request
-        self.header = header
-        self.data = data
-        self.channel = channel
-        self.last_sign = time.monotonic()
-        self.records = 0
-        self.lines: list[bytes] = []
-        self.dead: list[list[Any]] = []
-        self.dead_before = 0
-
-    def run(self, start: int, end: int, starts: list[int] | None) -> None:
-        """Parse data[start:end]; `starts` are the offsets of the records in it, if already known."""
-        generation, request = self.generation, self.request
-        whole = start == 0 and end == len(self.data)
-        part = self.data if whole else self.data[start:end]
-        most_bytes = max(LEAST_OUTPUT_BYTES, request.most_bytes * (end - start) // len(self.data))
-        rejected: list[tuple[bytes, str]] = []
-
-        def reject(raw: bytes, reason: str) -> None:
-            if len(rejected) > end - start:
-                raise TooMuchError("it rejects more often than its input has bytes")
-            rejected.append((bytes(memoryview(raw)), str(reason)[: wire.MAX_REASON_CHARACTERS]))
-
-        ctx = generation._context(  # noqa: SLF001
-            request.source, request.offset + start, self.header, request.time_s, reject
-        )
-        assert generation.processor is not None  # the daemon sends what goes with the framing
-        try:
-            parsed = generation.processor.parse(part, ctx)
-            count, lines = generation.encoder.encode(parsed, request.source, most_bytes, blocks=request.blocks)
-            dead = find(self.data, rejected, start, end)
-        except BaseException as error:  # noqa: BLE001 - sys.exit() in a parser fails its input, not the worker
-            rejected.clear()
-            self._fail(start, end, starts, error)
-            return
-        self.records += count
-        self.lines += lines
-        for at, length, reason in dead:
-            self._set_aside(at, length, reason, "")
-
-    def _fail(self, start: int, end: int, starts: list[int] | None, error: BaseException) -> None:
-        if starts is None:
-            starts = [start + at for at in self.generation.framing.starts(self.data[start:end])]
-        if len(starts) <= 1:
-            self._set_aside(start, end - start, *self._explain(error))
-        if isinstance(error, MemoryError):
-            traceback.clear_frames(error.__traceback__)
-            self.generation.check_memory()
-        if len(starts) <= 1:
-            return
-        if time.monotonic() - self.last_sign > self.request.time_s / 4:
-            self.last_sign = time.monotonic()
-            self.generation.cpu.allow(self.request.time_s)
-            self.channel.send(wire.Alive())
-        middle = len(starts) // 2
-        self.run(start, starts[middle], starts[:middle])
-        self.run(starts[middle], end, starts[middle:])
-
-    def _explain(self, error: BaseException) -> tuple[str, str]:
-        """Return the reason and the traceback of a dead letter."""
-        if isinstance(error, NotInInputError):
-            return str(error), ""
-        where, text = blame(error, self.generation.load)
-        if self.dead_before + len(self.dead) >= MAX_TRACES:
-            return f"{text} ({where})", ""
-        trace = "".join(traceback.format_exception(error))
-        return f"{text} ({where})", trace[-wire.MAX_TRACE_CHARACTERS :]
-
-    def _set_aside(self, start: int, length: int, reason: str, trace: str) -> None:
-        """Note a dead letter; those of a part come after those of the parts before it."""
-        if len(self.dead) == wire.MAX_DEAD:
-            self.channel.send(wire.Rejected(self.dead))
-            self.dead_before += len(self.dead)
-            self.dead = []
-        most = wire.MAX_REASON_CHARACTERS if self.dead_before < MAX_LONG_REASONS else SHORT_REASON_CHARACTERS
-        self.dead.append([start, length, reason[:most], trace])
 
 
 def main(channel: wire.Channel, used: limits.DataSize, seal: Callable[[wire.Load], wire.Load]) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from hostd.pipeline.parse import NotServedError, join, parse
+from hostd.pipeline.parse import NotServedError, parse
 from hostd.plugins.environment import Environments
 from hostd.plugins.generation import Generation
 from hostd.plugins.proof import make
-from hostd.workers.batch import Batch, DeadLetter, Yield
+from hostd.workers.batch import Batch, DeadLetter, Yield, join
 from hostd.workers.pool import Crew, Pool
 from tests.build import artifact
 
