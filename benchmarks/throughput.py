@@ -22,10 +22,10 @@ from benchmarks.host import REPOSITORY, SHIPPED, Host
 from benchmarks.measure import MIB, Report, Target, cores
 from benchmarks.quiet import Watch, take_turns
 
-RATIO = 0.80
+RATIO = 0.95
 PEAK_MIB = 150
 SAMPLE_EVERY = 997
-LARGER = 4
+LARGER = 2
 
 
 @dataclass(slots=True)
@@ -140,8 +140,8 @@ def touch_pages(folder: Path, size: int) -> None:
 
 
 def run(*, quick: bool) -> Report:
-    """Measure; 32 MiB and 3 turns when quick, else 256 MiB and 5."""
-    size, turns = (32 * MIB, 3) if quick else (256 * MIB, 5)
+    """Measure; 32 MiB and 3 turns when quick, else 1 GiB and 5."""
+    size, turns = (32 * MIB, 3) if quick else (1024 * MIB, 5)
     with tempfile.TemporaryDirectory(prefix="hostd-bench-") as name:
         scratch = Path(name)
         log = scratch / "access.log"

@@ -30,12 +30,13 @@ from hostd.pipeline.sources.finder import FileFinder
 from hostd.pipeline.streams import Streams
 from hostd.plugins.catalog import Catalog
 from hostd.plugins.environment import Environments
-from hostd.process import raise_file_limit, return_large_blocks
+from hostd.process import raise_file_limit
 from hostd.reload import Reloader, make_sinks, own_paths
 from hostd.state import StateFolder
 from hostd.swap import Swapper
 from hostd.tasks import Tasks
 from hostd.watch import Watcher
+from hostd.workers.heap import keep_small_blocks
 from hostd.workers.launch import Launched
 from hostd.workers.pool import Pool
 from hostd.workers.sandbox import Sandbox
@@ -86,7 +87,7 @@ class Daemon:
         began = clock.monotonic()
         os.umask(0o027)
         raise_file_limit()
-        return_large_blocks()
+        keep_small_blocks()
         self._state.acquire()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._state.release)

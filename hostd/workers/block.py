@@ -234,6 +234,8 @@ def _column(values: Sequence[Any]) -> Packed | None:
         return _texts(values, "".join(values))
     except TypeError:
         pass
+    if frozenset(map(type, values)) in _CODES:
+        return _numbers(values, values)
     there = [value for value in values if value is not None]
     if not there:
         return NOTHING

@@ -25,6 +25,7 @@ from typing import Any
 
 import hostd.workers.worker as worker
 from hostd.workers import confine, limits, wire
+from hostd.workers.heap import keep_small_blocks
 from hostd.workers.preload import preload
 from hostd.workers.warm import warm_up
 
@@ -43,6 +44,7 @@ def main(packages: str = "") -> None:
     else:
         die_with_parent(daemon_pid)
     _harden()
+    keep_small_blocks()
     worker.show_as("hostd-zygote")
     preload(())
     if packages:

@@ -22,6 +22,8 @@ from hostd.pipeline.sinks.staged import Sealed, fsync_path
 TEMPORARY = ".hostd-new"
 TIME = "timestamp"
 PARTITIONS = ("processor", "date")
+DICTIONARY_BYTES = 256 << 10
+"""How large a column's dictionary becomes before its values are written as they are: such as differ soon are."""
 MOST_RUNS = 1000
 """Up to so many runs of one date a table is cut where they meet, which copies nothing: logs are nearly in order."""
 _DATE = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
@@ -69,7 +71,7 @@ class ParquetCarrier:
         path = folder / f"part-{sealed.seal}.parquet"
         temporary = path.with_name(f".{path.name}{TEMPORARY}")
         try:
-            pq.write_table(part, temporary, compression="zstd")
+            pq.write_table(part, temporary, compression="zstd", dictionary_pagesize_limit=DICTIONARY_BYTES)
             fsync_path(temporary)
             temporary.replace(path)
         except BaseException:
