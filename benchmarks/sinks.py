@@ -128,7 +128,7 @@ def _limits(lines: Path, turns: int) -> dict[str, list[float]]:
 
 
 def run(*, quick: bool) -> Report:
-    """Measure; 16 MiB and 3 turns when quick, else 256 MiB and 5."""
+    """Measure; 16 MiB and 3 turns when quick, else 1 GiB and 5."""
     size, turns = (16 * MIB, 3) if quick else (1024 * MIB, 5)
     measured = kinds()
     with tempfile.TemporaryDirectory(prefix="hostd-bench-") as name:
