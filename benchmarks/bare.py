@@ -2,7 +2,8 @@
 
 `python -m benchmarks.bare KIND INPUT OUTPUT START END` parses the whole lines of INPUT that begin in
 [START, END) and prints as JSON how long the loop took, without start-up, and how many records it wrote.
-`regex` is the loop as people write it; `processor` is the shipped access plugin called by hand.
+`regex` is the loop as people write it; `processor` is the shipped access plugin called by hand, and `hand:FORMAT` the
+best loop by hand for a format.
 """
 
 import importlib.util
@@ -12,12 +13,15 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
 from benchmarks.host import SHIPPED
+from benchmarks.logs import HEADERS
+from benchmarks.loops import LOOPS
 from contract import Context
 from hostd.workers.encode import Encoder
 
@@ -69,7 +73,22 @@ def by_processor() -> Loop:
     return loop
 
 
-KINDS = {"regex": by_regex, "processor": by_processor}
+def by_hand(name: str) -> Loop:
+    """Return the loop by hand for a format."""
+    make, encode_lines, header = LOOPS[name](), msgspec.json.Encoder().encode_lines, HEADERS.get(name, "").encode()
+
+    def loop(data: bytes) -> tuple[int, bytes]:
+        records = make(data.removeprefix(header))
+        return len(records), encode_lines(records)
+
+    return loop
+
+
+KINDS = {
+    "regex": by_regex,
+    "processor": by_processor,
+    **{f"hand:{name}": partial(by_hand, name) for name in LOOPS},
+}
 
 
 def chunks(log: BinaryIO, start: int, end: int) -> Iterator[bytes]:

@@ -44,6 +44,7 @@ def take_turns(contestants: Sequence[Callable[[], None]], turns: int) -> list[tu
     while True:
         with Watch() as watch:
             for contestant in contestants if len(shares) % 2 else reversed(contestants):
+                os.sync()  # what the one before has left to be written is not to be waited for by this one
                 contestant()
         shares.append(watch.others_share)
         quiet = sum(share <= QUIET_SHARE for share in shares[1:])

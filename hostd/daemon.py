@@ -333,7 +333,7 @@ class Daemon:
             or (source in received and source.trouble)
             for source in self._sources()
         )
-        return EXIT_LEFT if left or self._finder.room.left_out or await self._dead_letters() else EXIT_OK
+        return EXIT_LEFT if left or self._finder.room.is_short or await self._dead_letters() else EXIT_OK
 
     async def _drain(self) -> None:
         """Finish what is under way, within the grace period; what is not done by then is read again next time."""

@@ -74,7 +74,8 @@ class FileFinder:
         self._unreadable = Unreadable(self.look_soon)
         self._sealing: dict[FileSource, asyncio.TimerHandle] = {}
         self._ending: dict[FileSource, asyncio.TimerHandle] = {}
-        self._adopted = False
+        self._to_adopt: list[SourceRow] | None = None
+        """What may have been rotated while nobody looked, and was not looked at yet."""
         self._is_closed = False
         self._memory = Memory(rows, self.sources, self._by_path, lambda row, copy: on_known(row, None, copy))
         self._archives = Archives(self._memory, seals or {})
@@ -104,9 +105,7 @@ class FileFinder:
                 self._lost_sight_of(source)
         for source in list(self._sealing):
             self._check_sealed(source)
-        if not self._adopted:
-            self._adopted = True
-            self._adopt_rotated(seen)
+        self._adopt_rotated(seen)
         self.room.end()
         self.look_s = clock.monotonic() - began
 
@@ -230,7 +229,10 @@ class FileFinder:
         identity = status.st_dev, status.st_ino
         source = self.sources.get(identity)
         if source is None:
-            source = None if self.room.has_none() else self._open(name, config)
+            if self.room.is_full:
+                self.room.leave_out()
+                return None
+            source = self._open(name, config)
             if source is None:
                 return None
         elif identity not in seen:
@@ -351,8 +353,10 @@ class FileFinder:
 
     def _adopt_rotated(self, seen: set[Identity]) -> None:
         """Open files that were rotated out of the globs while nobody looked, and were not read to their end."""
+        rows = self._memory.latest() if self._to_adopt is None else self._to_adopt
+        self._to_adopt = []
         folders: dict[Path, dict[Identity, Path]] = {}
-        for row in self._memory.latest():
+        for row in rows:
             identity = row.device, row.inode
             folder = Path(row.path).parent
             if identity in seen or identity in self.sources or not self._is_ours(row.path):
@@ -362,8 +366,10 @@ class FileFinder:
             found = folders[folder].get(identity)
             if found is None or self._is_excluded(str(found)):
                 continue
-            source = self._open(str(found), None)
+            source = None if self.room.is_full else self._open(str(found), None)
             if source is None:
+                if self.room.is_full:
+                    self._to_adopt.append(row)
                 continue
             unread = source.offset and (source.offset < source.size() or not self._has_ended(source))
             if source.unpacked is not None or unread:

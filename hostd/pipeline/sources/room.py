@@ -14,7 +14,7 @@ RESERVED = 256
 
 
 class Room:
-    """Counts the files that each look leaves out: `begin` one, ask with `takes` and `has_none`, and `end` it."""
+    """Counts what each look leaves out: `begin` it, ask with `takes`, when it `is_full` only `leave_out`, `end` it."""
 
     def __init__(self) -> None:
         self.left_out = 0
@@ -22,6 +22,16 @@ class Room:
         self._now = 0
         self._trouble = ""
         self._limit = _limit()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether files were left out, or could not even be looked for."""
+        return bool(self.left_out or self._trouble)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether this look has left a file out already: another need not be opened to know that it is, too."""
+        return bool(self._now)
 
     @property
     def reason(self) -> str:
@@ -51,10 +61,9 @@ class Room:
         self._now += fd >= self._most
         return fd < self._most
 
-    def has_none(self) -> bool:
-        """Tell whether this look has left a file out already; if so, count another, which need not be opened."""
-        self._now += bool(self._now)
-        return bool(self._now)
+    def leave_out(self) -> None:
+        """Count a file that is left out."""
+        self._now += 1
 
     def end(self) -> None:
         """Take the count for what is left out, and say when that begins and ends."""
