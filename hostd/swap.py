@@ -7,9 +7,11 @@ the current one stays warm until its successor has proven that it does.
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
+from contract.manifest import Manifest
 from hostd import clock, events
 from hostd.config import Plugins
 from hostd.errors import Refusal
@@ -49,6 +51,9 @@ TIDY_AFTER_S = 0.25
 RESCAN_WAIT_S = 60.0
 """How long a rescan waits: what is slow, as installing what a plugin depends on may be, goes on after it."""
 
+Narrow = Callable[[Mapping[str, Manifest]], Awaitable[Container[str]]]
+"""Returns which of the plugins that lie in the folder are to serve."""
+
 
 class Swapper:
     """Keeps the catalog what the folder, and what an operator has decided, say it should be.
@@ -69,6 +74,7 @@ class Swapper:
         book: Book,
         committer: Committer,
         tasks: Tasks,
+        narrow: Narrow | None = None,
     ) -> None:
         self.settings = settings
         self.environments = environments
@@ -79,6 +85,7 @@ class Swapper:
         self._pool = pool
         self._source_field = source_field
         self._background = tasks
+        self._narrow = narrow
         self._folder = Folder(settings.folder, watcher, self.look_again)
         self._refusals = Refusals(catalog, self.look_again, self._read_again, self._note_change)
         self._inventory = Inventory(self._folder, store, self.look_again, self._refusals.add_file)
@@ -134,6 +141,9 @@ class Swapper:
                     self._want(name, None)
                 return
             wants = await self._wanted.choose()
+            if self._narrow is not None:
+                needed = await self._narrow({name: want.artifact.manifest for name, want in wants.items()})
+                wants = {name: want for name, want in wants.items() if name in needed}
             for name in {*wants, *self._catalog.current, *self._wants}:
                 self._want(name, wants.get(name))
             self._tidy_soon()

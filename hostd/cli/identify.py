@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from hostd import config, events
+from hostd.cli.heads import look_into, route_of
 from hostd.cli.named import folder, settings_of
 from hostd.cli.printing import complain, printable, say, say_json
-from hostd.config import Config, FileSource
+from hostd.config import Config
 from hostd.errors import Refusal
 from hostd.pipeline.detection import Ranking, rank
-from hostd.pipeline.routing import Route, configured, decide
-from hostd.pipeline.sources.content import NotLoadedError
-from hostd.pipeline.sources.opening import open_source
+from hostd.pipeline.routing import Route
 from hostd.plugins.manifests import read_manifests
 
 EPILOG = """examples:
@@ -56,41 +55,17 @@ async def _identify_all(options: argparse.Namespace, settings: Config) -> list[d
         for file in options.files:
             source = settings_of(file, settings.files)
             try:
-                name, head = await _look_into(file, base, source)
+                name, head = await look_into(file, base, source)
             except OSError as error:
                 reports.append(_report(file, Route(None, f"it cannot be read: {error.strerror or error}")))
                 continue
             ranking = rank(name, head, manifests) if head else Ranking((), ())
-            reports.append(_report(file, _decide(ranking, head, source, {each.name for each in manifests}), ranking))
+            reports.append(_report(file, route_of(ranking, head, source, {each.name for each in manifests}), ranking))
         return reports
 
 
 def _say_refused(path: Path, refusal: Refusal) -> None:
     complain(f"{path.name} is not in service: {refusal}")
-
-
-async def _look_into(file: str, base: Path, settings: FileSource | None) -> tuple[str, bytes]:
-    """Return the name that globs are compared with, and the first bytes of what is in the file. Raises OSError."""
-    path = Path(file).absolute()
-    if not path.is_file() and path.exists():
-        raise OSError("it is no regular file; name one")
-    source = open_source(str(path), base, settings, None, None)
-    try:
-        if await source.prepare(final=True) is not None and source.trouble:
-            raise OSError(source.trouble)
-        while True:
-            try:
-                return source.routed_as, source.head()
-            except NotLoadedError as missing:
-                await source.load(missing)
-    finally:
-        source.close()
-
-
-def _decide(ranking: Ranking, head: bytes, settings: FileSource | None, known: set[str]) -> Route:
-    if settings is not None and settings.processor is not None:
-        return configured(settings.processor, known)
-    return decide(ranking) if head else Route(None, "it is empty; what takes it is decided by its first bytes")
 
 
 def _report(file: str, route: Route, ranking: Ranking | None = None) -> dict[str, Any]:

@@ -10,10 +10,13 @@ import difflib
 import os
 import stat
 import tempfile
+from collections.abc import Container, Mapping
 from pathlib import Path
 
+from contract.manifest import Manifest
 from hostd import clock, config, events
 from hostd.cli import outputs, stdin
+from hostd.cli.heads import look_into, route_of
 from hostd.cli.named import folder, settings_of
 from hostd.cli.outcomes import Outcomes, tally, write_all
 from hostd.cli.printing import complain
@@ -21,6 +24,7 @@ from hostd.cli.progress import Progress
 from hostd.config import Config
 from hostd.errors import HostdError
 from hostd.pipeline.commit import Committer
+from hostd.pipeline.detection import rank
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.pump import Pump
 from hostd.pipeline.sinks.stdout import StdoutSink
@@ -94,6 +98,8 @@ class _Parse:
         self._base = path.absolute().parent if path else Path.cwd()
         self._outcomes = Outcomes(report)
         self._failed = False
+        self._needed: set[str] = set()
+        self._needs_all = False
 
     async def run(self) -> int:
         async with contextlib.AsyncExitStack() as stack:
@@ -122,6 +128,7 @@ class _Parse:
                 book=self._ledger.book,
                 committer=committer,
                 tasks=tasks,
+                narrow=self._narrow,
             )
             stack.push_async_callback(swapper.close)
             commits = tasks.start(committer.run(), "commits")
@@ -141,6 +148,10 @@ class _Parse:
     async def _parse_all(self, pool: Pool, committer: Committer, swapper: Swapper, tasks: Tasks) -> None:
         await swapper.look()
         await swapper.settle()
+        if not self._needed <= set(self._catalog.current):  # one does not start: another may take its files
+            self._needs_all = True
+            await swapper.look()
+            await swapper.settle()
         if self._processor is not None and self._processor not in self._catalog.current:
             raise self._not_in_service(self._processor)
         began = clock.monotonic()
@@ -175,6 +186,26 @@ class _Parse:
             source.close()
         records, rejected = tally(self._catalog.current.values())
         progress.summarise(records, rejected, clock.monotonic() - began)
+
+    async def _narrow(self, manifests: Mapping[str, Manifest]) -> Container[str]:
+        """Return which plugins the files need, where that can be told before they serve: to start one takes time."""
+        needed: set[str] = set()
+        for name in [] if self._processor else self._files:
+            said = settings_of(name, self._settings.files)
+            try:
+                routed_as, head = await look_into(name, self._base, said) if name != "-" else ("", b"")
+            except OSError:
+                continue  # that is said when it is its turn
+            route = route_of(rank(routed_as, head, manifests), head, said, manifests)
+            if route.plugin is None:
+                return manifests
+            needed.add(route.plugin)
+        if self._processor:
+            needed.add(self._processor)
+        if self._needs_all or not needed <= set(manifests):
+            return manifests
+        self._needed = needed
+        return needed
 
     async def _pump_one(self, pump: Pump, source: FileSource, name: str) -> None:
         if name == "-":

@@ -114,6 +114,32 @@ def test_parse_prints_records_and_leaves_nothing_behind(home: Home) -> None:
     assert home.pids() == set()
 
 
+@pytest.mark.parametrize(
+    "how", [("logs/a.log",), ("--processor", "lines", "logs/a.log"), ("logs/a.log", "logs/none.log")]
+)
+def test_parse_starts_what_its_files_need_and_nothing_else(home: Home, how: tuple[str, ...]) -> None:
+    """Another plugin may take as long to start as it likes, or be broken: that is no matter of theirs."""
+    home.drop("lines.py", plugin())
+    home.drop("other.py", plugin("other", glob="*.other", code=f"open({str(home.path / 'started')!r}, 'w')\n1 / 0\n"))
+    home.append("a.log", "1")
+    done = home.hostd("parse", *how)
+    assert [json.loads(line)["line"] for line in done.stdout.splitlines()] == ["1"]
+    assert "other" not in done.stderr
+    assert not (home.path / "started").exists()
+
+
+def test_parse_goes_on_to_the_next_where_the_best_does_not_start(home: Home) -> None:
+    """As the daemon does: what is broken takes nothing."""
+    home.drop("lines.py", plugin(glob="*"))
+    home.drop("best.py", plugin("best", code="1 / 0\n").replace('"*.log"] }', '"*.log"], priority = 9 }'))
+    home.append("a.log", "1")
+    assert home.hostd("identify", "logs/a.log").stdout.startswith("logs/a.log: best (")
+    done = home.hostd("parse", "logs/a.log")
+    assert [json.loads(line)["line"] for line in done.stdout.splitlines()] == ["1"]
+    assert "best" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
+
+
 def test_parse_reads_standard_input_with_a_named_processor(home: Home) -> None:
     """`-` is standard input; --processor says who parses what has no name."""
     home.drop("lines.py", plugin())
