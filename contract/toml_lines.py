@@ -6,7 +6,7 @@ Keys are found by how they look, outside of strings and comments; what is not fo
 import re
 from collections.abc import Iterable
 
-MOST_PARTS = 100
+MOST_PARTS = 12
 """How many parts a key may have."""
 
 # What is not closed ends with the text, or its line: looked for again from each place, it would take quadratic time.

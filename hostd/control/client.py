@@ -21,7 +21,10 @@ class _UnixConnection(http.client.HTTPConnection):
         # With a timeout of Python's it would not wait for its turn, but fail at once while many ask.
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(TIMEOUT_S), 0))
         with short_name(self._path) as name:
-            self.sock.connect(name)
+            try:
+                self.sock.connect(name)
+            except BlockingIOError as error:
+                raise TimeoutError("timed out") from error
         self.sock.settimeout(self.timeout)
 
 

@@ -90,6 +90,11 @@ def next_cut(
         length = min(length * 4, record_bytes)
 
 
+def has_parts(framing: Framing) -> bool:
+    """Tell whether a batch may be cut at any line end."""
+    return framing.kind == "lines" and not framing.quote
+
+
 def next_piece(source: FileSource, batch_bytes: int, *, final: bool, ended: bool) -> Cut | None:
     """Cut the next piece of a stream, anywhere; None when there is none.
 

@@ -16,6 +16,7 @@ from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.pipeline.serving import Generation
 from hostd.workers.batch import Batch, DeadLetter, Yield, join
+from hostd.workers.parts import CrowdedError
 from hostd.workers.pool import Pool
 from hostd.workers.questions import GenerationBrokenError
 
@@ -102,7 +103,8 @@ class Task(Struct, frozen=True):
     ) -> tuple[Generation, Yield | WorkerLostError]:
         """Parse a batch once, by the current generation; return who did, and what came of it.
 
-        A loss that has nothing to do with the batch does not count. Raises NotServedError, OvertakenError when the
+        A loss that has nothing to do with the batch does not count. Raises NotServedError, also for a long batch that
+        has to be cut into short ones, OvertakenError when the
         current generation is not `only`, NotNowError, and UnfedError for a piece of a stream.
         """
         losses = 0
@@ -114,6 +116,9 @@ class Task(Struct, frozen=True):
                     raise OvertakenError
                 try:
                     return generation, await generation.crew.parse(batch, time_s, behind=not losses)
+                except CrowdedError as crowded:
+                    generation.crew.forbear()
+                    raise NotServedError from crowded
                 except WorkerLostError as lost:
                     if not lost.innocent:
                         return generation, lost
@@ -141,6 +146,9 @@ class Task(Struct, frozen=True):
         try:
             async with self.pool.slots.take():
                 better = await proven.crew.parse(batch)
+        except CrowdedError as crowded:
+            generation.crew.forbear()
+            raise NotServedError from crowded
         except (WorkerLostError, GenerationBrokenError):
             return generation, None  # the failure that counts is the other one, and it is logged
         if not isinstance(result, WorkerLostError) and len(better.dead) >= len(result.dead):
@@ -161,7 +169,8 @@ class Task(Struct, frozen=True):
         for start, end in ((0, middle), (middle, len(batch.data))):
             half = replace(batch, offset=batch.offset + start, data=batch.data[start:end])
             # Half of the input gets half of the time: finding a record that hangs takes about three times the limit.
-            time_s = min(limit_s, max(SHORTEST_TIME_S, limit_s * (end - start) / len(batch.data)))
+            whole = min(len(batch.data), batch.part_bytes or len(batch.data))
+            time_s = min(limit_s, max(SHORTEST_TIME_S, limit_s * (end - start) / whole))
             _, result = await self.attempt(half, generation, time_s)
             if isinstance(result, WorkerLostError):
                 yields += await self.halve(half, generation, result.reason)

@@ -14,7 +14,7 @@ from hostd import clock, events
 from hostd.pipeline.admission import Admission
 from hostd.pipeline.commit import Committer, Entry
 from hostd.pipeline.flow import COST_FACTOR, QUIET_S, Flow, Work, excess
-from hostd.pipeline.framing import NOT_YET, Cut, declared, next_cut, next_piece
+from hostd.pipeline.framing import NOT_YET, Cut, declared, has_parts, next_cut, next_piece
 from hostd.pipeline.ledger import Result
 from hostd.pipeline.parse import Fallback, NotNowError, NotServedError, note_loss, parse
 from hostd.pipeline.routes import Routes
@@ -327,8 +327,8 @@ class Pump:
             return next_piece(source, batch_bytes, final=final, ended=self._streams.has_ended(source))
         quiet = framing.kind != "lines" and source.idle_for_s() >= QUIET_S
         final = final or source.takes_partial_line()
-        if framing.kind == "lines" and not framing.quote:
-            batch_bytes *= generation.crew.parts_at_once
+        if has_parts(framing):
+            batch_bytes *= generation.crew.parts_at_once(batch_bytes)
         cut = next_cut(source, framing, batch_bytes, limits.record_mib << 20, quiet=quiet, final=final)
         if cut is None and source.size() > source.offset:
             if framing.kind != "lines" and not quiet:
@@ -344,7 +344,8 @@ class Pump:
             limit = generation.manifest.limits.record_mib
             reason = f"a record of {cut.end - cut.start} bytes is over the limit (limits.record_mib = {limit})"
             return generation, Yield(0, b"", (DeadLetter(cut.start, cut.data, reason, "", cut.end - cut.start),))
-        batch = Batch(source.name, cut.start, source.header, cut.data, blocks=blocks)
+        part_bytes = generation.manifest.limits.batch_kib << 10 if has_parts(generation.framing) else 0
+        batch = Batch(source.name, cut.start, source.header, cut.data, blocks=blocks, part_bytes=part_bytes)
         plugin = generation.plugin
         fallback = Fallback(lambda: self._catalog.warm.get(plugin), self._on_regression)
         async with self._budget.turn(plugin):

@@ -120,5 +120,4 @@ def load_message(artifact: Artifact, options: dict[str, Any] | None, source_fiel
         output_mib=manifest.limits.output_mib,
         source_field=source_field,
         snapshot_kib=manifest.limits.snapshot_kib,
-        batch_kib=manifest.limits.batch_kib,
     )

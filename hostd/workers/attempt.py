@@ -3,6 +3,7 @@
 What is left then is dead. Nothing that the plugin raises gets out.
 """
 
+import math
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -43,19 +44,33 @@ class Attempt:
         self.lines: list[bytes] = []
         self.dead: list[list[Any]] = []
         self.dead_before = 0
+        self.words = 0
+        self.most_words: float = math.inf
 
     def run_all(self) -> None:
-        """Parse the batch; a long one in its parts. Raises CrowdedError when these yield more than one answer may."""
-        load = self.generation.load
-        if not self.generation.cuts_parts or len(self.data) <= load.batch_kib << 10:
-            self.run(0, len(self.data), self.request.most_bytes, None)
+        """Parse the batch; a long one in its parts.
+
+        Raises CrowdedError when these yield more than one answer may, or than is to be held; SpentError.
+        """
+        part_bytes, most_bytes = self.request.part_bytes, self.request.most_bytes
+        parts = list(parts_of(self.data, part_bytes)) if part_bytes else []
+        if len(parts) < 2:
+            self.run(0, len(self.data), most_bytes, None)
+            if sum(map(len, self.lines)) > most_bytes:  # the halves of what failed may yield more than their share
+                raise SpentError(f"records over the limit (limits.output_mib), {most_bytes} bytes")
             return
-        for start, end in parts_of(self.data, load.batch_kib << 10):
-            self.generation.cpu.allow(self.request.time_s)
-            self.run(start, end, max(load.output_mib << 20, wire.DOCUMENT_FACTOR * (end - start)), None)
-            if sum(map(len, self.lines)) > self.request.most_bytes:
-                raise CrowdedError
-            self._sign_of_life()
+        self.most_words = most_bytes
+        try:
+            for start, end in parts:
+                if start:  # each has the time of a batch
+                    self._say_alive()
+                output_bytes = self.generation.load.output_mib << 20
+                self.run(start, end, max(output_bytes, wire.DOCUMENT_FACTOR * (end - start)), None)
+                if sum(map(len, self.lines)) > most_bytes:
+                    raise CrowdedError
+        except (SpentError, MemoryError) as error:
+            self.lines.clear()
+            raise CrowdedError from error
 
     def run(self, start: int, end: int, most_bytes: int, starts: list[int] | None) -> None:
         """Parse data[start:end]; `starts` are the offsets of the records in it, if already known."""
@@ -104,9 +119,12 @@ class Attempt:
 
     def _sign_of_life(self) -> None:
         if time.monotonic() - self.last_sign > self.request.time_s / 4:
-            self.last_sign = time.monotonic()
-            self.generation.cpu.allow(self.request.time_s)
-            self.channel.send(wire.Alive())
+            self._say_alive()
+
+    def _say_alive(self) -> None:
+        self.last_sign = time.monotonic()
+        self.generation.cpu.allow(self.request.time_s)
+        self.channel.send(wire.Alive())
 
     def _explain(self, error: BaseException) -> tuple[str, str]:
         """Return the reason and the traceback of a dead letter."""
@@ -119,10 +137,14 @@ class Attempt:
         return f"{text} ({where})", trace[-wire.MAX_TRACE_CHARACTERS :]
 
     def _set_aside(self, start: int, length: int, reason: str, trace: str) -> None:
-        """Note a dead letter; those of a part come after those of the parts before it."""
+        """Note a dead letter; those of a part come after those of the parts before it. Raises CrowdedError."""
         if len(self.dead) == wire.MAX_DEAD:
             self.channel.send(wire.Rejected(self.dead))
             self.dead_before += len(self.dead)
             self.dead = []
         most = wire.MAX_REASON_CHARACTERS if self.dead_before < MAX_LONG_REASONS else SHORT_REASON_CHARACTERS
-        self.dead.append([start, length, reason[:most], trace])
+        reason = reason[:most]
+        self.words += len(reason) + len(trace)
+        if self.words > self.most_words:
+            raise CrowdedError
+        self.dead.append([start, length, reason, trace])

@@ -12,6 +12,8 @@ class _Wish(Struct, frozen=True, kw_only=True):
     """How records may come: as JSON lines, or with blocks of columns among them (`hostd.workers.block`)."""
 
     blocks: bool = False
+    part_bytes: int = 0
+    """Of how many bytes the parts are in which a worker parses a long batch of lines; 0 where it is no such."""
 
 
 class Batch(_Wish, frozen=True):

@@ -7,12 +7,14 @@ parts, so that what `parse` gets is as large as its manifest says, and stays in 
 from collections.abc import Iterator
 
 MOST_PARTS = 4
+LONG_BYTES = 1 << 20
+"""How long a batch may be, however large its parts are."""
 LONG_S = 0.04
 """For how long a worker is kept busy by a long batch, about: what waits behind it, such as a swap, waits so long."""
 
 
 class CrowdedError(Exception):
-    """The parts of a long batch yield more than one answer may: each is to be asked for by itself."""
+    """The parts of a long batch yield more than one answer may, or a worker holds: it is to be cut anew, and short."""
 
 
 def parts_of(data: bytes, most: int) -> Iterator[tuple[int, int]]:
@@ -27,7 +29,7 @@ def parts_of(data: bytes, most: int) -> Iterator[tuple[int, int]]:
 
 
 FORBORNE = 256
-"""How many batches are short after a long one whose parts yield too much for one answer: to try costs it twice."""
+"""How many batches are short after a long one whose parts were too much together: to try costs it twice."""
 
 
 class Speed:
@@ -45,11 +47,12 @@ class Speed:
         self._short_ones = max(0, self._short_ones - 1)
 
     def forbear(self) -> None:
-        """Have no long batches for a while: their parts yield more than one answer may."""
+        """Have no long batches for a while: their parts are too much together."""
         self._short_ones = FORBORNE
 
     def parts(self, part_bytes: int) -> int:
         """Return how many parts of a size are a batch: as many as take `LONG_S`, one at least."""
         if self._short_ones or self._bytes < part_bytes:  # of small ones it cannot be told
             return 1
-        return max(1, min(MOST_PARTS, int(self._bytes / max(self._s, 1e-9) * LONG_S / part_bytes)))
+        most = min(MOST_PARTS, LONG_BYTES // part_bytes)
+        return max(1, min(most, int(self._bytes / max(self._s, 1e-9) * LONG_S / part_bytes)))

@@ -137,7 +137,8 @@ class Worker:
 
     def _begin(self, question: Question) -> None:
         now = self._begun = self._loop.time()
-        self._deadline, self._last = now + question.time_s, now + MAX_SIGNS_OF_LIFE * question.time_s
+        self._deadline = now + question.time_s
+        self._last = now + MAX_SIGNS_OF_LIFE * question.parts * question.time_s
         self._wake_at(self._deadline)
 
     def _take(self, kind: int, fields: bytes, body_length: int, body: bytes | None) -> None:
@@ -203,9 +204,9 @@ class Worker:
         self._timer = None
         if not self._questions or not self.in_reach:
             return
-        now, time_s = self._loop.time(), self._questions[0].time_s
+        now, time_s, parts = self._loop.time(), self._questions[0].time_s, self._questions[0].parts
         if now >= self._deadline:
-            self._lose(f"no answer within {time_s * MAX_SIGNS_OF_LIFE if now >= self._last else time_s:g} s")
+            self._lose(f"no answer within {time_s * MAX_SIGNS_OF_LIFE * parts if now >= self._last else time_s:g} s")
             return
         self._wake_at(self._deadline)
         for question in list(self._questions)[1:]:

@@ -9,17 +9,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from msgspec.structs import replace
-
 from hostd import clock, events
 from hostd.errors import WorkerLostError
 from hostd.workers import wire
-from hostd.workers.batch import Batch, Yield, join
+from hostd.workers.batch import Batch, Yield
 from hostd.workers.confinement import Confinement
 from hostd.workers.intensity import Intensity
 from hostd.workers.launch import SHARED, Launched, Place
 from hostd.workers.nursery import Nursery
-from hostd.workers.parts import CrowdedError, Speed, parts_of
+from hostd.workers.parts import Speed
 from hostd.workers.peer import EXIT_TIMEOUT_S, Worker
 from hostd.workers.questions import NotBegunError
 from hostd.workers.sandbox import Sandbox
@@ -80,10 +78,13 @@ class Crew:
         """How many batches are under way."""
         return self._in_flight
 
-    @property
-    def parts_at_once(self) -> int:
-        """How many parts, of the size that its manifest says, a batch of lines is to have now."""
-        return self._speed.parts(self._load.batch_kib << 10)
+    def parts_at_once(self, part_bytes: int) -> int:
+        """Return how many parts of a size a batch of lines is to have now."""
+        return self._speed.parts(part_bytes)
+
+    def forbear(self) -> None:
+        """Have no long batches for a while."""
+        self._speed.forbear()
 
     def apart(self) -> "Crew":
         """Return a crew without workers for the same generation: what it loses is its own. `kill` it in the end."""
@@ -111,22 +112,10 @@ class Crew:
         It may be put `behind` another batch in the line of a worker, and may then share the loss of that worker: where
         as many workers are busy as may be, or, unless `forks`, where there is such a line.
         Raises WorkerLostError when the worker is lost or none can be forked, GenerationBrokenError when none can be
-        started, and UnfedError for a piece of a stream. When the caller is cancelled the worker is not: its answer is
-        dropped.
+        started, CrowdedError for a long batch, and UnfedError for a piece of a stream. When the caller is cancelled the
+        worker is not: its answer is dropped.
         """
         time_s = time_s or self._time_s
-        try:
-            return await self._parse(batch, time_s, behind=behind, forks=forks)
-        except CrowdedError:
-            self._speed.forbear()
-            yields: list[Yield] = []
-            for start, end in parts_of(batch.data, self._load.batch_kib << 10):
-                part = replace(batch, offset=batch.offset + start, data=batch.data[start:end])
-                yields.append(await self._parse(part, time_s, behind=behind, forks=forks))
-            return join(yields)
-
-    async def _parse(self, batch: Batch, time_s: float, *, behind: bool, forks: bool) -> Yield:
-        """Have a worker parse a batch, as `parse` does. Raises CrowdedError for a long one that has to be short."""
         try:
             return await (await self._begin(batch, time_s, queue=behind, forks=forks))
         except NotBegunError:
@@ -146,12 +135,14 @@ class Crew:
             self._land()
             raise
         most = max(self._output_bytes, wire.DOCUMENT_FACTOR * len(batch.data)), self._load.snapshot_kib << 10
-        return worker.parse(batch, time_s, most, self._pool.handoff_s, partial(self._answered, worker, len(batch.data)))
+        return worker.parse(batch, time_s, most, self._pool.handoff_s, partial(self._answered, worker, batch))
 
-    def _answered(self, worker: Worker, size: int, lost: WorkerLostError | None) -> None:
+    def _answered(self, worker: Worker, batch: Batch, lost: WorkerLostError | None) -> None:
         if lost is None:
-            self._speed.note(size, worker.took_s)
+            self._speed.note(len(batch.data), worker.took_s)
         elif not lost.innocent:
+            if batch.part_bytes:  # it may be what several parts need together
+                self.forbear()
             self._dismiss(worker)
         self._leave(worker)
         self._land()
@@ -272,8 +263,11 @@ class Crew:
         return worker
 
     def _rest(self, worker: Worker) -> None:
-        if self._closed or not worker.in_reach:
+        if self._closed:
             self._dismiss(worker)
+            return
+        if not worker.in_reach:
+            self._nursery.kill(worker)  # it has ended, or closed its socket: `lost` says so when that is known
             return
         self._idle.append((clock.monotonic(), worker))
         if self._reaper is None:

@@ -60,6 +60,8 @@ class Question:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.time_s = time_s
         self.most_bytes = most_bytes
+        self.parts = 1
+        """For how many times `time_s` it may be at it, each with a sign of life."""
         self.outbox = NOWHERE
         """Where the answer's body comes to lie, if it is large."""
         self.given_up_at = math.inf
@@ -136,12 +138,15 @@ class Parsing(_Yielding):
     def __init__(self, batch: Batch, time_s: float, most_bytes: int) -> None:
         super().__init__(batch.data, batch.offset, time_s, most_bytes, most_bytes)
         self.request = wire.Parse(
-            batch.source, batch.offset, len(batch.header), time_s, most_bytes, self._token, batch.blocks
+            *(batch.source, batch.offset, len(batch.header), time_s, most_bytes, self._token),
+            *(batch.blocks, batch.part_bytes),
         )
+        if batch.part_bytes:
+            self.parts = -(-len(batch.data) // batch.part_bytes)
         self.body = (batch.header, batch.data)
 
     def _read(self, message: wire.Message, body: bytes) -> Yield:
-        if isinstance(message, wire.Crowded) and message.token == self._token:
+        if isinstance(message, wire.Crowded) and message.token == self._token and self.parts > 1:
             raise CrowdedError
         if not isinstance(message, wire.Parsed):
             raise WorkerLostError(f"answered Parse with {type(message).__name__}")

@@ -44,4 +44,5 @@ def warm_up() -> None:
         count, lines = Encoder("@source").encode(processor.parse(data, ctx), _NAME, 1 << 20)
         wire.pack(wire.Parsed(count, [], [], 0, 0), lines, NOWHERE)
     Framing().starts(data)
-    wire.unpack(3, b'["", 0, 0, 1.0, 1, 1, false]')
+    asked, _ = wire.pack(wire.Parse(_NAME, 0, 0, 1.0, 1, 1, False, 0), (), NOWHERE)  # noqa: FBT003
+    wire.unpack(wire.unpack_head(asked[: wire.HEAD.size])[0], asked[wire.HEAD.size :])

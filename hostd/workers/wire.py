@@ -64,7 +64,6 @@ class Load(NamedTuple):
     output_mib: int
     source_field: str
     snapshot_kib: int
-    batch_kib: int
 
 
 class Loaded(NamedTuple):
@@ -83,7 +82,8 @@ class Parse(NamedTuple):
     """Daemon to worker: parse the body, which is the source's header and then the batch.
 
     The answer has `token` in it, so that nothing else is taken for it, and a body of `most_bytes` at most. With
-    `blocks` there may be blocks of columns among its lines.
+    `blocks` there may be blocks of columns among its lines. With `part_bytes` it is of lines, and parsed in parts of so
+    many bytes, each with the time and the output of a batch.
     """
 
     source: str
@@ -93,6 +93,7 @@ class Parse(NamedTuple):
     most_bytes: int
     token: int
     blocks: bool
+    part_bytes: int
 
 
 class Parsed(NamedTuple):
@@ -175,10 +176,10 @@ Message = Load | Loaded | Broken | Parse | Parsed | Alive | Rejected | Spent | F
 _KINDS: tuple[type[Any], ...] = (Load, Loaded, Broken, Parse, Parsed, Alive, Rejected, Spent, Feed, Fed, Unfed, Crowded)
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
-    Load: (str, str, str, str, str, str, str, str, (dict, type(None)), list, list, int, int, str, int, int),
+    Load: (str, str, str, str, str, str, str, str, (dict, type(None)), list, list, int, int, str, int),
     Loaded: (),
     Broken: (str, str, str),
-    Parse: (str, int, int, (int, float), int, int, bool),
+    Parse: (str, int, int, (int, float), int, int, bool, int),
     Parsed: (int, list, list, int, int),
     Alive: (),
     Rejected: (list,),

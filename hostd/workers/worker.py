@@ -83,7 +83,6 @@ class Generation:
         self.used = used
         self.cpu = cpu
         self.framing = framing_from(load)
-        self.cuts_parts = self.framing.kind == "lines" and not self.framing.quote
         self.encoder = Encoder(load.source_field)
         self.spent_bytes = used.bytes() + (load.memory_mib << 19)
         module = import_artifact(load)

@@ -143,8 +143,9 @@ def test_what_cannot_be_started_any_more_after_a_restart_is_failing_and_loses_no
     code = f"from pathlib import Path\n\nassert Path('{needed}').read_text() == 'here'\n"
     home.configure(f"[plugins.sandbox.grants.lines]\npaths = ['{home.path}']\n")
     home.drop("lines.py", plugin(manifest=f"needs = {{ paths = ['{home.path}'] }}", code=code))
+    home.append("a.log", "0")
     daemon = home.start()
-    daemon.wait_event("generation.switched")
+    daemon.wait_all_read()
     assert daemon.term() == 0
     needed.write_text("gone")
     home.append("a.log", "1")
@@ -154,5 +155,5 @@ def test_what_cannot_be_started_any_more_after_a_restart_is_failing_and_loses_no
     assert "importing it raises AssertionError" in failing["reason"]
     needed.write_text("here")
     daemon.rescan()
-    daemon.wait_records("lines", 1)
-    assert home.lines() == ["1"]
+    daemon.wait_records("lines", 2)
+    assert home.lines() == ["0", "1"]

@@ -1,6 +1,7 @@
 """The workers of generations: forked on demand, used again, limited, ended."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import resource
@@ -100,6 +101,31 @@ def test_kill_ends_busy_workers_and_what_they_started(runner: asyncio.Runner, cr
         ended, _, _ = await asyncio.to_thread(select.select, [child_fd], [], [], 5)
         os.close(child_fd)
         assert ended, "a process that the plugin started is left"
+
+    runner.run(scenario())
+
+
+def test_a_worker_that_ends_while_idle_is_said_also_when_a_batch_finds_it_first(
+    runner: asyncio.Runner, crew: MakeCrew
+) -> None:
+    """Its socket closes before its end is known: whoever is given it then has lost nothing, and tries again."""
+
+    async def scenario() -> None:
+        demo = crew(PARSE_LINES)
+        for _ in range(20):
+            pid = await demo.start()
+            worker = demo._workers[pid]
+            with capture_logs() as logged:
+                os.kill(pid, signal.SIGKILL)
+                while worker.in_reach:  # noqa: ASYNC110 - one turn of the loop too many, and its end is known
+                    await asyncio.sleep(0)
+                with contextlib.suppress(WorkerLostError):
+                    await demo.parse(batch())
+                async with asyncio.timeout(5):
+                    await asyncio.shield(worker.exited)
+            assert [event["pid"] for event in logged if event["event"] == "worker.exited"] == [pid]
+            demo.close()
+            demo._closed = False
 
     runner.run(scenario())
 

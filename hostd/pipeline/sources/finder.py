@@ -229,8 +229,8 @@ class FileFinder:
         identity = status.st_dev, status.st_ino
         source = self.sources.get(identity)
         if source is None:
-            if self.room.is_full:
-                self.room.leave_out()
+            if len(self.sources) >= self.room.most:
+                self.room.leave_out(identity)
                 return None
             source = self._open(name, config)
             if source is None:
@@ -256,9 +256,6 @@ class FileFinder:
             self._unreadable.note(path, error)
             return None
         self._unreadable.forget(path)
-        if not self.room.takes(source.fd):
-            source.close()
-            return None
         status = os.fstat(source.fd)
         if stat.S_ISFIFO(status.st_mode):
             self._resume_stream(source)
@@ -366,10 +363,12 @@ class FileFinder:
             found = folders[folder].get(identity)
             if found is None or self._is_excluded(str(found)):
                 continue
-            source = None if self.room.is_full else self._open(str(found), None)
+            if len(self.sources) >= self.room.most:
+                self.room.leave_out(identity)
+                self._to_adopt.append(row)
+                continue
+            source = self._open(str(found), None)
             if source is None:
-                if self.room.is_full:
-                    self._to_adopt.append(row)
                 continue
             unread = source.offset and (source.offset < source.size() or not self._has_ended(source))
             if source.unpacked is not None or unread:

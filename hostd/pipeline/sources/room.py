@@ -8,20 +8,29 @@ import resource
 
 from hostd import events
 from hostd.pipeline.faults import explain
+from hostd.workers.pool import IDLE_MOST
 
-RESERVED = 256
-"""Descriptors left to workers, sinks, the ledger and clients; of a limit that is low, a half."""
+RESERVED = 9 * (IDLE_MOST + 8) + 64
+"""Descriptors left to workers, which take nine each, sinks, the ledger and clients; of a limit that is low, a half."""
+
+Identity = tuple[int, int]
+"""Device and inode."""
 
 
 class Room:
-    """Counts what each look leaves out: `begin` it, ask with `takes`, when it `is_full` only `leave_out`, `end` it."""
+    """Which files each look leaves out: `begin` it, `leave_out` what comes when it is full, `end` it."""
 
     def __init__(self) -> None:
         self.left_out = 0
         """How many files the last look has found no room for."""
-        self._now = 0
+        self._now: set[Identity] = set()
         self._trouble = ""
         self._limit = _limit()
+
+    @property
+    def most(self) -> int:
+        """How many files may be open."""
+        return self._limit - min(RESERVED, self._limit // 2)
 
     @property
     def is_short(self) -> bool:
@@ -29,15 +38,10 @@ class Room:
         return bool(self.left_out or self._trouble)
 
     @property
-    def is_full(self) -> bool:
-        """Whether this look has left a file out already: another need not be opened to know that it is, too."""
-        return bool(self._now)
-
-    @property
     def reason(self) -> str:
         """Why files are left out, and what to do."""
         return (
-            f"the daemon may have {self._limit} descriptors, and files {self._most} of them; raise the limit"
+            f"the daemon may have {self._limit} descriptors, and files {self.most} of them; raise the limit"
             " (LimitNOFILE= of its unit, or ulimit -Hn before it starts), or have [[sources]] name fewer files"
         )
 
@@ -51,31 +55,21 @@ class Room:
                 events.emit(events.SOURCE_UNREADABLE, source="/", reason=self._trouble)
             return False
         self._trouble = ""
-        self._now = 0
+        self._now.clear()
         self._limit = _limit()
         return True
 
-    def takes(self, fd: int) -> bool:
-        """Tell whether a file that was just opened may stay open; if not, count it."""
-        # The system gives the lowest number that is free: all below are taken.
-        self._now += fd >= self._most
-        return fd < self._most
-
-    def leave_out(self) -> None:
+    def leave_out(self, identity: Identity) -> None:
         """Count a file that is left out."""
-        self._now += 1
+        self._now.add(identity)
 
     def end(self) -> None:
         """Take the count for what is left out, and say when that begins and ends."""
-        before, self.left_out = self.left_out, self._now
+        before, self.left_out = self.left_out, len(self._now)
         if self.left_out and not before:
             events.emit(events.SOURCES_LEFT_OUT, count=self.left_out, reason=self.reason)
         if before and not self.left_out:
             events.emit(events.SOURCES_TAKEN_IN, count=before)
-
-    @property
-    def _most(self) -> int:
-        return self._limit - min(RESERVED, self._limit // 2)
 
 
 def _limit() -> int:
