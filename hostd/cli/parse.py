@@ -189,8 +189,18 @@ class _Parse:
 
     async def _narrow(self, manifests: Mapping[str, Manifest]) -> Container[str]:
         """Return which plugins the files need, where that can be told before they serve: to start one takes time."""
-        needed: set[str] = set()
-        for name in [] if self._processor else self._files:
+        if self._needs_all:
+            return manifests
+        needed = {self._processor} if self._processor else await self._takers(manifests)
+        if needed is None or not needed <= set(manifests):
+            return manifests
+        self._needed = needed
+        return needed
+
+    async def _takers(self, manifests: Mapping[str, Manifest]) -> set[str] | None:
+        """Return who takes the files; None where that is not to be told of one of them."""
+        takers: set[str] = set()
+        for name in self._files:
             said = settings_of(name, self._settings.files)
             try:
                 routed_as, head = await look_into(name, self._base, said) if name != "-" else ("", b"")
@@ -198,14 +208,9 @@ class _Parse:
                 continue  # that is said when it is its turn
             route = route_of(rank(routed_as, head, manifests), head, said, manifests)
             if route.plugin is None:
-                return manifests
-            needed.add(route.plugin)
-        if self._processor:
-            needed.add(self._processor)
-        if self._needs_all or not needed <= set(manifests):
-            return manifests
-        self._needed = needed
-        return needed
+                return None
+            takers.add(route.plugin)
+        return takers
 
     async def _pump_one(self, pump: Pump, source: FileSource, name: str) -> None:
         if name == "-":

@@ -9,7 +9,8 @@ from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.ledger.places import reaches_back_to
 from hostd.pipeline.ledger.reader import Reader, reading
-from hostd.pipeline.sources.memory import Identity, list_files
+from hostd.pipeline.sources.listing import Identity
+from hostd.pipeline.sources.memory import list_files
 
 EVERY_S = 3600.0
 

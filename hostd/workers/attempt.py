@@ -64,8 +64,7 @@ class Attempt:
             for start, end in parts:
                 if start:  # each has the time of a batch
                     self._say_alive()
-                output_bytes = self.generation.load.output_mib << 20
-                self.run(start, end, max(output_bytes, wire.DOCUMENT_FACTOR * (end - start)), None)
+                self.run(start, end, wire.most_output(self.generation.load.output_mib, end - start), None)
                 if sum(map(len, self.lines)) > most_bytes:
                     raise CrowdedError
         except (SpentError, MemoryError) as error:

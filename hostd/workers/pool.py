@@ -42,7 +42,6 @@ class Crew:
         self._place = place
         self._load = load
         self._time_s = time_s
-        self._output_bytes = load.output_mib << 20
         self._speed = Speed()
         self._generation = generation
         self._idle: deque[tuple[float, Worker]] = deque()
@@ -134,7 +133,7 @@ class Crew:
         except BaseException:
             self._land()
             raise
-        most = max(self._output_bytes, wire.DOCUMENT_FACTOR * len(batch.data)), self._load.snapshot_kib << 10
+        most = wire.most_output(self._load.output_mib, len(batch.data)), self._load.snapshot_kib << 10
         return worker.parse(batch, time_s, most, self._pool.handoff_s, partial(self._answered, worker, batch))
 
     def _answered(self, worker: Worker, batch: Batch, lost: WorkerLostError | None) -> None:

@@ -191,6 +191,11 @@ _CHECKS: dict[type[Any], tuple[type | tuple[type, ...], ...]] = {
 }
 
 
+def most_output(output_mib: int, length: int) -> int:
+    """Return how many bytes of records `length` bytes of input may yield."""
+    return max(output_mib << 20, DOCUMENT_FACTOR * length)
+
+
 def pack(message: Message, body: Sequence[bytes], box: Box) -> tuple[bytes, Sequence[bytes]]:
     """Return a frame's head and fields, and the parts of its body that are to follow them.
 

@@ -142,7 +142,7 @@ class Generation:
             channel.send(wire.Spent(str(error)))
             return
         except CrowdedError:
-            self.said.take()  # it is said again, when each part is asked for by itself
+            self.said.take()  # it is said again, by the short batches that come of it
             channel.send(wire.Crowded(request.token))
             return
         said, mute = self.said.take()

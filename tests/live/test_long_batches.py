@@ -9,10 +9,7 @@ SMALL = "limits = { batch_kib = 16, output_mib = 1 }"
 
 def test_every_line_comes_out_once_and_in_order(home: Home) -> None:
     """What parse is handed is never more than its manifest says."""
-    code = "\nimport contract\n"
-    source = plugin(manifest="limits = { batch_kib = 16 }", code=code).replace(
-        "    return each_line(parse)", "    return P()"
-    )
+    source = plugin(manifest="limits = { batch_kib = 16 }").replace("    return each_line(parse)", "    return P()")
     source += (
         "\n\nclass P:\n    def parse(self, data, ctx):\n        assert len(data) <= 16 << 10\n"
         "        at = ctx.offset\n        for raw in data.splitlines(keepends=True):\n"

@@ -18,8 +18,8 @@ from hostd.pipeline.sources.archives import Archives, Seal, Seals
 from hostd.pipeline.sources.decoders import Decoders
 from hostd.pipeline.sources.file import ENDED_S, FileSource
 from hostd.pipeline.sources.folders import Folders
-from hostd.pipeline.sources.listing import paths_of, watched_folder
-from hostd.pipeline.sources.memory import Identity, Memory, find_in, list_files
+from hostd.pipeline.sources.listing import Identity, paths_of, watched_folder
+from hostd.pipeline.sources.memory import Memory, find_in, list_files
 from hostd.pipeline.sources.opening import open_source
 from hostd.pipeline.sources.room import Room
 from hostd.pipeline.sources.unreadable import Unreadable
@@ -229,10 +229,7 @@ class FileFinder:
         identity = status.st_dev, status.st_ino
         source = self.sources.get(identity)
         if source is None:
-            if len(self.sources) >= self.room.most:
-                self.room.leave_out(identity)
-                return None
-            source = self._open(name, config)
+            source = self._open(name, config) if self.room.takes(identity, len(self.sources)) else None
             if source is None:
                 return None
         elif identity not in seen:
@@ -363,8 +360,7 @@ class FileFinder:
             found = folders[folder].get(identity)
             if found is None or self._is_excluded(str(found)):
                 continue
-            if len(self.sources) >= self.room.most:
-                self.room.leave_out(identity)
+            if not self.room.takes(identity, len(self.sources)):
                 self._to_adopt.append(row)
                 continue
             source = self._open(str(found), None)

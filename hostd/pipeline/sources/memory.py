@@ -16,10 +16,8 @@ from hostd import events
 from hostd.pipeline.ledger import Checkpoint, SourceRow
 from hostd.pipeline.ledger.rows import Copy
 from hostd.pipeline.sources.file import ENDED_S, FINGERPRINT_BYTES, FileSource
+from hostd.pipeline.sources.listing import Identity
 from hostd.pipeline.sources.marks import MARKER_BYTES, Read, begins_alike, digest, is_continued
-
-Identity = tuple[int, int]
-"""Device and inode."""
 
 K = TypeVar("K", Identity, str)
 Trail = tuple[tuple[int, bytes], ...]

@@ -8,17 +8,15 @@ import resource
 
 from hostd import events
 from hostd.pipeline.faults import explain
+from hostd.pipeline.sources.listing import Identity
 from hostd.workers.pool import IDLE_MOST
 
 RESERVED = 9 * (IDLE_MOST + 8) + 64
 """Descriptors left to workers, which take nine each, sinks, the ledger and clients; of a limit that is low, a half."""
 
-Identity = tuple[int, int]
-"""Device and inode."""
-
 
 class Room:
-    """Which files each look leaves out: `begin` it, `leave_out` what comes when it is full, `end` it."""
+    """Which files each look leaves out: `begin` it, ask of each file with `takes`, `end` it."""
 
     def __init__(self) -> None:
         self.left_out = 0
@@ -59,9 +57,12 @@ class Room:
         self._limit = _limit()
         return True
 
-    def leave_out(self, identity: Identity) -> None:
-        """Count a file that is left out."""
-        self._now.add(identity)
+    def takes(self, identity: Identity, present: int) -> bool:
+        """Tell whether a file may be opened beside those that are; if not, it counts as left out."""
+        if present >= self.most:
+            self._now.add(identity)
+            return False
+        return True
 
     def end(self) -> None:
         """Take the count for what is left out, and say when that begins and ends."""
