@@ -11,8 +11,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -238,22 +240,24 @@ class Neighbour:
             self.written.append(line)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Grid:
-    """The daemon that goes through it all."""
+    """The daemon that goes through it all. What is fed and dropped in is another's in every turn."""
 
     home: Home
     daemon: Daemon
     neighbour: Neighbour
+    turn: int = 0
 
     def feed(self, name: str, lines: Sequence[str]) -> str:
         """Write a log of the bad plugin in one step; return the source's name."""
-        name = re.sub(r"\W+", "_", name)
+        name = re.sub(r"\W+", "_", f"{name} {self.turn}")
         self.home.append(f"{name}.bad", "".join(f"{line}\n" for line in lines).encode())
         return f"logs/{name}.bad"
 
     def drop(self, source: str) -> str:
         """Drop the bad plugin in; return its digest as the log has it."""
+        source += f"# {self.turn}\n"
         self.home.drop("bad.py", source)
         return hashlib.sha256(source.encode()).hexdigest()[:12]
 
@@ -311,12 +315,29 @@ def daemon_of_all(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-def grid(daemon_of_all: Grid) -> Iterator[Grid]:
-    """The grid before and after one failure: nothing of the plugin is left, and nobody else has noticed."""
-    grid, daemon = daemon_of_all, daemon_of_all.daemon
+def grid(request: pytest.FixtureRequest, daemon_of_all: Grid) -> Iterator[Grid]:
+    """The grid before and after one failure: nothing of the plugin is left, and nobody else has noticed.
+
+    A virtual machine can lose a core for a tenth of a second, which its kernel counts as the work of the thread that
+    was on it. What holds up the event loop by itself does so each time: it is blamed for what is seen twice.
+    """
+    daemon_of_all.turn += 1
+    with _watched(daemon_of_all) as blocked:
+        yield daemon_of_all
+    if blocked:
+        daemon_of_all.turn += 1
+        with _watched(daemon_of_all) as blocked:
+            request.node.runtest()
+    assert not blocked, blocked
+
+
+@contextmanager
+def _watched(grid: Grid) -> Iterator[list[dict[str, Any]]]:
+    """Check what is left of a failure, and give what held up the event loop meanwhile."""
+    daemon, blocked = grid.daemon, list[dict[str, Any]]()
     since, events = len(grid.neighbour.written), len(daemon.events)
     sockets = daemon.wait("no worker comes or goes", grid.open_sockets)
-    yield grid
+    yield blocked
     (grid.home.plugins / "bad.py").unlink()
     daemon.wait("no plugin but the neighbour is known", lambda: _names(daemon) == ["neighbour"])
     fine = {"hostd:neighbour", "hostd-spare", "hostd-zygote"}
@@ -324,9 +345,8 @@ def grid(daemon_of_all: Grid) -> Iterator[Grid]:
     daemon.wait("none of its descriptors is left", lambda: (found := grid.open_sockets()) and found <= sockets)
     grid.neighbour.check(daemon, since)
     with daemon._news:
-        blocked = [event for event in daemon.events[events:] if event["event"] == "loop.blocked"]
-    blocked = [event for event in blocked if event["cpu_s"] > MOST_CPU_S or event["held_s"] > MOST_HELD_S]
-    assert not blocked, blocked
+        held = [event for event in daemon.events[events:] if event["event"] == "loop.blocked"]
+    blocked += [event for event in held if event["cpu_s"] > MOST_CPU_S or event["held_s"] > MOST_HELD_S]
     peak_kib = int(re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{daemon.pid}/status").read_text())[0])
     assert peak_kib < MOST_MEMORY_KIB, f"the daemon has had {peak_kib >> 10} MiB"
 
