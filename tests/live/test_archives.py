@@ -211,25 +211,43 @@ def test_utf_16_with_its_mark_is_read_as_it_grows(reading: Daemon, codec: str) -
     assert home.lines() == ["é 1", "你好 2", "😀 3", "4"]
 
 
+def test_a_utf_16_log_is_a_copy_by_its_name_as_a_plain_one_is(reading: Daemon) -> None:
+    """A rotation that copies it is known; a log elsewhere that begins alike is another, with the same lines."""
+    home = reading.home
+    banner = "".join(f"banner {number:02}\n" for number in range(30))
+    content = f"\ufeff{banner}".encode("utf-16-le")
+    home.append("w.log", content)
+    reading.wait_records("lines", 30)
+    (home.logs / "other").mkdir()
+    home.append("other/w.log", content)
+    reading.wait_records("lines", 60)
+    assert home.lines(source="logs/other/w.log") == banner.splitlines()
+    home.append("w.log-20240131", content)
+    known = reading.wait_event("source.known", source="logs/w.log-20240131")
+    assert (known["original"], known["offset"]) == ("logs/w.log", len(banner))
+
+
 ENCODED = (
     *(f"derived-encoding/syslog.{kind}.log" for kind in ("utf16le-bom", "utf16be-bom", "utf8-bom", "nul-head", "crlf")),
-    "derived-encoding/syslog.gz-multi-member.log.gz",
     "encoding/fluentbit-unicode_c.log",
     "encoding/fluentbit-unicode_j.log",
 )
+PACKED = ("derived-encoding/syslog.gz-multi-member.log.gz",)
+"""By itself: it says what one of the others says, and may have been made of it."""
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="HOSTD_CORPUS does not name a folder of logs with their truth")
-def test_real_logs_in_other_encodings_come_out_as_they_are_known_to_be(home: Home) -> None:
+@pytest.mark.parametrize("names", [ENCODED, PACKED], ids=["encoded", "packed"])
+def test_real_logs_in_other_encodings_come_out_as_they_are_known_to_be(home: Home, names: tuple[str, ...]) -> None:
     """Against a truth made by others; each by itself, all in one run."""
     home.drop("lines.py", plugin(glob="*.log"))
-    for number, name in enumerate(ENCODED):
+    for number, name in enumerate(names):
         # In a folder of its own: some say the same in another encoding, and none is another's copy.
         path = home.logs / str(number) / Path(name).name
         path.parent.mkdir()
         path.write_bytes((CORPUS / name).read_bytes())
     assert home.hostd("run", "--once").returncode == 0
-    for number, name in enumerate(ENCODED):
+    for number, name in enumerate(names):
         truth = json.loads((CORPUS / f"{name}.truth.json").read_text())["items"]
         expected = [line for item in truth for line in (item.get("raw") or item["text"]).split("\n")]
         assert home.lines(source=f"logs/{number}/{Path(name).name}") == expected, name

@@ -43,7 +43,7 @@ class Archives:
             if await self._compare(known, content, is_own=True) is not None:
                 _resume(source, known)
                 return None
-        others = self._like(content, self._memory.everything())
+        others = self._like(content, self._may_be_of(source, is_packed=content.kind.is_packed))
         if wait_s is not None and others:
             return wait_s
         if patient and idle_s < MOST_PATIENT_S and any(self._memory.is_being_read(known) for known in others):
@@ -61,6 +61,10 @@ class Archives:
         else:
             self._memory.take_over(source, *best)
         return None
+
+    def _may_be_of(self, source: FileSource, *, is_packed: bool) -> Iterable[Known]:
+        """Return what it may be made of. What is not packed is a log: another that only begins alike is none of it."""
+        return self._memory.everything() if is_packed else (known for known, _ in self._memory.originals(source))
 
     def _resume_sealed(self, source: FileSource, content: Unpacked, own: list[Known]) -> bool:
         """Go on after an archive that was read to its end and is the same still; it need not be unpacked."""

@@ -134,7 +134,7 @@ class Memory:
                 source.id, source.name = known.row.id, known.row.name
                 source.go_on(known.row.checkpoint)
                 return True
-        for known, renamed in self._originals(source):
+        for known, renamed in self.originals(source):
             if renamed and patient and self._may_be_told_by(known, source):
                 return False
             verdict = self._compare(known, source, size, renamed=renamed)
@@ -179,6 +179,27 @@ class Memory:
         if source is None or source.id != known.row.id:
             return True  # before it is let go of, or read as another, all of it is handed on to be committed
         return source.committed.offset >= checkpoint.offset
+
+    def originals(self, source: FileSource) -> Iterator[tuple[Known, bool]]:
+        """Return what this file may be a copy of, and whether that has another name.
+
+        Of the same name: an editor saved it anew; the old one is gone then, or it would be a rotation. Of a shorter
+        name: a rotation copied it, and adds `.1`, `-20240131` or the like.
+        """
+        folder, name = os.path.split(source.path)
+        folder = os.path.realpath(folder)
+        for length in range(len(name), 0, -1):
+            renamed = length < len(name)
+            if renamed and name[length] not in ".-_":
+                continue
+            path = f"{folder}{os.sep}{name[:length]}"
+            live = self._paths.get(path)
+            candidates = [self._up_to_date(self._known[number]) for number in self._by_path.get(path, ())]
+            if live is not None and all(known.row.id != live.id for known in candidates):
+                candidates.append(Known(live.row(), live.trail))
+            for known in reversed(candidates):
+                if renamed or not self._still_exists(known.row, live):
+                    yield known, renamed
 
     def _is_left(self, known: Known) -> bool:
         """Tell whether it is gone, and nobody has it open who would read it to its end."""
@@ -241,27 +262,6 @@ class Memory:
         if not begins_alike(checkpoint, source.read) or self.is_claimed(known):
             return None
         return checkpoint if self.is_gone(known) else source.reached
-
-    def _originals(self, source: FileSource) -> Iterator[tuple[Known, bool]]:
-        """Return what this file may be a copy of, and whether that has another name.
-
-        Of the same name: an editor saved it anew; the old one is gone then, or it would be a rotation. Of a shorter
-        name: a rotation copied it, and adds `.1`, `-20240131` or the like.
-        """
-        folder, name = os.path.split(source.path)
-        folder = os.path.realpath(folder)
-        for length in range(len(name), 0, -1):
-            renamed = length < len(name)
-            if renamed and name[length] not in ".-_":
-                continue
-            path = f"{folder}{os.sep}{name[:length]}"
-            live = self._paths.get(path)
-            candidates = [self._up_to_date(self._known[number]) for number in self._by_path.get(path, ())]
-            if live is not None and all(known.row.id != live.id for known in candidates):
-                candidates.append(Known(live.row(), live.trail))
-            for known in reversed(candidates):
-                if renamed or not self._still_exists(known.row, live):
-                    yield known, renamed
 
     def _up_to_date(self, known: Known) -> Known:
         """Return what was read of a file up to now, if it is still open."""
