@@ -56,9 +56,8 @@ def sqlite_steps(lines: bytes, folder: Path) -> dict[str, float]:
 
 def parquet_steps(lines: bytes, folder: Path) -> dict[str, float]:
     """Return the CPU seconds for lines, and for blocks, to columns, and for columns that are ready to a file."""
-    import pyarrow.parquet as pq
-
     from hostd.pipeline.sinks.arrow import Schema, read_table
+    from hostd.pipeline.sinks.parquet import write_file
 
     took = {}
     for name, content in (("lines", lines), ("blocks", blocks_of(lines))):
@@ -68,7 +67,7 @@ def parquet_steps(lines: bytes, folder: Path) -> dict[str, float]:
         table = read_table(staged, Schema({}))
         took[f"parquet: {name} to columns"] = time.process_time() - began
     began = time.process_time()
-    pq.write_table(table, folder / "records.parquet", compression="zstd")
+    write_file(table, folder / "records.parquet")
     took["parquet: columns written"] = time.process_time() - began
     return took
 

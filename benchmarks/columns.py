@@ -156,9 +156,9 @@ def _records(lines: bytes) -> list[Any]:
 
 
 def _write(table: Any, beside: Path) -> None:
-    import pyarrow.parquet as pq
+    from hostd.pipeline.sinks.parquet import write_file
 
-    pq.write_table(table, beside.with_suffix(".parquet"), compression="zstd")
+    write_file(table, beside.with_suffix(".parquet"))
 
 
 def _refuse(raw: bytes, reason: str) -> None:

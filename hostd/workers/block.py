@@ -73,14 +73,18 @@ def pack_rows(names: Sequence[str], rows: Sequence[Sequence[Any]], last: tuple[s
     types of a plugin's own; also rows of another width, and whatever else has to fail.
     """
     every = names if last is None else (*names, last[0])
-    if not LEAST_ROWS <= len(rows) <= MOST_ROWS or set(map(len, rows)) != {len(names)}:
+    width = len(names)
+    if not LEAST_ROWS <= len(rows) <= MOST_ROWS or set(map(len, rows)) != {width}:
         return None
     if len(set(every)) < len(every) or set(map(type, names)) != {str}:
         return None
+    flat: list[Any] = []
+    for row in rows:
+        flat += row  # and slices of it: two thirds of the time that zip(*rows) takes
     columns: list[tuple[str, Packed]] = []
-    for name, values in zip(names, zip(*rows, strict=True), strict=True):
+    for place, name in enumerate(names):
         try:
-            packed = _column(values)
+            packed = _column(flat[place::width])
         except (OverflowError, UnicodeEncodeError):  # an integer of more than 64 bits, or a lone surrogate
             return None
         if packed is None:
@@ -234,16 +238,16 @@ def _column(values: Sequence[Any]) -> Packed | None:
         return _texts(values, "".join(values))
     except TypeError:
         pass
-    if frozenset(map(type, values)) in _CODES:
-        return _numbers(values, values)
-    there = [value for value in values if value is not None]
-    if not there:
-        return NOTHING
-    if len(there) < len(values):
-        try:
-            return _texts(values, "".join(there))
-        except TypeError:
-            pass
+    there = values
+    if None in values:
+        there = [value for value in values if value is not None]
+        if not there:
+            return NOTHING
+        if isinstance(there[0], str):
+            try:
+                return _texts(values, "".join(there))
+            except TypeError:
+                return None
     return _numbers(values, there)
 
 

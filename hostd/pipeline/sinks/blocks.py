@@ -43,9 +43,7 @@ def _table(run: list[Block]) -> pa.Table:
     """Return blocks of the same columns as one table. Raises ValueError, as Arrow does, for what is none."""
     columns = {}
     for place, column in enumerate(run[0].columns):
-        array = _array([(block.columns[place], block.rows) for block in run])
-        array.validate(full=True)
-        columns[column.name] = array
+        columns[column.name] = _array([(block.columns[place], block.rows) for block in run])
     return pa.table(columns)
 
 
@@ -85,7 +83,11 @@ def _texts(rows: int, lengths: pa.Buffer, parts: list[tuple[memoryview, memoryvi
             raise ValueError(f"{len(text)} bytes of texts where {length} are to be")
         texts.append(text[:length])
         row += count
-    return pa.Array.from_buffers(pa.string(), rows, [there, offsets.buffers()[1], pa.py_buffer(b"".join(texts))])
+    joined = b"".join(texts)
+    array = pa.Array.from_buffers(pa.string(), rows, [there, offsets.buffers()[1], pa.py_buffer(joined)])
+    if not joined.isascii():
+        array.validate(full=True)
+    return array
 
 
 def _from_buffer(kind: pa.DataType, rows: int, buffer: pa.Buffer) -> pa.Array:

@@ -71,7 +71,7 @@ class ParquetCarrier:
         path = folder / f"part-{sealed.seal}.parquet"
         temporary = path.with_name(f".{path.name}{TEMPORARY}")
         try:
-            pq.write_table(part, temporary, compression="zstd", dictionary_pagesize_limit=DICTIONARY_BYTES)
+            write_file(part, temporary)
             fsync_path(temporary)
             temporary.replace(path)
         except BaseException:
@@ -93,6 +93,18 @@ class ParquetCarrier:
 
     def _schema_path(self, processor: str) -> Path:
         return self._stage / f"{processor}.schema"
+
+
+def write_file(table: pa.Table, path: Path) -> None:
+    """Write a table as a file. It says of numbers and times what the least and the greatest is, not of other texts."""
+    ordered = [field.name for field in table.schema if field.name == TIME or not pa.types.is_string(field.type)]
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        dictionary_pagesize_limit=DICTIONARY_BYTES,
+        write_statistics=ordered or False,
+    )
 
 
 def by_date(table: pa.Table, sealed_ms: int) -> Iterator[tuple[str, pa.Table]]:

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from hostd.pipeline.sinks import arrow, parquet, staged
 from hostd.pipeline.sinks.arrow import Schema, read_table
-from hostd.pipeline.sinks.parquet import ParquetCarrier
+from hostd.pipeline.sinks.parquet import ParquetCarrier, write_file
 from hostd.pipeline.sinks.staged import StagedSink
 from hostd.workers.block import pack_rows
 from tests.live.harness import eventually
@@ -135,6 +135,18 @@ def test_each_row_is_in_the_part_of_its_date_once_and_in_order(most_runs: int, d
     assert [date for date, _ in found] == sorted(set(dates))
     for date, part in found:
         assert part["n"].to_pylist() == [number for number, each in enumerate(dates) if each == date]
+
+
+def test_files_tell_the_least_and_greatest_of_times_and_numbers(tmp_path: Path) -> None:
+    """So that a reader can skip them; a file of texts alone is written too."""
+    rows = [{"timestamp": f"2026-03-01T10:00:0{n}Z", "n": n, "text": str(n)} for n in range(3)]
+    write_file(pa.Table.from_pylist(rows), tmp_path / "all")
+    group = pq.ParquetFile(tmp_path / "all").metadata.row_group(0)
+    columns = {column.path_in_schema: column.statistics for column in map(group.column, range(3))}
+    said = {name: (found.min, found.max) for name, found in columns.items() if found is not None and found.has_min_max}
+    assert said == {"timestamp": ("2026-03-01T10:00:00Z", "2026-03-01T10:00:02Z"), "n": (0, 2)}
+    write_file(pa.table({"text": ["a"]}), tmp_path / "texts")
+    assert pq.read_table(tmp_path / "texts").to_pylist() == [{"text": "a"}]
 
 
 def beyond(row: Record) -> Record:
