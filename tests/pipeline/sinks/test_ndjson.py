@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from hostd.pipeline.ledger import Ledger, SinkMark
+from hostd.pipeline.sinks import ndjson
 from hostd.pipeline.sinks.ndjson import NdjsonSink
 
 
@@ -240,6 +241,32 @@ def test_marks_are_of_what_was_written_and_nothing_else(disk: Disk) -> None:
     assert (mark.folder, mark.processor, mark.length) == (str(disk.out), "two", 3)
     sink.accept()
     assert sink.sync() == []
+
+
+def test_the_cache_keeps_what_was_written_last_alone(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what this one has written, and not before it is durable."""
+    monkeypatch.setattr(ndjson, "CACHED_BYTES", 2 << 20)
+    chunk = b"x" * ((1 << 20) - 1) + b"\n"
+    disk.commit(disk.start(), chunk)
+    sink = disk.start()
+    path = disk.out / "demo.ndjson"
+    for _ in range(16):
+        disk.commit(sink, chunk)
+    sink.write("demo", [chunk] * 8)
+    cached = [is_cached(path, place << 20) for place in range(25)]
+    if all(cached):
+        pytest.skip("this file system keeps all in memory")
+    assert cached == [True] + [False] * 12 + [True] * 12
+    assert disk.content()[: 17 << 20] == chunk * 17
+
+
+def is_cached(path: Path, offset: int) -> bool:
+    """Tell whether the system has a byte of a file in its cache."""
+    with path.open("rb", buffering=0) as file:
+        try:
+            return os.preadv(file.fileno(), [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+        except BlockingIOError:
+            return False
 
 
 def test_takes_is_by_globs(disk: Disk) -> None:
