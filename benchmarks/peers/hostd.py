@@ -33,6 +33,7 @@ class Hostd(_Hostd, Parser):
     """`hostd run --once` with the shipped access processor."""
 
     ends = True
+    most_mib = 1024
 
     def prepare(self, files: Files) -> Sequence[str | Path]:
         plugins = files.folder / "plugins.d"

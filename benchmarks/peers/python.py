@@ -13,6 +13,7 @@ class _Python(Parser):
     install = "it is there"
     ends = True
     agent = False
+    most_mib = 1024
 
     def version(self) -> str | None:
         return f"Python {python_version()}"

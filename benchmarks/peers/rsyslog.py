@@ -46,6 +46,8 @@ class _Rsyslog(Peer):
 class Rsyslog(_Rsyslog, Parser):
     """All fields of the access log, as JSON."""
 
+    most_mib = 1024
+
     def prepare(self, files: Files) -> Sequence[str | Path]:
         (files.folder / "rules.rb").write_text(_ACCESS_RULES)
         (files.folder / "rsyslog.conf").write_text(

@@ -72,7 +72,7 @@ class Contestant:
 
 
 def run(*, quick: bool) -> Report:
-    """Measure; 3 turns on a sixteenth of the input when quick, else 5 on 256 MiB, or on what each gets at most."""
+    """Measure; 3 turns on a sixteenth of the input when quick, else 5 on what each gets at most."""
     turns, share = (3, QUICK_SHARE) if quick else (5, 1)
     report = Report("peers")
     with tempfile.TemporaryDirectory(prefix="hostd-bench-") as name:
