@@ -17,14 +17,11 @@ from hostd.pipeline.ledger import Ledger, SinkMark
 from hostd.pipeline.ledger.ledger import identity
 from hostd.pipeline.ledger.places import is_intact
 from hostd.pipeline.sinks import Unit
+from hostd.pipeline.sinks.pending import CACHED_BYTES, IOV_MAX, drop, unwritten
 from hostd.pipeline.sinks.rotation import Packer, Rotation, rotated_files, rotated_path, sync_folder
 
-IOV_MAX = 1024
-CACHED_BYTES, LET_GO_BYTES = 64 << 20, 4 << 20
-"""How much stays in the system's cache for readers that follow, and how much more it may hold before that is dropped.
-
-It would push out what others need. And to find new pages for it is slow where a host lends them to a virtual machine:
-a fifth of all CPU time, where records come as fast as they can."""
+LET_GO_BYTES = 4 << 20
+"""How much more than it is to keep the system's cache may have before that is dropped."""
 
 CUT = (
     "it is shorter than what was committed: somebody cut it, and what they cut is gone from it; rotate by renaming, "
@@ -118,16 +115,13 @@ class NdjsonSink:
         if self._rotation is not None and self._is_due(file, self._rotation):
             file = self._rotate(processor, file)
         file.written = 0
-        pending = [memoryview(chunk) for chunk in chunks if chunk]
+        pending = unwritten(chunks)
         while pending:
             with _naming(self.path(processor)):
                 count = os.pwritev(file.fd, pending[:IOV_MAX], file.length + file.written)
             file.written += count
             file.reached = max(file.reached, file.written)
-            while pending and count >= len(pending[0]):
-                count -= len(pending.pop(0))
-            if count:
-                pending[0] = pending[0][count:]
+            drop(pending, count)
         if file.reached > file.written:  # of a try before, of more than this
             os.ftruncate(file.fd, file.length + file.written)
             file.reached = file.written

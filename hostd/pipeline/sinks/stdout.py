@@ -8,12 +8,16 @@ import errno
 import os
 import select
 import stat
+import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from hostd.pipeline.ledger import SinkMark
 from hostd.pipeline.sinks import Unit
+from hostd.pipeline.sinks.pending import CACHED_BYTES, IOV_MAX, drop, unwritten
 
+RWF_DONTCACHE = 0x80
+"""Of pwritev2(2), since Linux 6.14: pages are written and given back at once. Not all file systems know it."""
 PIPE_BYTES = select.PIPE_BUF
 """As much as a pipe that is ready takes without blocking."""
 
@@ -31,6 +35,7 @@ class StdoutSink:
         self._printed: dict[str, int] = {}
         self._stops = [*os.pipe()]
         """What `interrupt` writes to and a wait reads."""
+        self._written, self._most_cached = 0, CACHED_BYTES
         self._ready = select.poll()
         self._ready.register(self._stops[0], select.POLLIN)
 
@@ -42,17 +47,32 @@ class StdoutSink:
 
     def write(self, processor: str, chunks: Sequence[bytes | bytearray]) -> None:
         """Print what of it was not printed yet: a commit that is tried again has the same lines."""
-        skip = self._printed.get(processor, 0)
+        pending = unwritten(chunks, self._printed.get(processor, 0))
+        is_file = stat.S_ISREG(os.fstat(self._fd).st_mode)
+        while pending:
+            count = self._write_file(pending) if is_file else self._write_lines(pending[0])
+            self._printed[processor] = self._printed.get(processor, 0) + count
+            drop(pending, count)
+
+    def _write_lines(self, view: memoryview) -> int:
         self._ready.register(self._fd, select.POLLOUT)
-        at_once = 1 << 20 if stat.S_ISREG(os.fstat(self._fd).st_mode) else PIPE_BYTES
-        for chunk in chunks:
-            view = memoryview(chunk)[skip:]
-            skip -= len(chunk) - len(view)
-            while view:
-                self._wait_until_ready()
-                count = os.write(self._fd, view[: _whole_lines(view, at_once)])
-                self._printed[processor] = self._printed.get(processor, 0) + count
-                view = view[count:]
+        self._wait_until_ready()
+        return os.write(self._fd, view[: _whole_lines(view, PIPE_BYTES)])
+
+    def _write_file(self, pending: list[memoryview]) -> int:
+        """Write as much as one call takes; of a large file past the system's cache, where it has a call for that."""
+        if self._written < self._most_cached:
+            count = os.writev(self._fd, pending[:IOV_MAX])
+        else:
+            try:
+                count = os.pwritev(self._fd, pending[:IOV_MAX], -1, RWF_DONTCACHE)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    raise
+                self._most_cached = sys.maxsize
+                return 0
+        self._written += count
+        return count
 
     def _wait_until_ready(self) -> None:
         # The descriptor may be shared with whoever started us: it is not ours to make non-blocking.

@@ -1,9 +1,14 @@
 """JSON lines on standard output."""
 
+import errno
 import os
 import select
 import threading
+from pathlib import Path
 
+import pytest
+
+from hostd.pipeline.sinks import stdout
 from hostd.pipeline.sinks.stdout import StdoutSink
 
 
@@ -27,6 +32,31 @@ def test_lines_are_written_whole_whatever_the_pipe_takes() -> None:
     writer.join()
     assert content == b"".join(chunks)
     assert sink.sync() == []
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["uncached", "unknown"])
+def test_a_large_file_is_written_past_the_cache_where_the_system_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knows: bool
+) -> None:
+    """Appended, as a shell may ask, whole and in order, whether that call is known or not."""
+    if not knows:
+
+        def refuse(*_: object) -> int:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+        monkeypatch.setattr(os, "pwritev", refuse)
+    monkeypatch.setattr(stdout, "CACHED_BYTES", 1 << 20)
+    path = tmp_path / "out"
+    path.write_bytes(b"before\n")
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+    sink = StdoutSink(fd=fd)
+    chunks = [b"%d\n" % number * 1000 for number in range(1500)]
+    for start in range(0, len(chunks), 100):
+        sink.write("demo", [b"", *chunks[start : start + 100]])
+        sink.accept()
+    sink.close()
+    os.close(fd)
+    assert path.read_bytes() == b"before\n" + b"".join(chunks)
 
 
 def test_takes_is_by_globs() -> None:
