@@ -104,8 +104,8 @@ class Task(Struct, frozen=True):
         """Parse a batch once, by the current generation; return who did, and what came of it.
 
         A loss that has nothing to do with the batch does not count. Raises NotServedError, also for a long batch that
-        has to be cut into short ones, OvertakenError when the
-        current generation is not `only`, NotNowError, and UnfedError for a piece of a stream.
+        has to be cut into short ones, OvertakenError when the current generation is not `only`, NotNowError, and
+        UnfedError for a piece of a stream.
         """
         losses = 0
         while True:

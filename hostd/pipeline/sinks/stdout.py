@@ -49,13 +49,14 @@ class StdoutSink:
         """Print what of it was not printed yet: a commit that is tried again has the same lines."""
         pending = unwritten(chunks, self._printed.get(processor, 0))
         is_file = stat.S_ISREG(os.fstat(self._fd).st_mode)
+        if not is_file:
+            self._ready.register(self._fd, select.POLLOUT)
         while pending:
             count = self._write_file(pending) if is_file else self._write_lines(pending[0])
             self._printed[processor] = self._printed.get(processor, 0) + count
             drop(pending, count)
 
     def _write_lines(self, view: memoryview) -> int:
-        self._ready.register(self._fd, select.POLLOUT)
         self._wait_until_ready()
         return os.write(self._fd, view[: _whole_lines(view, PIPE_BYTES)])
 
