@@ -19,7 +19,6 @@ from hostd.pace import Pace
 from hostd.past import Past
 from hostd.pipeline.commit import Committer
 from hostd.pipeline.ledger.book import Book
-from hostd.plugins import artifact as artifacts
 from hostd.plugins import grants, proof, trial
 from hostd.plugins.artifact import Artifact
 from hostd.plugins.catalog import Catalog, retire
@@ -34,6 +33,7 @@ from hostd.plugins.keeping import Keeping
 from hostd.plugins.probation import Probation
 from hostd.plugins.refusals import Refusals
 from hostd.plugins.register import Register
+from hostd.plugins.store import forget_unpacked, remove_others
 from hostd.plugins.wanted import Wanted
 from hostd.tasks import Tasks
 from hostd.watch import Watcher
@@ -111,7 +111,7 @@ class Swapper:
         self._again = asyncio.Event()
         self._passing = asyncio.Lock()
         self._journals: list[list[str]] = []
-        artifacts.forget_unpacked(store)
+        forget_unpacked(store)
 
     def look_again(self) -> None:
         """Compare the folder with the catalog soon. Returns at once; many calls are one pass more."""
@@ -259,10 +259,7 @@ class Swapper:
         digests = self._wanted.digests_at_hand() | {artifact.digest for artifact in in_use}
         awaited = self.keeping.awaited | self.register.streaming
         digests |= self.register.history.digests({*catalog.current, *wants, *awaited})
-        # Somebody may have removed the store; what is dropped in makes it anew.
-        for folder in self._store.iterdir() if self._store.is_dir() else ():
-            if folder.name not in digests:
-                artifacts.discard(folder.name, self._store)
+        remove_others(digests, self._store)
         self.environments.remove_unused(in_use)
 
     def _give_up(self, name: str, want: Want | None) -> None:

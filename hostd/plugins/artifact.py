@@ -8,11 +8,9 @@ import fcntl
 import functools
 import hashlib
 import os
-import shutil
 import signal
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +22,7 @@ from contract.manifest import Manifest, ManifestError, read_script
 from contract.version import mismatch, negotiate
 from hostd.errors import Refusal, Stage
 from hostd.plugins import ownership, trust
+from hostd.plugins.store import UNPACKED, keep, kept_at
 from hostd.workers import preload
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class Artifact(Struct, frozen=True):
     size: int
     manifest: Manifest
     contract: str
-    private: Path
+    private: str
     module: str
     attribute: str
     requirements: "tuple[Requirement, ...]"
@@ -80,7 +79,7 @@ def read(file: Path, store: Path, policy: trust.Policy = trust.DEFAULT, *, path:
         if policy.wants_signature:
             signature = _read_signature(file, display)
             trust.check_signature(content, signature, display, policy)
-            _keep(signature, trust.signature_path(path).name, digest, store)
+            keep(signature, trust.signature_path(path).name, digest, store)
         check = {".py": _check_script, ".toml": _check_declaration, ".whl": _check_wheel}[path.suffix]
         return replace(check(path, display, content, digest, store), policy=policy)
     except FileNotFoundError:
@@ -184,7 +183,7 @@ def _check_script(path: Path, display: str, content: bytes, digest: str, store: 
         size=len(content),
         manifest=manifest,
         contract=version,
-        private=_keep(content, path.name, digest, store),
+        private=keep(content, path.name, digest, store),
         module=f"hostd_plugin_{manifest.name}_{digest[:12]}",
         attribute="new_processor",
         requirements=_requirements(metadata.dependencies, display),
@@ -208,7 +207,7 @@ def _check_declaration(path: Path, display: str, content: bytes, digest: str, st
         size=len(content),
         manifest=manifest,
         contract=_negotiated(manifest, display),
-        private=_keep(content, path.name, digest, store),
+        private=keep(content, path.name, digest, store),
         module=f"hostd_plugin_{manifest.name}_{digest[:12]}",
         attribute="new_processor",
         requirements=(),
@@ -235,9 +234,9 @@ def _check_wheel(path: Path, display: str, content: bytes, digest: str, store: P
     contents = wheel.read(path.name, display, content)
     version = _negotiated(contents.manifest, display)
     _check_python(contents.requires_python, display)
-    kept = _keep(content, path.name, digest, store)
-    private = kept.parent / "unpacked"
-    if not private.exists():
+    keep(content, path.name, digest, store)
+    private = kept_at(store, digest, UNPACKED)
+    if not os.path.exists(private):  # noqa: PTH110 - a string, as all paths of the store
         try:
             wheel.unpack(content, private)
         except OSError as error:
@@ -305,34 +304,3 @@ def _requirements(dependencies: tuple[str, ...], display: str) -> "tuple[Require
     from hostd.plugins import requirements  # it takes long to load, and few need it
 
     return requirements.read(dependencies, display)
-
-
-def _keep(content: bytes, name: str, digest: str, store: Path) -> Path:
-    """Put the bytes in the store, whole or not at all, and return their path there."""
-    folder = store / digest
-    kept = folder / name
-    try:
-        folder.mkdir(0o700)
-    except FileExistsError:
-        # Compared, not trusted: a power loss may have left a name without its bytes.
-        if kept.exists() and kept.read_bytes() == content:
-            return kept
-    except FileNotFoundError:
-        folder.mkdir(0o700, parents=True, exist_ok=True)
-    fd, temporary = tempfile.mkstemp(dir=folder)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-        os.fchmod(fd, 0o400)
-    os.replace(temporary, kept)  # noqa: PTH105 - as mkstemp names it
-    return kept
-
-
-def forget_unpacked(store: Path) -> None:
-    """Remove what earlier daemons unpacked: it is unpacked anew from the bytes that count."""
-    for folder in store.glob("*/unpacked"):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def discard(digest: str, store: Path) -> None:
-    """Remove a private copy; one that is gone already is no error."""
-    shutil.rmtree(store / digest, ignore_errors=True)

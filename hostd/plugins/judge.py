@@ -13,6 +13,7 @@ from hostd.plugins import artifact as artifacts
 from hostd.plugins import trust
 from hostd.plugins.artifact import BeingWrittenError
 from hostd.plugins.generation import Generation
+from hostd.plugins.store import kept_at
 
 
 class Judge:
@@ -33,7 +34,7 @@ class Judge:
 
     async def _judge(self, generation: Generation) -> None:
         artifact = generation.artifact
-        kept = self._store / artifact.digest / artifact.path.name
+        kept = Path(kept_at(self._store, artifact.digest, artifact.path.name))
         try:
             generation.artifact = await asyncio.to_thread(
                 artifacts.read, kept, self._store, self.policy, path=artifact.path

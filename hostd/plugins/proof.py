@@ -103,7 +103,7 @@ def load_message(artifact: Artifact, options: dict[str, Any] | None, source_fiel
     manifest, framing = artifact.manifest, artifact.manifest.compiled_framing()
     return wire.Load(
         kind=artifact.kind,
-        path=str(artifact.private),
+        path=artifact.private,
         digest=artifact.digest,
         display=artifact.display,
         module=artifact.module,

@@ -18,6 +18,7 @@ from hostd.plugins.choice import Want, again
 from hostd.plugins.generation import Generation, State
 from hostd.plugins.history import KEPT_GENERATIONS, History
 from hostd.plugins.recent import Recent
+from hostd.plugins.store import kept_at
 from hostd.plugins.trust import Policy
 from hostd.tasks import Tasks
 from hostd.workers.batch import Batch
@@ -115,7 +116,7 @@ class Register:
             artifact.digest,
             generation.key,
             str(artifact.path),
-            str(self._store / artifact.digest / artifact.path.name),
+            kept_at(self._store, artifact.digest, artifact.path.name),
             generation.since,
             permanent=proven,
             proven_under=generation.surroundings if proven else "",

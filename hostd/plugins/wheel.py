@@ -10,13 +10,14 @@ import functools
 import hashlib
 import io
 import lzma
+import os
 import shutil
 import stat
 import struct
 import tempfile
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from msgspec import Struct
 from packaging.metadata import parse_email
@@ -81,20 +82,20 @@ def _supported_tags() -> frozenset[Tag]:
     return frozenset(sys_tags())
 
 
-def unpack(content: bytes, folder: Path) -> None:
+def unpack(content: bytes, folder: str) -> None:
     """Write the files of a wheel that `read` has accepted to `folder`, whole or not at all."""
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent))
+    temporary = tempfile.mkdtemp(dir=os.path.dirname(folder))
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for info in archive.infolist():
                 # A cache in the archive would run instead of the source beside it.
                 if info.is_dir() or "__pycache__" in PurePosixPath(info.filename).parts:
                     continue
-                target = temporary / info.filename
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(info) as source, target.open("xb") as file:
+                target = os.path.join(temporary, info.filename)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with archive.open(info) as source, open(target, "xb") as file:
                     shutil.copyfileobj(source, file)
-        temporary.replace(folder)
+        os.replace(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hostd.errors import Refusal, Stage
 from hostd.plugins import artifact as artifacts
 from hostd.plugins.artifact import Artifact, BeingWrittenError
+from hostd.plugins.store import forget_unpacked, remove_others
 from tests.build import WHEEL_NAME, artifact, plugin, wheel
 
 
@@ -34,11 +36,11 @@ def test_the_bytes_that_were_hashed_are_kept_under_their_digest(tmp_path: Path) 
     text = plugin()
     found = read(tmp_path, text)
     assert found.digest == hashlib.sha256(text.encode()).hexdigest()
-    assert found.private == tmp_path / "store" / found.digest / "demo.py"
-    assert found.private.read_text() == text
-    assert stat.S_IMODE(found.private.stat().st_mode) == 0o400
-    assert stat.S_IMODE(found.private.parent.stat().st_mode) == 0o700
-    assert [path.name for path in found.private.parent.iterdir()] == ["demo.py"], "no temporary file is left"
+    assert Path(found.private) == tmp_path / "store" / found.digest / "demo.py"
+    assert Path(found.private).read_text() == text
+    assert stat.S_IMODE(Path(found.private).stat().st_mode) == 0o400
+    assert stat.S_IMODE(Path(found.private).parent.stat().st_mode) == 0o700
+    assert [path.name for path in Path(found.private).parent.iterdir()] == ["demo.py"], "no temporary file is left"
     assert (found.kind, found.size, found.display) == ("py", len(text), "plugins.d/demo.py")
     assert (found.module, found.attribute) == (f"hostd_plugin_demo_{found.digest[:12]}", "new_processor")
 
@@ -48,30 +50,33 @@ def test_two_versions_never_share_a_path(tmp_path: Path) -> None:
     first = read(tmp_path, plugin())
     second = read(tmp_path, plugin(version="1.0.1"))
     assert first.private != second.private
-    assert "1.0.0" in first.private.read_text()
+    assert "1.0.0" in Path(first.private).read_text()
     assert first.module != second.module
 
 
 def test_reading_again_keeps_the_copy_that_is_there(tmp_path: Path) -> None:
     """The same bytes are the same artifact."""
     first = read(tmp_path, plugin())
-    inode = first.private.stat().st_ino
+    inode = Path(first.private).stat().st_ino
     assert read(tmp_path, plugin()) == first
-    assert first.private.stat().st_ino == inode
+    assert Path(first.private).stat().st_ino == inode
 
 
-def test_discard_removes_the_copy_and_may_be_repeated(tmp_path: Path) -> None:
-    """A retired generation leaves no file."""
-    found = read(tmp_path, plugin())
-    for _ in range(2):
-        artifacts.discard(found.digest, tmp_path / "store")
-        assert list((tmp_path / "store").iterdir()) == []
+def test_copies_that_nothing_refers_to_are_removed(tmp_path: Path) -> None:
+    """A retired generation leaves no file; nor is a store that somebody removed an error."""
+    store = tmp_path / "store"
+    retired, current = read(tmp_path, plugin()), read(tmp_path, plugin(version="1.0.1"))
+    remove_others({current.digest}, store)
+    assert [path.name for path in store.iterdir()] == [current.digest] != [retired.digest]
+    shutil.rmtree(store)
+    remove_others({current.digest}, store)
+    assert not store.exists()
 
 
 def test_a_stored_copy_counts_as_lying_where_it_came_from(tmp_path: Path) -> None:
     """Messages name the user's file, not the private one."""
     found = read(tmp_path, plugin())
-    again = artifacts.read(found.private, tmp_path / "store", path=found.path)
+    again = artifacts.read(Path(found.private), tmp_path / "store", path=found.path)
     assert again == found
 
 
@@ -90,23 +95,23 @@ def test_a_store_that_cannot_be_written_is_a_refusal_that_may_pass(tmp_path: Pat
 def test_a_copy_that_lost_its_bytes_is_written_anew(tmp_path: Path) -> None:
     """A power loss may leave the name of a private copy without its contents."""
     first = read(tmp_path, plugin())
-    first.private.chmod(0o600)
-    first.private.write_bytes(b"")
+    Path(first.private).chmod(0o600)
+    Path(first.private).write_bytes(b"")
     assert read(tmp_path, plugin()) == first
-    assert first.private.read_text() == plugin()
-    assert [path.name for path in first.private.parent.iterdir()] == ["demo.py"]
+    assert Path(first.private).read_text() == plugin()
+    assert [path.name for path in Path(first.private).parent.iterdir()] == ["demo.py"]
 
 
 def test_what_earlier_daemons_unpacked_is_forgotten_and_the_wheel_is_kept(tmp_path: Path) -> None:
     """Only the wheel's bytes count; what runs is unpacked from them."""
     found = read(tmp_path, wheel(), WHEEL_NAME)
-    (found.private / "demo_plugin" / "__init__.py").chmod(0o600)
-    (found.private / "demo_plugin" / "__init__.py").write_text("raise SystemExit")
-    artifacts.forget_unpacked(tmp_path / "store")
-    assert [path.name for path in found.private.parent.iterdir()] == [WHEEL_NAME]
+    (Path(found.private) / "demo_plugin" / "__init__.py").chmod(0o600)
+    (Path(found.private) / "demo_plugin" / "__init__.py").write_text("raise SystemExit")
+    forget_unpacked(tmp_path / "store")
+    assert [path.name for path in Path(found.private).parent.iterdir()] == [WHEEL_NAME]
     again = read(tmp_path, wheel(), WHEEL_NAME)
     assert again == found
-    assert (again.private / "demo_plugin" / "__init__.py").read_text().startswith("\nfrom contract")
+    assert (Path(again.private) / "demo_plugin" / "__init__.py").read_text().startswith("\nfrom contract")
 
 
 def test_too_large_a_file_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,8 +230,8 @@ def test_wheel_is_unpacked_beside_its_private_copy(tmp_path: Path) -> None:
     assert found.kind == "wheel"
     assert (found.manifest.name, found.manifest.version) == ("demo", "2.0.0")
     assert (found.module, found.attribute) == ("demo_plugin", "new_processor")
-    assert found.private == tmp_path / "store" / found.digest / "unpacked"
-    assert (found.private / "demo_plugin" / "__init__.py").read_text().startswith("\nfrom contract")
+    assert Path(found.private) == tmp_path / "store" / found.digest / "unpacked"
+    assert (Path(found.private) / "demo_plugin" / "__init__.py").read_text().startswith("\nfrom contract")
     assert read(tmp_path, wheel(), WHEEL_NAME) == found
 
 

@@ -29,7 +29,7 @@ def test_its_bytes_are_kept_under_their_digest_and_its_file_names_it(tmp_path: P
     assert (found.kind, found.display, found.contract) == ("toml", "plugins.d/pairs.toml", "1.0")
     assert (found.manifest.name, found.manifest.version) == ("pairs", "1.2.0")
     assert found.digest == hashlib.sha256(FORMAT.encode()).hexdigest()
-    assert found.private.read_text() == FORMAT
+    assert Path(found.private).read_text() == FORMAT
     assert found.requirements == ()
 
 
@@ -57,7 +57,7 @@ def test_what_cannot_serve_is_refused_with_its_line(
 def test_how_it_cut_its_input_is_read_of_the_bytes_that_are_kept(tmp_path: Path) -> None:
     text = FORMAT + "framing = { kind = 'multiline', start = '[A-Z]' }\n"
     found = artifacts.read(drop(tmp_path, text), tmp_path / "store")
-    past = Past("pairs", 1, "1.2.0", found.digest, "", str(found.path), str(found.private), "2024-05-17T10:05:03Z")
+    past = Past("pairs", 1, "1.2.0", found.digest, "", str(found.path), found.private, "2024-05-17T10:05:03Z")
     framing = kept.framing_of(past)
     assert framing is not None
     assert framing.kind == "multiline"

@@ -228,7 +228,7 @@ PASSES: dict[str, Callable[[Path], object]] = {
 def test_what_only_root_and_the_daemons_user_can_change_passes(name: str, site: Path) -> None:
     PASSES[name](site)
     found = artifacts.read(site / "srv/plugins.d/demo.py", site / "store")
-    assert found.private.read_text() == plugin()
+    assert Path(found.private).read_text() == plugin()
 
 
 @as_root

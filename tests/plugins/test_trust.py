@@ -69,8 +69,8 @@ def test_a_plugin_that_an_allowed_signer_signed_is_taken(site: Site, options: st
     """And its signature is kept beside the private copy, for when keys are revoked."""
     site.signers.write_text(f"# the operators\n\n{site.stranger.line()}{site.key.line(options)}")
     found = site.read()
-    assert found.private.read_text() == SIGNED
-    assert (found.private.parent / "demo.py.sig").read_bytes() == site.signature.read_bytes()
+    assert Path(found.private).read_text() == SIGNED
+    assert (Path(found.private).parent / "demo.py.sig").read_bytes() == site.signature.read_bytes()
     assert found.policy.wants_signature
 
 
@@ -250,14 +250,14 @@ def test_the_bytes_that_were_verified_are_the_bytes_that_are_kept(site: Site, mo
     signature = site.signature.read_bytes()
     monkeypatch.setattr(trust, "_keygen", exchange_then_verify)
     found = site.read()
-    assert found.private.read_text() == SIGNED
-    assert (found.private.parent / "demo.py.sig").read_bytes() == signature
+    assert Path(found.private).read_text() == SIGNED
+    assert (Path(found.private).parent / "demo.py.sig").read_bytes() == signature
 
 
 @needs_ssh_keygen
 def test_a_private_copy_is_judged_by_the_signature_that_was_kept_with_it(site: Site) -> None:
     """Whatever lies in the folder by then; a key that was revoked, and a pin, hold for it too."""
-    kept = site.read().private
+    kept = Path(site.read().private)
     site.plugin.unlink()
     site.signature.unlink()
 

@@ -183,7 +183,7 @@ def test_damaged_wheel_is_refused_or_whole(at: int) -> None:
 def test_unpack_writes_all_but_caches(tmp_path: Path) -> None:
     """A .pyc in the archive would run instead of the source beside it."""
     content = wheel({"demo_plugin/__pycache__/__init__.cpython-311.pyc": "evil", "demo_plugin/deep/er/x.txt": "x"})
-    wheels.unpack(content, tmp_path / "unpacked")
+    wheels.unpack(content, str(tmp_path / "unpacked"))
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {
         "unpacked/demo_plugin/__init__.py",
@@ -196,5 +196,5 @@ def test_unpack_writes_all_but_caches(tmp_path: Path) -> None:
 def test_unpack_leaves_nothing_when_it_fails(tmp_path: Path) -> None:
     """Whole or not at all."""
     with pytest.raises(OSError, match="File name too long"):
-        wheels.unpack(wheel({"z" * 300: "x"}), tmp_path / "unpacked")
+        wheels.unpack(wheel({"z" * 300: "x"}), str(tmp_path / "unpacked"))
     assert list(tmp_path.iterdir()) == []

@@ -60,6 +60,8 @@ class NdjsonSink:
         self._processors = processors
         self._ledger = ledger
         self._files: dict[str, _File] = {}
+        # Not made anew for each commit: it takes a place in the interpreter's table of interned strings each time.
+        self._paths: dict[str, Path] = {}
         self._blocked: dict[str, str] = {}
         self._rotation = rotation
         self._packer = Packer(folder, rotation) if rotation is not None else None
@@ -191,7 +193,10 @@ class NdjsonSink:
 
     def path(self, processor: str) -> Path:
         """Return where a processor's records go."""
-        return self._folder / f"{processor}.ndjson"
+        path = self._paths.get(processor)
+        if path is None:
+            path = self._paths[processor] = self._folder / f"{processor}.ndjson"
+        return path
 
     def _is_due(self, file: _File, rotation: Rotation) -> bool:
         """Tell whether to rotate, which a try of a commit that was begun must not: its first part may be in there."""
