@@ -91,8 +91,11 @@ def next_cut(
 
 
 def has_parts(framing: Framing) -> bool:
-    """Tell whether a batch may be cut at any line end."""
-    return framing.kind == "lines" and not framing.quote
+    """Tell whether a worker may cut a batch into parts: it finds the ends of lines as the daemon does.
+
+    Where a record begins an expression tells, and a worker's may be another one than the daemon's in odd cases.
+    """
+    return framing.kind == "lines"
 
 
 def next_piece(source: FileSource, batch_bytes: int, *, final: bool, ended: bool) -> Cut | None:

@@ -24,6 +24,7 @@ from hostd.pipeline.serving import Catalog, Generation
 from hostd.pipeline.sources.content import NotLoadedError
 from hostd.pipeline.sources.file import FileSource
 from hostd.pipeline.streams import Streams, StuckError
+from hostd.pipeline.waking import Waking
 from hostd.tasks import Tasks
 from hostd.workers.batch import Batch, DeadLetter, Yield
 from hostd.workers.pool import Pool
@@ -79,6 +80,7 @@ class Pump:
         self._tasks = tasks
         self._window = 2 * pool.slots.capacity
         self._flows: dict[FileSource, Flow] = {}
+        self._waking = Waking(self._wake_again)
         self._closed = False
 
     def wake(self, source: FileSource) -> None:
@@ -134,10 +136,17 @@ class Pump:
         return True
 
     def wake_all(self) -> None:
-        """Route and read every source anew: another generation is live, or one is gone."""
-        for source, flow in list(self._flows.items()):
+        """Route and read every source anew: another generation is live, or one is gone.
+
+        Returns at once: what is being read finds out by itself, and the others are woken a slice at a time.
+        """
+        for flow in self._flows.values():
             flow.gathers_until = 0.0
-            self.wake(source)
+        self._waking.start(self._flows.values())
+
+    def _wake_again(self, flow: Flow) -> None:
+        if self._flows.get(flow.source) is flow:
+            self.wake(flow.source)
 
     def try_again(self) -> None:
         """Forget how often generations have lost their workers, and read all sources: an operator asks for it."""
@@ -180,7 +189,11 @@ class Pump:
 
     async def settle(self) -> None:
         """Wait until no source is being read."""
-        while tasks := [flow.task for flow in self._flows.values() if flow.task is not None]:
+        while True:
+            await self._waking.ended()
+            tasks = [flow.task for flow in self._flows.values() if flow.task is not None]
+            if not tasks:
+                return
             await asyncio.wait(tasks)
 
     async def settle_one(self, source: FileSource) -> None:
@@ -204,6 +217,7 @@ class Pump:
     async def close(self, timeout_s: float) -> None:
         """Read no more; wait for what is under way, and drop what is not done by then."""
         self._closed = True
+        self._waking.stop()
         for flow in self._flows.values():
             if flow.timer is not None:
                 flow.timer.cancel()

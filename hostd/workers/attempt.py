@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LEAST_OUTPUT_BYTES = 1 << 20
 """What a part of a failing batch may yield at least; a part gets its share of what the batch may."""
 
+PART_SHARE, CUT_SHARE = 0.01, 0.25
+"""How much of the time limit may go by without a sign of life, before a part and before a half of what fails."""
+
 MAX_TRACES = 20
 """Of a batch's dead letters the first have a traceback: thousands are alike."""
 
@@ -53,7 +56,7 @@ class Attempt:
         Raises CrowdedError when these yield more than one answer may, or than is to be held; SpentError.
         """
         part_bytes, most_bytes = self.request.part_bytes, self.request.most_bytes
-        parts = list(parts_of(self.data, part_bytes)) if part_bytes else []
+        parts = list(parts_of(self.data, part_bytes, self.generation.framing)) if part_bytes else []
         if len(parts) < 2:
             self.run(0, len(self.data), most_bytes, None)
             if sum(map(len, self.lines)) > most_bytes:  # the halves of what failed may yield more than their share
@@ -62,8 +65,8 @@ class Attempt:
         self.most_words = most_bytes
         try:
             for start, end in parts:
-                if start:  # each has the time of a batch
-                    self._say_alive()
+                if start:  # each has the time of a batch, but for this share
+                    self._sign_of_life(PART_SHARE)
                 self.run(start, end, wire.most_output(self.generation.load.output_mib, end - start), None)
                 if sum(map(len, self.lines)) > most_bytes:
                     raise CrowdedError
@@ -108,7 +111,7 @@ class Attempt:
             self.generation.check_memory()
         if len(starts) <= 1:
             return
-        self._sign_of_life()
+        self._sign_of_life(CUT_SHARE)
         middle = len(starts) // 2
         for begin, until, half in (
             (start, starts[middle], starts[:middle]),
@@ -116,14 +119,13 @@ class Attempt:
         ):
             self.run(begin, until, max(LEAST_OUTPUT_BYTES, most_bytes * (until - begin) // (end - start)), half)
 
-    def _sign_of_life(self) -> None:
-        if time.monotonic() - self.last_sign > self.request.time_s / 4:
-            self._say_alive()
-
-    def _say_alive(self) -> None:
-        self.last_sign = time.monotonic()
-        self.generation.cpu.allow(self.request.time_s)
-        self.channel.send(wire.Alive())
+    def _sign_of_life(self, share: float) -> None:
+        """Say that it is alive, when that share of the time limit has gone by since it did."""
+        now = time.monotonic()
+        if now - self.last_sign > self.request.time_s * share:
+            self.last_sign = now
+            self.generation.cpu.allow(self.request.time_s)
+            self.channel.send(wire.Alive())
 
     def _explain(self, error: BaseException) -> tuple[str, str]:
         """Return the reason and the traceback of a dead letter."""

@@ -6,7 +6,9 @@ parts, so that what `parse` gets is as large as its manifest says, and stays in 
 
 from collections.abc import Iterator
 
-MOST_PARTS = 4
+from contract.framing import Framing
+
+MOST_PARTS = 16
 LONG_BYTES = 1 << 20
 """How long a batch may be, however large its parts are."""
 LONG_S = 0.04
@@ -17,13 +19,17 @@ class CrowdedError(Exception):
     """The parts of a long batch yield more than one answer may, or a worker holds: it is to be cut anew, and short."""
 
 
-def parts_of(data: bytes, most: int) -> Iterator[tuple[int, int]]:
-    """Yield from where to where each part of `data` goes: whole lines, of `most` bytes where none is longer."""
-    start = 0
-    while len(data) - start > most:
-        end = data.rfind(b"\n", start, start + most) + 1 or data.find(b"\n", start + most) + 1 or len(data)
-        yield start, end
-        start = end
+def parts_of(data: bytes, most: int, framing: Framing) -> Iterator[tuple[int, int]]:
+    """Yield from where to where each part of `data` goes: whole records, of `most` bytes where none is longer."""
+    start, size = 0, most
+    while size < len(data) - start:
+        piece = data[start : start + size]
+        length = framing.boundary(piece) if size == most else framing.first_boundary(piece)
+        if length:
+            yield start, start + length
+            start, size = start + length, most
+        else:
+            size *= 2
     if start < len(data):
         yield start, len(data)
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from contract.framing import Framing
 from hostd.errors import WorkerLostError
 from hostd.workers.batch import Batch
 from hostd.workers.parts import FORBORNE, LONG_BYTES, LONG_S, MOST_PARTS, CrowdedError, Speed, parts_of
@@ -42,20 +43,26 @@ def new_processor():
 """
 
 
-@given(st.lists(st.integers(0, 40), max_size=30), st.booleans(), st.integers(1, 50))
-def test_parts_are_all_of_it_in_whole_lines(lengths: list[int], ended: bool, most: int) -> None:
-    """None is longer than asked for but for a line that is; none could have taken the next line, too."""
-    data = b"".join(b"x" * length + b"\n" for length in lengths)
+@given(
+    st.sampled_from([Framing(), Framing(quote=b'"')]),
+    st.lists(st.text('xy"\n', max_size=40).map(str.encode), max_size=30),
+    st.booleans(),
+    st.integers(1, 50),
+)
+def test_parts_are_all_of_it_in_whole_records(framing: Framing, lines: list[bytes], ended: bool, most: int) -> None:
+    """None is longer than asked for but for a record that is; none but the last could have taken the next one, too."""
+    data = b"".join(line + b"\n" for line in lines)
     data = data if ended else data + b"y"
-    parts = list(parts_of(data, most))
+    parts = list(parts_of(data, most, framing))
     assert b"".join(data[start:end] for start, end in parts) == data
     assert [start for start, _ in parts[1:]] == [end for _, end in parts[:-1]]
     for start, end in parts:
         assert start < end
-        assert end == len(data) or data[end - 1 : end] == b"\n"
-        assert end - start <= most or b"\n" not in data[start : end - 1]
-        following = data.find(b"\n", end) + 1 or len(data)
-        assert end == len(data) or following - start > most
+        whole = end == len(data) or framing.boundary(data[start:end]) == end - start
+        assert whole
+        assert end - start <= most or end == len(data) or framing.first_boundary(data[start:end]) == end - start
+        following = framing.first_boundary(data[end:])
+        assert end == len(data) or not following or end + following - start > most
 
 
 def test_parse_is_handed_parts_of_a_long_batch(runner: asyncio.Runner, crew: MakeCrew) -> None:
