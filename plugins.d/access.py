@@ -8,7 +8,7 @@
 # contract = ">=1.0,<2"
 # summary = "Apache and nginx access logs, in the common and the combined format."
 # framing = "lines"
-# limits = { batch_kib = 64 }
+# limits = { batch_kib = 128 }
 #
 # [tool.hostd.accepts]
 # lines = '^([^\s:]+:\d+ )?[^\s{"]+ \S+ \S+ \[\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] ".*" \d{3} (\d|-)'
