@@ -1,5 +1,7 @@
 """Long batches through the daemon: each line once and in order, whatever their parts do together."""
 
+from benchmarks.host import SHIPPED
+
 from .harness import Home, plugin
 
 LINES = [f"{number:07}" + "x" * 92 for number in range(20_000)]
@@ -22,6 +24,20 @@ def test_every_line_comes_out_once_and_in_order(home: Home) -> None:
     assert [record["line"] for record in records] == LINES
     assert [record["at"] for record in records] == [100 * number for number in range(len(LINES))]
     assert not daemon.seen("batch.retried")
+
+
+def test_a_quoted_record_is_whole_whichever_parts_it_lies_between(home: Home) -> None:
+    """Line feeds in it are no ends, and a part that begins inside of it would make two of it."""
+    source = (SHIPPED / "csv.py").read_text()
+    home.drop("csv.py", source.replace("# header = 1", "# header = 1\n# limits = { batch_kib = 16 }", 1))
+    notes = [f"{number}\n" + "quoted\n" * (number % 40) for number in range(8000)]
+    home.append("a.csv", "number,note", *(f'{number},"{note}"' for number, note in enumerate(notes)))
+    daemon = home.start()
+    records = daemon.wait_records("csv", len(notes))
+    assert [(record["number"], record["note"]) for record in records] == [
+        (str(number), note) for number, note in enumerate(notes)
+    ]
+    assert not daemon.seen("record.rejected")
 
 
 def test_parts_that_yield_too_much_together_are_cut_anew(home: Home) -> None:
