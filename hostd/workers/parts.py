@@ -21,15 +21,15 @@ class CrowdedError(Exception):
 
 def parts_of(data: bytes, most: int, framing: Framing) -> Iterator[tuple[int, int]]:
     """Yield from where to where each part of `data` goes: whole records, of `most` bytes where none is longer."""
-    start, size = 0, most
-    while size < len(data) - start:
-        piece = data[start : start + size]
-        length = framing.boundary(piece) if size == most else framing.first_boundary(piece)
-        if length:
-            yield start, start + length
-            start, size = start + length, most
-        else:
+    start = 0
+    while most < (rest := len(data) - start):
+        length, size = framing.boundary(data[start : start + most]), most
+        while not length and size < rest:
             size *= 2
+            length = framing.first_boundary(data[start : start + size])
+        end = start + (length or rest)
+        yield start, end
+        start = end
     if start < len(data):
         yield start, len(data)
 

@@ -1,8 +1,6 @@
 """Long batches through the daemon: each line once and in order, whatever their parts do together."""
 
-from benchmarks.host import SHIPPED
-
-from .harness import Home, plugin
+from .harness import REPOSITORY, Home, plugin
 
 LINES = [f"{number:07}" + "x" * 92 for number in range(20_000)]
 """Two million bytes: a few short batches tell how fast the plugin is, and the others are long."""
@@ -28,7 +26,7 @@ def test_every_line_comes_out_once_and_in_order(home: Home) -> None:
 
 def test_a_quoted_record_is_whole_whichever_parts_it_lies_between(home: Home) -> None:
     """Line feeds in it are no ends, and a part that begins inside of it would make two of it."""
-    source = (SHIPPED / "csv.py").read_text()
+    source = (REPOSITORY / "plugins.d" / "csv.py").read_text()
     home.drop("csv.py", source.replace("# header = 1", "# header = 1\n# limits = { batch_kib = 16 }", 1))
     notes = [f"{number}\n" + "quoted\n" * (number % 40) for number in range(8000)]
     home.append("a.csv", "number,note", *(f'{number},"{note}"' for number, note in enumerate(notes)))
