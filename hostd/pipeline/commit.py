@@ -27,7 +27,8 @@ GROUP_BYTES = 8 << 20
 group, the workers would wait for the commit, and then the commit for the workers."""
 BUSY_BYTES = 1 << 20
 GATHER_S = 0.02
-"""How long to gather after a group of at least `BUSY_BYTES`: under load, fewer and larger commits cost less."""
+"""How long at most to gather after a group of at least `BUSY_BYTES`: fewer and larger commits cost less. A whole group,
+or one that somebody waits for, goes at once: were it to wait, the workers would soon have nothing left to parse."""
 COMPANY_S = 0.02
 """How long what is only for the ledger's book waits for results to be committed with: a new generation's first batch
 comes back in about that time, and would have to wait for the end of a commit without it."""
@@ -81,7 +82,9 @@ class Committer:
         self._left: list[Sink] = []
         """Sinks that others have taken the place of, and that deliver their last."""
         self._waiting: list[Entry | _Write | _Switch] = []
+        self._waiting_bytes = 0
         self._arrived = asyncio.Event()
+        self._pressing = asyncio.Event()
         self._asked = asyncio.Event()
         self._submitted = 0
         self._committed = 0
@@ -100,6 +103,9 @@ class Committer:
         self._waiting.append(entry)
         self._submitted += 1
         self._arrived.set()
+        self._waiting_bytes += len(entry.result.lines)
+        if entry.is_awaited or self._waiting_bytes >= GROUP_BYTES:
+            self._pressing.set()
 
     async def write(self, function: Callable[..., None], *args: object) -> None:
         """Have `function` write to the ledger, and wait until that is durable: in one transaction with what waits too.
@@ -169,8 +175,8 @@ class Committer:
         busy = False
         while True:
             await self._arrived.wait()
-            if busy and not self._is_pressing():
-                await asyncio.sleep(GATHER_S)
+            if busy:
+                await self._gather()
             if all(isinstance(each, _Write) for each in self._waiting):
                 self._arrived.clear()
                 with contextlib.suppress(TimeoutError):
@@ -205,12 +211,13 @@ class Committer:
         self._thread.submit(self._close).result()
         self._thread.shutdown()
 
-    def _is_pressing(self) -> bool:
-        """Tell whether to gather more is of no use: a whole group waits, or somebody for the commit."""
+    async def _gather(self) -> None:
+        """Wait for more, until to wait is of no use: a whole group waits, or somebody for the commit."""
+        self._pressing.clear()
         entries = [each for each in self._waiting if isinstance(each, Entry)]
-        return (
-            any(each.is_awaited for each in entries) or sum(len(each.result.lines) for each in entries) >= GROUP_BYTES
-        )
+        if self._waiting_bytes < GROUP_BYTES and not any(each.is_awaited for each in entries):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._pressing.wait(), GATHER_S)
 
     def _take_group(self) -> tuple[list[Entry], list[_Write]]:
         size = 0
@@ -225,6 +232,7 @@ class Committer:
             else:
                 writes.append(each)
         del self._waiting[: len(entries) + len(writes)]
+        self._waiting_bytes -= size
         return entries, writes
 
     async def until_done(self, function: Callable[..., None], *args: object) -> None:

@@ -108,6 +108,31 @@ def test_groups_are_bounded_and_a_result_over_the_bound_goes_alone(
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("line", "is_awaited"), [(b"12345\n", False), (b"!\n", True)], ids=["whole", "awaited"])
+def test_a_whole_group_and_one_that_is_awaited_do_not_wait_for_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, is_awaited: bool
+) -> None:
+    """Others gather after a large group, here for longer than the test may take."""
+    monkeypatch.setattr(commits, "GROUP_BYTES", 10)
+    monkeypatch.setattr(commits, "BUSY_BYTES", 1)
+    monkeypatch.setattr(commits, "GATHER_S", 60.0)
+
+    async def scenario() -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        sink = Flaky(tmp_path / "out", ledger)
+        committer = Committer(ledger, [sink])
+        async with running(committer):
+            committer.submit(Entry(result(0, 1, lines=b"first\n"), lambda: None))
+            await committer.flush()
+            committer.submit(Entry(result(1, 2, lines=b"next\n"), lambda: None))
+            await asyncio.sleep(0)  # it gathers now
+            committer.submit(Entry(result(2, 3, lines=line), lambda: None, is_awaited))
+            await committer.flush()
+        assert sink.groups == [[b"first\n"], [b"next\n", line]]
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("failures", [["write"], ["sync"], ["write", "write", "sync"]])
 def test_a_failing_commit_is_tried_again_and_nothing_is_doubled(tmp_path: Path, failures: list[str]) -> None:
     """Each failure is said with its reason; reading waits behind it; then all is there once."""
