@@ -5,6 +5,7 @@ environment. `contract.manifest` and `contract.testing` are for the host and for
 """
 
 from contract.context import Context, PluginLog
+from contract.json_lines import JsonLines
 from contract.normal import SYSLOG_SEVERITIES, Timestamps, from_epoch, read_zone, severity_number, timestamps
 from contract.processor import Processor, Stream, StreamProcessor, each_line, each_record
 from contract.record import Columns, JsonValue, Record
@@ -19,6 +20,7 @@ __all__ = [
     "ByteStream",
     "Columns",
     "Context",
+    "JsonLines",
     "JsonValue",
     "LineStream",
     "PluginLog",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 from contract.context import Context
+from contract.json_lines import JsonLines
 from contract.record import Columns, Record
 from contract.rows import Rows
 from contract.together import AtOnce, Together, describe
@@ -19,7 +20,7 @@ from contract.together import AtOnce, Together, describe
 class Processor(Protocol):
     """Turns whole records' bytes into records."""
 
-    def parse(self, data: bytes, ctx: Context) -> Iterable[Record | Rows | Columns]:
+    def parse(self, data: bytes, ctx: Context) -> Iterable[Record | Rows | JsonLines | Columns]:
         """Yield the records of `data`, in order, also as rows or columns.
 
         `data` holds whole records as the manifest's `framing` cuts them. An exception fails the batch: the
@@ -37,7 +38,7 @@ class Stream(Protocol):
     of the snapshot.
     """
 
-    def feed(self, data: bytes, final: bool) -> Iterable[Record | Rows | Columns]:  # noqa: FBT001
+    def feed(self, data: bytes, final: bool) -> Iterable[Record | Rows | JsonLines | Columns]:  # noqa: FBT001
         """Take the source's next bytes, any number of them, and yield the records that they complete, in order.
 
         `final` says that the source ends here: yield what is held back, reject what is torn. It comes once, maybe

@@ -34,6 +34,19 @@ def decode_json(text: str, start: int = 0) -> tuple[Any, int]:
     return value, end
 
 
+_look = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=lambda _: 0.0, parse_int=lambda _: 0).decode
+
+
+def checked_object(text: str) -> dict[str, Any]:
+    """Return a JSON object without its numbers, which may be of any size. Raises ValueError, RecursionError."""
+    value = _look(text)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - the type of what the text says, not of an argument
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()  # half a character has no UTF-8
+    return value
+
+
 def _whole_value(value: JsonValue) -> JsonValue:
     if isinstance(value, str):
         return _whole(value)

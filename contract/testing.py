@@ -18,6 +18,7 @@ from contract.adapter import MisfitError, as_processor, as_stream, as_stream_pro
 from contract.columns import as_records, is_columns
 from contract.context import Context
 from contract.framing import Framing
+from contract.json_lines import JsonLines
 from contract.manifest import Manifest, read_script
 from contract.processor import Processor, StreamProcessor
 from contract.record import JsonValue
@@ -115,7 +116,7 @@ def as_json(records: Iterable[Any]) -> list[dict[str, JsonValue]]:
         if is_columns(record):
             values += [as_json_value(each) for each in as_records(record)]
             continue
-        if isinstance(record, Rows):
+        if isinstance(record, Rows | JsonLines):
             values += as_json(record)
             continue
         mapping = {"message": record} if isinstance(record, str) else record

@@ -12,15 +12,18 @@ from operator import itemgetter
 from typing import Any
 
 from contract.columns import is_columns
+from contract.json_lines import JsonLines
 from contract.rows import Rows
 from contract.values import as_json_value, as_plain, find_unwritable
 from hostd.workers import columns
 from hostd.workers.block import pack_rows
+from hostd.workers.key import Key
 
 try:
     import msgspec
 
     from hostd.workers.rows import StructsOfRows
+
 except ImportError:  # an environment of a plugin's own need not have it
     msgspec = None  # type: ignore[assignment]
 
@@ -43,6 +46,11 @@ def encode_by_standard_library(records: list[Any]) -> bytes:
 _encode_lines: Encode = (
     encode_by_standard_library if msgspec is None else msgspec.json.Encoder(enc_hook=as_plain).encode_lines
 )
+_decode_lines: Callable[[bytes], list[Any]] = (
+    (lambda text: [json.loads(line) for line in text.split(b"\n") if line])
+    if msgspec is None
+    else msgspec.json.Decoder().decode_lines
+)
 
 
 class Encoder:
@@ -52,6 +60,7 @@ class Encoder:
         self._field = source_field
         self._encode_lines = encode_lines
         self._columns = columns.ColumnsEncoder(source_field, encode_lines)
+        self._key = Key(source_field)
         self._structs = None if encode_lines is encode_by_standard_library else StructsOfRows(source_field)
 
     def encode(
@@ -64,7 +73,7 @@ class Encoder:
         """
         count = size = 0
         pieces: list[bytes] = []
-        if isinstance(records, Rows) or is_columns(records):
+        if _are_many(records):
             records = [records]
         for chunk in [records] if isinstance(records, list) else _chunks(iter(records)):
             for number, lines in self._encoded(chunk, source, blocks=blocks):
@@ -78,7 +87,7 @@ class Encoder:
     def _encoded(self, records: list[Any], source: str, *, blocks: bool) -> Iterator[tuple[int, bytes]]:
         """Yield how many records, and their lines or their block, piece by piece."""
         kinds = set(map(type, records))
-        if Rows not in kinds and not columns.are_among(kinds):
+        if kinds.isdisjoint((Rows, JsonLines)) and not columns.are_among(kinds):
             only_dicts = kinds == {dict}
             block = self._block(records, source) if blocks and only_dicts else None
             if records:
@@ -89,8 +98,12 @@ class Encoder:
                 yield from self._encoded(list(group), source, blocks=blocks)
                 continue
             for each in group:
-                encode = self._rows if isinstance(each, Rows) else self._columns.encode
-                yield from encode(each, source, blocks=blocks)
+                yield from self._encode_for(each)(each, source, blocks=blocks)
+
+    def _encode_for(self, many: Any) -> Callable[..., Iterator[tuple[int, bytes]]]:
+        if isinstance(many, Rows):
+            return self._rows
+        return self._json_lines if isinstance(many, JsonLines) else self._columns.encode
 
     def _block(self, records: list[dict[Any, Any]], source: str) -> bytes | None:
         """Return the block of records that all have the same keys, two at least; None of others."""
@@ -124,6 +137,17 @@ class Encoder:
             if records:
                 yield len(records), self._lines(records, source, only_dicts=True)
 
+    def _json_lines(self, lines: JsonLines, source: str, *, blocks: bool) -> Iterator[tuple[int, bytes]]:
+        if blocks or (self._field and self._key.may_be_in(lines.text)):
+            try:
+                records = _decode_lines(lines.text)
+            except (ValueError, RecursionError):
+                pass  # a number that nothing but text holds
+            else:
+                yield from self._encoded(records, source, blocks=blocks)
+                return
+        yield len(lines), lines.with_last(self._key.member(source) if self._field else b"")
+
     def _lines(self, records: list[Any], source: str, *, only_dicts: bool) -> bytes:
         if not only_dicts:
             records = [as_mapping(record) for record in records]
@@ -149,7 +173,7 @@ def as_mapping(record: Any) -> dict[str, Any]:
 
 
 def _are_many(record: Any) -> bool:
-    return isinstance(record, Rows) or is_columns(record)
+    return isinstance(record, Rows | JsonLines) or is_columns(record)
 
 
 def _chunks(records: Iterator[Any]) -> Iterator[list[Any]]:

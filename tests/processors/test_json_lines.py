@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract import Context, JsonLines
 from contract.testing import Outcome
-from tests.processors.support import parse
+from tests.processors.support import MODULES, parse
 
 
 @pytest.mark.parametrize(
@@ -17,7 +18,7 @@ from tests.processors.support import parse
         (b'{"a": 1', "not JSON: Expecting ',' delimiter at column 8"),
         (b'{"a": NaN}', "not JSON: NaN is Python's, not JSON's"),
         (b'{"a": -Infinity}', "not JSON: -Infinity is Python's, not JSON's"),
-        (b'{"a": 1e999}', "not JSON: 1e999 is out of range"),
+        (b'{ "a": 1e999}', "not JSON: 1e999 is out of range"),
         (b'{"a": "\xff"}', "not UTF-8 at byte 8"),
         (b'{"a": "\t"}', "not JSON: Invalid control character at at column 8"),
         (b"[1]", "a JSON array, where an object is expected"),
@@ -38,6 +39,26 @@ def test_json_lines_replaces_half_a_surrogate_pair_at_any_depth() -> None:
     assert parse("json_lines", line).records == [
         {"whole \U0001f925": "\U0001f925", "\ufffd key": ["x\ufffdy", {"z": "\ufffd\ufffd"}, 1]}
     ]
+
+
+def parsed(data: bytes) -> list[Any]:
+    processor = MODULES["json_lines"][1].new_processor()
+    found = processor.parse(data, Context(source="x.log", reject=lambda raw, _: pytest.fail(f"{raw!r}"), say=print))
+    return [found] if isinstance(found, JsonLines) else list(found)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("number", [b"0.10", b"1e999"])
+def test_json_lines_are_records_as_they_are_written_whatever_lies_beside_them(number: bytes, end: bytes) -> None:
+    """So that what is stored of a line does not depend on how batches are cut."""
+    line = b'{"n": %s, "a": 1.10}' % number
+    (alone,) = parsed(line + end)
+    assert alone.with_last(b"") == line + b"\n"
+    (together,) = parsed((line + end) * 40)
+    assert together.with_last(b"") == (line + b"\n") * 40
+    *before, other, after = parsed((line + end) * 40 + b'{ "b": 2}' + end + line)
+    assert b"".join(each.with_last(b"") for each in before) == (line + b"\n") * 40
+    assert (other, after.with_last(b"")) == ({"b": 2}, line + b"\n")
 
 
 def test_json_lines_skips_blank_lines_and_a_byte_order_mark() -> None:
