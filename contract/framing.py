@@ -35,16 +35,21 @@ class Framing:
     header_lines: int = 0
     header_pattern: LinePattern | None = None
 
-    def boundary(self, data: bytes, *, final: bool = False) -> int:
-        """Return the length of the leading part of `data` that holds whole records only.
+    def boundary(self, data: bytes, *, final: bool = False, start: int = 0, most: int | None = None) -> int:
+        """Return the length of the leading part of `data[start:]`, of at most `most` bytes, that is whole records only.
 
-        `data` begins where a record begins. `final` says that nothing follows. 0: no whole record yet.
+        A record begins at `start`. `final` says that nothing follows. 0: no whole record yet.
         """
+        if self.kind == "lines" and not self.quote and not final:  # which takes no copy
+            end = data.rfind(b"\n", start, len(data) if most is None else start + most) + 1
+            return end and end - start
+        if start or most is not None:
+            data = data[start : None if most is None else start + most]
         if final or self.kind == "stream":
             return len(data)
         if self.kind == "lines":
             end = data.rfind(b"\n") + 1
-            return self._outside_quotes(data, end) if self.quote and end else end
+            return self._outside_quotes(data, end) if end else end
         if self.kind == "multiline":
             return self._last_start(data)
         return 0

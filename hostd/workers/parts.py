@@ -23,7 +23,7 @@ def parts_of(data: bytes, most: int, framing: Framing) -> Iterator[tuple[int, in
     """Yield from where to where each part of `data` goes: whole records, of `most` bytes where none is longer."""
     start = 0
     while most < (rest := len(data) - start):
-        length, size = framing.boundary(data[start : start + most]), most
+        length, size = framing.boundary(data, start=start, most=most), most
         while not length and size < rest:
             size *= 2
             length = framing.first_boundary(data[start : start + size])
