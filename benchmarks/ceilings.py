@@ -19,7 +19,7 @@ from hostd.pipeline.sinks.sqlite import CHUNK_BYTES, PRAGMAS
 from hostd.pipeline.sinks.tables import Table
 from hostd.workers.block import pack_rows
 
-GROUP_BYTES = 8 << 20
+GROUP_BYTES = 16 << 20
 """About what one commit takes under load."""
 BATCH_BYTES = 384 << 10
 """About what becomes of one batch."""

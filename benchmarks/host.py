@@ -15,7 +15,7 @@ from typing import Any, Self
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHIPPED = REPOSITORY / "plugins.d"
-WATCH_EVERY_S = 0.01
+WATCH_EVERY_S = 0.05
 
 
 class Host:
@@ -87,10 +87,11 @@ class Host:
         self.usage = Usage(self._process.pid)
         return began
 
-    def wait(self) -> int:
-        """Wait for the daemon's end, watching what it uses; return its exit code."""
+    def wait(self, *, watch: bool = False) -> int:
+        """Wait for the daemon's end, watching what it uses if that is wanted; return its exit code."""
         assert self._process is not None
-        self.usage.start()
+        if watch:
+            self.usage.start()
         try:
             return self._process.wait()
         finally:
@@ -155,7 +156,7 @@ class Usage:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Look every few milliseconds until stopped: the figures go with the process."""
+        """Look now and then until stopped, since the figures go with the process: more often costs what is measured."""
         if Path("/proc/self/task").exists():
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()

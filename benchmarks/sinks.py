@@ -108,7 +108,7 @@ class Runs:
             (host.plugins / "access.py").write_bytes((SHIPPED / "access.py").read_bytes())
             os.link(self._log, host.logs / "access.log")
             host.start(once=True)
-            code = host.wait()
+            code = host.wait(watch=True)
             if code not in (0, 3):  # 3: some lines were rejected, as in real logs some are
                 raise RuntimeError(f"hostd ended with {code}:\n{host.log.read_text()}")
             if keep is not None:

@@ -70,7 +70,7 @@ class Daemons:
             os.link(self._log, host.logs / "access.log")
             with Watch() as watch:
                 began = host.start(once=True)
-                code = host.wait()
+                code = host.wait(watch=True)
             whole_s = time.monotonic() - began
             if code not in (0, 3):  # 3: some lines were rejected, as in real logs some are
                 raise RuntimeError(f"hostd ended with {code}:\n{host.log.read_text()}")

@@ -132,7 +132,8 @@ class Daemon:
         settings, state = self._settings, self._state
         keep = settings.provenance
         ledger = Ledger(state.ledger, Keep(keep.keep_mib << 20, keep.keep_days))
-        self._committer = Committer(ledger, make_sinks(settings, ledger))
+        memory_bytes = settings.pipeline.memory_mib << 20
+        self._committer = Committer(ledger, make_sinks(settings, ledger), memory_bytes=memory_bytes)
         stack.callback(self._committer.close)
         folders = [sink.folder for sink in settings.sinks if isinstance(sink, NdjsonSink)]
         await self._committer.recover(lambda: rewrite.recover(ledger, folders))
@@ -194,7 +195,7 @@ class Daemon:
             pool=pool,
             committer=self._committer,
             streams=streams,
-            memory_bytes=settings.pipeline.memory_mib << 20,
+            memory_bytes=memory_bytes,
             on_rewritten=lambda source: self._finder.rewritten(source),
             on_parsed=self._swapper.register.note,
             on_regression=self._swapper.probation.regressed,

@@ -1,6 +1,7 @@
 """The command `hostd`. One small file a subcommand; errors go to standard error, usage errors exit with 2."""
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -66,7 +67,10 @@ def _run(given: list[str]) -> int:
         parser.parse_args(given)
     # Looking for plugins of pydantic, installed packages that hook into validation, takes longer than all our models.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    gc.disable()
     command = import_module(f"hostd.cli.{given[0]}")
+    gc.freeze()  # what is loaded now lives as long as the process: the collector need not look at it, now or ever
+    gc.enable()
     options = argparse.ArgumentParser(
         prog=f"hostd {given[0]}",
         description=command.__doc__,

@@ -36,6 +36,7 @@ from hostd.plugins.catalog import Catalog
 from hostd.plugins.environment import Environments
 from hostd.swap import Swapper
 from hostd.tasks import Tasks
+from hostd.workers.launch import Launched, launch
 from hostd.workers.pool import Pool
 from hostd.workers.sandbox import Sandbox
 
@@ -87,6 +88,7 @@ class _Parse:
         self, settings: Config, plugins: Path, options: argparse.Namespace, fd: int, report: int | None
     ) -> None:
         self._settings = settings
+        self._memory_bytes = settings.pipeline.memory_mib << 20
         self._files: list[str] = options.files
         self._processor: str | None = options.processor
         self._folder = plugins
@@ -109,11 +111,16 @@ class _Parse:
             workers = self._settings.workers
             sandbox = Sandbox(self._settings.plugins.sandbox.mode, store, self._settings.state.folder)
             pool = Pool(
-                self._settings.busy_workers, workers.idle_s, sandbox=sandbox, start_timeout_s=workers.start_timeout_s
+                self._settings.busy_workers,
+                workers.idle_s,
+                _launch(sandbox),
+                sandbox=sandbox,
+                start_timeout_s=workers.start_timeout_s,
             )
             stack.push_async_callback(pool.close)
             self._ledger = Ledger(Path(":memory:"))
-            committer = Committer(self._ledger, [StdoutSink(fd=self._fd)], give_up=True)
+            sink = StdoutSink(fd=self._fd)
+            committer = Committer(self._ledger, [sink], memory_bytes=self._memory_bytes, give_up=True)
             stack.callback(committer.close)
             self._catalog = Catalog()
             tasks = Tasks()
@@ -167,7 +174,7 @@ class _Parse:
                 pool=pool,
                 committer=committer,
                 streams=Streams(catalog=self._catalog, pool=pool, committer=committer, states=self._ledger.streams),
-                memory_bytes=self._settings.pipeline.memory_mib << 20,
+                memory_bytes=self._memory_bytes,
                 on_rewritten=lambda source: self._fail(
                     f"{source.name}: was cut or rewritten while it was read; parse it again"
                 ),
@@ -277,6 +284,14 @@ class _Parse:
     def _fail(self, message: str) -> None:
         self._failed = True
         complain(message)
+
+
+def _launch(sandbox: Sandbox) -> Launched | None:
+    """Start the zygote, which loads what it needs while we read manifests; None where the pool is to say why not."""
+    try:
+        return launch(sandbox=sandbox if sandbox.mode != "off" else None)
+    except OSError:
+        return None
 
 
 def _spool() -> int:

@@ -22,9 +22,11 @@ from hostd.pipeline.ledger.places import lay
 from hostd.pipeline.sinks import Sink
 from hostd.pipeline.trouble import Troubles
 
-GROUP_BYTES = 8 << 20
-"""From how much on a group takes no more: a third of what one plugin may have under way by default. Were it all in one
-group, the workers would wait for the commit, and then the commit for the workers."""
+GROUP_BYTES = 16 << 20
+MEMORY_SHARE = 8
+"""From how much on a group takes no more, and at most which part of the memory for what is under way it has. One plugin
+may have four times as much: were it all in one group, the workers would wait for the commit, and then the commit for
+them. With groups half as large, what a commit costs whatever is in it takes a tenth of the fastest throughput."""
 BUSY_BYTES = 1 << 20
 GATHER_S = 0.02
 """How long at most to gather after a group of at least `BUSY_BYTES`: fewer and larger commits cost less. A whole group,
@@ -69,12 +71,16 @@ class _Switch(Struct, frozen=True):
 class Committer:
     """The one writer of the sinks and the ledger, in a thread of its own.
 
-    With `give_up`, a commit that fails ends `run` with its error instead of being tried again.
+    Of `memory_bytes`, what may be under way at once, a part makes a group. With `give_up`, a commit that fails ends
+    `run` with its error instead of being tried again.
     """
 
-    def __init__(self, ledger: Ledger, sinks: list[Sink], *, give_up: bool = False) -> None:
+    def __init__(
+        self, ledger: Ledger, sinks: list[Sink], *, memory_bytes: int = 128 << 20, give_up: bool = False
+    ) -> None:
         self.sinks = sinks
         self.troubles = Troubles()
+        self._group_bytes = min(GROUP_BYTES, memory_bytes // MEMORY_SHARE)
         self._give_up = give_up
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -104,7 +110,7 @@ class Committer:
         self._submitted += 1
         self._arrived.set()
         self._waiting_bytes += len(entry.result.lines)
-        if entry.is_awaited or self._waiting_bytes >= GROUP_BYTES:
+        if entry.is_awaited or self._waiting_bytes >= self._group_bytes:
             self._pressing.set()
 
     async def write(self, function: Callable[..., None], *args: object) -> None:
@@ -215,7 +221,7 @@ class Committer:
         """Wait for more, until to wait is of no use: a whole group waits, or somebody for the commit."""
         self._pressing.clear()
         entries = [each for each in self._waiting if isinstance(each, Entry)]
-        if self._waiting_bytes < GROUP_BYTES and not any(each.is_awaited for each in entries):
+        if self._waiting_bytes < self._group_bytes and not any(each.is_awaited for each in entries):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._pressing.wait(), GATHER_S)
 
@@ -224,7 +230,7 @@ class Committer:
         entries: list[Entry] = []
         writes: list[_Write] = []
         for each in self._waiting:
-            if isinstance(each, _Switch) or size >= GROUP_BYTES:
+            if isinstance(each, _Switch) or size >= self._group_bytes:
                 break
             if isinstance(each, Entry):
                 size += len(each.result.lines)

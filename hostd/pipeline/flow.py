@@ -19,7 +19,7 @@ QUIET_S = 0.5
 """After how long without a write a document, or a record of several lines, counts as whole."""
 
 COST_FACTOR = 4
-"""Bytes of budget for a byte of input: the batch, its records, and their copies on the way."""
+"""Bytes of budget for a byte of input, until it is parsed: the batch, its records, and their copies on the way."""
 
 
 class Work(Struct, frozen=True):
@@ -77,7 +77,12 @@ class Flow(Struct, eq=False):
         self.timer = loop.call_later(delay_s, ring, self)
 
 
+def weight(result: Yield) -> int:
+    """Return how many bytes a result has."""
+    letters = sum(len(letter.raw) + len(letter.reason) + len(letter.traceback) for letter in result.dead)
+    return len(result.lines) + letters + len(result.state or b"")
+
+
 def excess(cut: Cut, result: Yield) -> int:
     """Return how many bytes a result takes beyond what its batch was given of the budget."""
-    words = sum(len(letter.reason) + len(letter.traceback) for letter in result.dead)
-    return max(0, len(result.lines) + words + len(result.state or b"") - len(cut.data) * COST_FACTOR)
+    return max(0, weight(result) - len(cut.data) * COST_FACTOR)
