@@ -341,6 +341,7 @@ class Daemon:
         grace_s = self._reloader.settings.daemon.grace_s
         events.emit(events.DAEMON_STOPPING, reason=self._stop_reason, grace_s=grace_s)
         began = clock.monotonic()
+        self._committer.hurry()
         await self._intakes.close(grace_s / 2)
         await self._pump.close(max(0.1, grace_s - (clock.monotonic() - began)))
         with contextlib.suppress(TimeoutError):

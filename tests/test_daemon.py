@@ -26,7 +26,7 @@ def drained_s(monkeypatch: pytest.MonkeyPatch, grace_s: float, *, flush_s: float
             "_reloader": SimpleNamespace(settings=SimpleNamespace(daemon=SimpleNamespace(grace_s=grace_s))),
             "_intakes": SimpleNamespace(close=lambda _: rest("intakes", 0)),
             "_pump": SimpleNamespace(close=lambda _: rest("pump", 0)),
-            "_committer": SimpleNamespace(flush=lambda: rest("flush", flush_s)),
+            "_committer": SimpleNamespace(flush=lambda: rest("flush", flush_s), hurry=lambda: None),
             "_swapper": SimpleNamespace(register=SimpleNamespace(save_recent=lambda: rest("save", save_s))),
         }
         daemon = Daemon(Config(), Path("hostd.toml"))

@@ -92,6 +92,8 @@ class Committer:
         self._arrived = asyncio.Event()
         self._pressing = asyncio.Event()
         self._asked = asyncio.Event()
+        self._hurried = 0
+        """How many do not want anything to wait for company."""
         self._submitted = 0
         self._committed = 0
         self._progress = asyncio.Event()
@@ -147,9 +149,18 @@ class Committer:
     async def flush(self) -> None:
         """Wait until all that was submitted so far is durable."""
         until = self._submitted
-        while self._committed < until:
-            self._progress.clear()
-            await self._progress.wait()
+        self.hurry()
+        try:
+            while self._committed < until:
+                self._progress.clear()
+                await self._progress.wait()
+        finally:
+            self._hurried -= 1
+
+    def hurry(self) -> None:
+        """Commit from now on what waits as it comes: little more will come that could be committed with it."""
+        self._hurried += 1
+        self._pressing.set()
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
         """Run a call to the ledger or a sink after the commits before it.
@@ -181,9 +192,9 @@ class Committer:
         busy = False
         while True:
             await self._arrived.wait()
-            if busy:
+            if busy and not self._hurried:
                 await self._gather()
-            if all(isinstance(each, _Write) for each in self._waiting):
+            if not self._hurried and all(isinstance(each, _Write) for each in self._waiting):
                 self._arrived.clear()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), COMPANY_S)

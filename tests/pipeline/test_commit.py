@@ -133,6 +133,30 @@ def test_a_whole_group_and_one_that_is_awaited_do_not_wait_for_more(
     asyncio.run(scenario())
 
 
+def test_nothing_waits_for_company_that_is_flushed_or_comes_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither after a large group, nor what is for the ledger alone: both would, for longer than the test may take."""
+    monkeypatch.setattr(commits, "BUSY_BYTES", 1)
+    monkeypatch.setattr(commits, "GATHER_S", 60.0)
+    monkeypatch.setattr(commits, "COMPANY_S", 60.0)
+
+    async def scenario() -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        committer = Committer(ledger, [Flaky(tmp_path / "out", ledger)])
+        async with running(committer):
+            for number in range(3):
+                committer.submit(Entry(result(number, number + 1, lines=b"line\n"), lambda: None))
+                await asyncio.sleep(0)  # it gathers now, but for the first time
+                await committer.flush()
+            committer.hurry()
+            await committer.write(lambda: None)
+        with closing(Ledger(tmp_path / "ledger.db")) as again:
+            assert again.sources()[0].checkpoint.offset == 3
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("failures", [["write"], ["sync"], ["write", "write", "sync"]])
 def test_a_failing_commit_is_tried_again_and_nothing_is_doubled(tmp_path: Path, failures: list[str]) -> None:
     """Each failure is said with its reason; reading waits behind it; then all is there once."""
