@@ -21,6 +21,9 @@ QUIET_S = 0.5
 COST_FACTOR = 4
 """Bytes of budget for a byte of input, until it is parsed: the batch, its records, and their copies on the way."""
 
+RESULT_BYTES = 4 << 10
+"""What a result takes beside its own bytes, until it is committed. Results of single lines are all but nothing else."""
+
 
 class Work(Struct, frozen=True):
     """A batch under way: where the source stood before it, what the ledger is to know after it."""

@@ -13,7 +13,7 @@ from contract.framing import Framing
 from hostd import clock, events
 from hostd.pipeline.admission import Admission
 from hostd.pipeline.commit import Committer, Entry
-from hostd.pipeline.flow import COST_FACTOR, QUIET_S, Flow, Work, excess, weight
+from hostd.pipeline.flow import COST_FACTOR, QUIET_S, RESULT_BYTES, Flow, Work, excess, weight
 from hostd.pipeline.framing import NOT_YET, Cut, declared, has_parts, next_cut, next_piece
 from hostd.pipeline.ledger import Result
 from hostd.pipeline.parse import Fallback, NotNowError, NotServedError, note_loss, parse
@@ -422,8 +422,9 @@ class Pump:
         log_yield(source.name, generation, result)
         row = work.after
         stream, taken_over = self._streams.accept(source) if generation.framing.kind == "stream" else (None, None)
-        plugin, kept, over = work.plugin, min(work.cost, weight(result)), excess(work.cut, result)
+        plugin, over = work.plugin, excess(work.cut, result)
         # From here on only the result is held. It would halve what workers can have, were it to count as the batch did.
+        kept = min(work.cost, weight(result) + RESULT_BYTES)
         self._budget.give(work.cost - kept, plugin)
 
         def done() -> None:
