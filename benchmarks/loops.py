@@ -27,7 +27,8 @@ def access() -> Loop:
     """Return a loop of one expression over a whole chunk."""
     times = timestamps("%d/%b/%Y:%H:%M:%S %z")
     line = re.compile(
-        r'^(\S++) (\S++) (\S++) \[([^]]++)\] "([A-Z]++) (\S++) ([^\s"]++)" (\d++) (\d++|-) "([^"]*+)" "([^"]*+)"$',
+        r'^([^ ]++) ([^ ]++) ([^ ]++) \[([^]]++)\] "([^ ]++) ([^ ]++) ([^"]++)" '
+        r'([^ ]++) ([^ ]++) "([^"]*+)" "([^"]*+)"$',
         re.MULTILINE | re.ASCII,
     )
     return lambda data: [

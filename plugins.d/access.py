@@ -55,10 +55,12 @@ from collections.abc import Iterable, Iterator
 
 from contract import Context, JsonValue, Record, Rows, Timestamps
 
-# Possessive (`++`, `*+`), so that no part can backtrack and a hostile line costs no more than an honest one.
-_START = r'^(\S++) (\S++) (\S++) \[(.{26})\] "([A-Z]++) (\S++) (HTTP/[0-9.]++)" ([0-9]{3}) ([0-9]{1,18}+|-)'
-_COMBINED = re.compile(rf'{_START} "([^"]*+)" "([^"]*+)"\r?$', re.MULTILINE | re.ASCII)
-_COMMON = re.compile(rf"{_START}\r?$", re.MULTILINE | re.ASCII)
+# Possessive (`++`, `*+`), so that no part can backtrack and a hostile line costs no more than an honest one. What is no
+# space is told faster than what is no white space: a batch that has some other than spaces is not taken at once.
+_START = r'^([^ ]++) ([^ ]++) ([^ ]++) \[(.{26})\] "([A-Z]++) ([^ ]++) (HTTP/[0-9.]++)" ([0-9]{3}) ([0-9]{1,18}+|-)'
+_OTHER_WHITE = "\t\v\f\r"
+_COMBINED = re.compile(rf'{_START} "([^"]*+)" "([^"]*+)"$', re.MULTILINE | re.ASCII)
+_COMMON = re.compile(rf"{_START}$", re.MULTILINE | re.ASCII)
 
 # Not the group: Python 3.11.2 can leave a possessive one half matched.
 _QUOTED = r'([^"\\]*+(?:\\.[^"\\]*+)*)'
@@ -107,6 +109,10 @@ class AccessProcessor:
     def _at_once(self, data: bytes, lines: int) -> list[_Values] | None:
         """Return a row for each line when all are of the ordinary form, and None otherwise."""
         text = data.decode("utf-8", "backslashreplace")
+        if "\r" in text:
+            text = text.replace("\r\n", "\n")
+        if any(map(text.__contains__, _OTHER_WHITE)):
+            return None
         # A match begins at a line's start, so as many matches as lines means one for each, and none longer.
         # An escaped quote in the referer or the agent is one quote too many here.
         rows = _COMBINED.findall(text)

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract import Context
 from contract.testing import Outcome
-from tests.processors.support import parse
+from tests.processors.support import MODULES, parse
 
 COMBINED = (
     '192.0.2.7 - frank [17/May/2015:12:05:03 +0200] "GET /a HTTP/1.1" 200 2326 "http://example.com/" "curl/8.5.0"'
@@ -69,6 +70,28 @@ def test_access_reads_past_escaped_quotes(text: str) -> None:
     assert (record["referer"], record["agent"]) == (text, "curl/8.5.0")
     (record,) = access(COMBINED.replace("/a", "/" + text.replace(" ", "+"))).records
     assert record["path"] == "/" + text.replace(" ", "+")
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(COMBINED) - 1), st.sampled_from([*'\t\v\f\r\n \x1c\x85-"', "", "\r\n", " x"])),
+        max_size=2,
+    ),
+    st.sampled_from(["HTTP/1.1", "HTTP/2", "HTTP/1.10", "HTTP/1.1 x", "HTTP/", "HTTP/.5", "HTTP/11"]),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_access_makes_the_same_of_lines_at_once_and_one_by_one(
+    changes: list[tuple[int, str]], protocol: str, end: str
+) -> None:
+    """Whatever other white space than spaces there is, and where."""
+    odd = COMBINED
+    for place, other in changes:
+        odd = odd[:place] + other + odd[place + 1 :]
+    data = end.join([COMBINED, odd.replace("HTTP/1.1", protocol), COMBINED, ""]).encode()
+    rejected: list[tuple[bytes, str]] = []
+    ctx = Context(source="a", reject=lambda raw, reason: rejected.append((raw, reason)), say=print)
+    one_by_one = MODULES["access"][1].new_processor()._line_by_line(data.split(b"\n"), ctx)
+    assert parse("access", data) == Outcome(one_by_one, rejected)
 
 
 def test_access_rejects_a_bad_line_alone_and_as_it_was_found() -> None:
