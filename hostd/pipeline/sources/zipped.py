@@ -16,6 +16,7 @@ from hostd.pipeline.sources.kinds import DamagedError
 MOST_CONTENTS_BYTES = 1 << 20
 """Of a table of contents; one file's is some hundred bytes."""
 _NAMED = 3
+_END_MARK = b"PK\5\6"
 _END = struct.Struct("<4s4xHHIIH")
 _METHODS = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 _ENCRYPTED = 0x1
@@ -69,13 +70,22 @@ class Zipped:
         return True
 
     def _contents_bytes(self, size: int) -> int | None:
-        """Return how long the table of contents is, None when it is not there."""
+        """Return how long the table of contents is, None when it is not there.
+
+        Raises UnsuitableError for one whose comment looks like an archive's end: readers differ in what it holds.
+        """
         tail = os.pread(self._fd, _END.size + 0xFFFF, max(0, size - _END.size - 0xFFFF))
-        at = tail.rfind(b"PK\5\6")
-        if at < 0 or len(tail) - at < _END.size:
-            return None
-        _, _, _, contents_bytes, _, comment_bytes = _END.unpack_from(tail, at)
-        return contents_bytes if at + _END.size + comment_bytes <= len(tail) else None
+        last = at = tail.rfind(_END_MARK)
+        while at >= 0:
+            if len(tail) - at >= _END.size:
+                _, _, _, contents_bytes, _, comment_bytes = _END.unpack_from(tail, at)
+                end = at + _END.size + comment_bytes
+                if at == last and end <= len(tail):
+                    return int(contents_bytes)
+                if end == len(tail):
+                    raise UnsuitableError("its comment looks like the end of an archive; pack it without a comment")
+            at = tail.rfind(_END_MARK, 0, at)
+        return None
 
 
 def _only(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
