@@ -3,7 +3,7 @@
 A turn is one run of each on the same file, with start and end. `run --once` has every record durable and accounted for
 when it ends, `parse` writes a file. The loop knows its format alone, reads 64 KiB of whole lines at a time, with which
 it is fastest, and writes what msgspec makes of its records; it has one process, and what it would do on all cores is
-that many times as much.
+that many times as much. It decodes and encodes JSON lines, which hostd looks through and stores as they are.
 """
 
 import os
