@@ -1,7 +1,6 @@
 """The command `hostd`. One small file a subcommand; errors go to standard error, usage errors exit with 2."""
 
 import argparse
-import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from hostd import __version__
 from hostd.cli.failing import describe, give_up_output, stand_in
+from hostd.cli.loading import loading
 
 EXIT_INTERRUPTED = 130
 """As shells say of what Ctrl-C has ended."""
@@ -67,10 +67,8 @@ def _run(given: list[str]) -> int:
         parser.parse_args(given)
     # Looking for plugins of pydantic, installed packages that hook into validation, takes longer than all our models.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    gc.disable()
-    command = import_module(f"hostd.cli.{given[0]}")
-    gc.freeze()  # what is loaded now lives as long as the process: the collector need not look at it, now or ever
-    gc.enable()
+    with loading():
+        command = import_module(f"hostd.cli.{given[0]}")
     options = argparse.ArgumentParser(
         prog=f"hostd {given[0]}",
         description=command.__doc__,

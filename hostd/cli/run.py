@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 from hostd import early
+from hostd.cli.loading import loading
 from hostd.state import StateFolder
 from hostd.workers.launch import Launched, launch
 from hostd.workers.sandbox import Sandbox
@@ -35,16 +36,12 @@ def main(options: argparse.Namespace) -> int:
     path = early.find(options.config)
     state, launched = _launch(path)
     import asyncio
-    import gc
 
-    gc.disable()
-    from hostd import config, events
-    from hostd.daemon import Daemon
-    from hostd.errors import ConfigError, LedgerError
+    with loading():
+        from hostd import config, events
+        from hostd.daemon import Daemon
+        from hostd.errors import ConfigError, LedgerError
 
-    # What is loaded now lives as long as the daemon: the collector need not look at it, now or ever.
-    gc.freeze()
-    gc.enable()
     try:
         settings = config.load(path)
     except ConfigError:

@@ -23,7 +23,6 @@ try:
     import msgspec
 
     from hostd.workers.rows import StructsOfRows
-
 except ImportError:  # an environment of a plugin's own need not have it
     msgspec = None  # type: ignore[assignment]
 
@@ -46,11 +45,7 @@ def encode_by_standard_library(records: list[Any]) -> bytes:
 _encode_lines: Encode = (
     encode_by_standard_library if msgspec is None else msgspec.json.Encoder(enc_hook=as_plain).encode_lines
 )
-_decode_lines: Callable[[bytes], list[Any]] = (
-    (lambda text: [json.loads(line) for line in text.split(b"\n") if line])
-    if msgspec is None
-    else msgspec.json.Decoder().decode_lines
-)
+_decode_lines: Callable[[bytes], list[Any]] | None = None if msgspec is None else msgspec.json.Decoder().decode_lines
 
 
 class Encoder:
@@ -140,7 +135,7 @@ class Encoder:
     def _json_lines(self, lines: JsonLines, source: str, *, blocks: bool) -> Iterator[tuple[int, bytes]]:
         if blocks or (self._field and self._key.may_be_in(lines.text)):
             try:
-                records = _decode_lines(lines.text)
+                records = list(lines) if _decode_lines is None else _decode_lines(lines.text)
             except (ValueError, RecursionError):
                 pass  # a number that nothing but text holds
             else:
