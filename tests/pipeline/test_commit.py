@@ -125,9 +125,11 @@ def test_a_whole_group_and_one_that_is_awaited_do_not_wait_for_more(
             committer.submit(Entry(result(0, 1, lines=b"first\n"), lambda: None))
             await committer.flush()
             committer.submit(Entry(result(1, 2, lines=b"next\n"), lambda: None))
-            await asyncio.sleep(0)  # it gathers now
-            committer.submit(Entry(result(2, 3, lines=line), lambda: None, is_awaited))
-            await committer.flush()
+            for _ in range(5):
+                await asyncio.sleep(0)  # it gathers now
+            committed = asyncio.Event()  # not `flush`, which does not have it wait either
+            committer.submit(Entry(result(2, 3, lines=line), committed.set, is_awaited))
+            await committed.wait()
         assert sink.groups == [[b"first\n"], [b"next\n", line]]
 
     asyncio.run(scenario())
