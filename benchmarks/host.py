@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -206,10 +207,25 @@ def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def pss_bytes(pid: int) -> int:
-    """Return the proportional share of a process in the memory that is resident now."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) << 10
+def held_bytes(pids: Sequence[int]) -> int:
+    """Return the memory of some processes that is resident now, as if there were no others.
+
+    Their pages of files, such as libraries, are counted once, however many of them have these; all others in each.
+    """
+    own, of_files = 0, Counter[str]()
+    for pid in pids:
+        of_this = Counter[str]()
+        for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+            label, *values = line.split()
+            if not label.endswith(":"):
+                file = values[4] if len(values) > 4 else ""
+            elif label == "Rss:":
+                of_this[file] += int(values[0]) << 10
+            elif label == "Anonymous:":
+                of_this[file] -= int(values[0]) << 10
+                own += int(values[0]) << 10
+        of_files |= of_this
+    return own + of_files.total()
 
 
 def wake_ups(pid: int) -> int:

@@ -7,8 +7,6 @@ plugin. Bytes against bytes; `^` and `$` are a line's. Two patterns with the sam
 from dataclasses import dataclass, field
 from typing import Any
 
-import re2  # type: ignore[import-untyped]
-
 MEMORY_BYTES = 1 << 20
 """What one pattern may keep. Past it RE2 forgets what it has learned and goes on, more slowly but still linear."""
 MAX_STEPS = 500
@@ -47,6 +45,8 @@ class Pattern:
 
 
 def _compile(text: str) -> Any:
+    import re2  # type: ignore[import-untyped] # 2.4 MiB that a daemon without patterns need not have
+
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1  # byte by byte: logs are not always UTF-8
     options.never_capture = True

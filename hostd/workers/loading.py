@@ -4,7 +4,6 @@ The bytes that were hashed are the bytes that run: the source is read once, its 
 under the name that the author knows it by; no cache is read or written.
 """
 
-import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
@@ -20,6 +19,7 @@ from contract.adapter import MisfitError, as_processor, as_stream_processor
 from contract.processor import Processor, StreamProcessor
 from contract.together import describe
 from hostd.workers import wire
+from hostd.workers.digest import sha256_hex
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ def import_artifact(load: wire.Load) -> ModuleType:
 
 def _read_copy(load: wire.Load) -> bytes:
     content = Path(load.path).read_bytes()
-    if hashlib.sha256(content).hexdigest() != load.digest:
+    if sha256_hex(content) != load.digest:
         raise BrokenPluginError(load.display, "its private copy was changed", "drop the file in again")
     return content
 

@@ -4,13 +4,13 @@ A process that was forked pays for each page of memory that it is the first to w
 that is most of what loading a small plugin costs. Workers are forked ahead, so they can pay ahead too.
 """
 
-import hashlib
 import sys
 
 from contract.context import Context
 from contract.framing import Framing
 from hostd.workers import wire
 from hostd.workers.box import NOWHERE
+from hostd.workers.digest import sha256_hex
 from hostd.workers.encode import Encoder
 from hostd.workers.loading import import_source
 
@@ -37,7 +37,7 @@ def warm_up() -> None:
     """Run a small plugin once, and forget it."""
     module = import_source(_SOURCE, _NAME, _NAME)
     del sys.modules[_NAME]
-    hashlib.sha256(_SOURCE).hexdigest()
+    sha256_hex(_SOURCE)
     ctx = Context(source=_NAME, reject=lambda _raw, _reason: None, say=lambda _level, _message: None)
     data = b"a=1\nb=2\n"
     for processor in (module.new_processor(), module.Pairs()):
