@@ -17,6 +17,7 @@ from hostd.pipeline.ledger import Ledger, SinkMark
 from hostd.pipeline.ledger.ledger import identity
 from hostd.pipeline.ledger.places import is_intact
 from hostd.pipeline.sinks import Unit
+from hostd.pipeline.sinks.direct import BLOCK_BYTES, LEAST_BYTES, DirectWriter
 from hostd.pipeline.sinks.pending import CACHED_BYTES, IOV_MAX, drop, unwritten
 from hostd.pipeline.sinks.rotation import Packer, Rotation, rotated_files, rotated_path, sync_folder
 
@@ -44,6 +45,8 @@ class _File(Struct):
     """As far as `written` came since the last commit that was accepted."""
     cached: int = 0
     """Where that begins which the system's cache may hold."""
+    is_direct: bool = True
+    """Whether it may be written past that cache, as far as is known."""
 
 
 class NdjsonSink:
@@ -63,6 +66,7 @@ class NdjsonSink:
         # Not made anew for each commit: it takes a place in the interpreter's table of interned strings each time.
         self._paths: dict[str, Path] = {}
         self._blocked: dict[str, str] = {}
+        self._direct: DirectWriter | None = None
         self._rotation = rotation
         self._packer = Packer(folder, rotation) if rotation is not None else None
 
@@ -117,16 +121,26 @@ class NdjsonSink:
         if self._rotation is not None and self._is_due(file, self._rotation):
             file = self._rotate(processor, file)
         file.written = 0
-        pending = unwritten(chunks)
+        pending, is_much = unwritten(chunks), sum(map(len, chunks)) >= LEAST_BYTES
         while pending:
             with _naming(self.path(processor)):
-                count = os.pwritev(file.fd, pending[:IOV_MAX], file.length + file.written)
+                count = self._put(file, pending, is_much=is_much)
             file.written += count
             file.reached = max(file.reached, file.written)
             drop(pending, count)
         if file.reached > file.written:  # of a try before, of more than this
             os.ftruncate(file.fd, file.length + file.written)
             file.reached = file.written
+
+    def _put(self, file: _File, pending: list[memoryview], *, is_much: bool) -> int:
+        """Write as much as one call takes; return how many bytes. Raises OSError."""
+        at = file.length + file.written
+        if is_much and file.is_direct:
+            self._direct = self._direct or DirectWriter()
+            if count := self._direct.write(file.fd, pending, at):
+                return count
+            file.is_direct = sum(map(len, pending)) < BLOCK_BYTES
+        return os.pwritev(file.fd, pending[:IOV_MAX], at)
 
     def place(self, processor: str) -> SinkMark:
         file = self._files.get(processor)
