@@ -160,6 +160,8 @@ class Feeding(Struct, frozen=True):
         relative = Point(origin.position - offset, origin.state) if origin is not None else None
         narrowing = Narrowing(ask_between, Point(0, piece.state), len(piece.data), relative)
         last = await narrowing.run(final=piece.final)
+        if narrowing.unopened is not None:
+            raise RefusedError(generation, narrowing.unopened.reason)
         whole = join(narrowing.parts)
         letters = [
             DeadLetter(

@@ -66,6 +66,8 @@ class Narrowing:
     origin: Point | None
     parts: list[Yield] = field(default_factory=list)
     dead: list[Dead] = field(default_factory=list)
+    unopened: Failure | None = None
+    """Why there is no snapshot in the end, where there is none."""
     _good: Point = field(init=False)
     _last: _Span | None = field(init=False)
     _size: int = field(init=False)
@@ -90,7 +92,17 @@ class Narrowing:
                 await self._step_over(end, result)
         if final:
             await self._finish()
+        if self.here.state is None:
+            await self._begin_anew()
         return self._last.start if self._last is not None else self._good
+
+    async def _begin_anew(self) -> None:
+        """All was dead from the stream's begin on: it begins behind that, and its first snapshot is of there."""
+        result = await self.ask(self.here, self.here.position, False)  # noqa: FBT003
+        if isinstance(result, Yield):
+            self._accept(result, self.here.position)
+        else:
+            self.unopened = result
 
     async def _finish(self) -> None:
         result = await self.ask(self.here, self.length, True)  # noqa: FBT003

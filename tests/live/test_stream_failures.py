@@ -69,6 +69,60 @@ def test_a_bad_event_that_straddles_two_batches_is_dead_alone(home: Home) -> Non
     assert [record["number"] for record in records(home, "a.trc")] == [n for n in range(60) if n != 25]
 
 
+LENGTHS = """# /// script
+# requires-python = ">=3.11"
+# dependencies = []
+#
+# [tool.hostd]
+# name = "lengths"
+# version = "1.0.0"
+# contract = ">=1.0,<2"
+# accepts = { names = ["*.len"] }
+# framing = "stream"
+# ///
+class Stream:
+    def __init__(self, ctx, state):
+        self.rest = state or b""
+
+    def feed(self, data, final):
+        self.rest += data
+        while self.rest and len(self.rest) > self.rest[0]:
+            body, self.rest = self.rest[1 : self.rest[0] + 1], self.rest[self.rest[0] + 1 :]
+            if b"!" in body:
+                raise ValueError("no")
+            yield {"body": body.decode()}
+
+    def snapshot(self):
+        return self.rest
+
+
+class Lengths:
+    def open(self, ctx, state):
+        return Stream(ctx, state)
+
+
+def new_processor():
+    return Lengths()
+"""
+
+
+def test_a_file_that_begins_with_nothing_but_a_bad_record_goes_on_behind_it(home: Home) -> None:
+    """There is no snapshot of what was before: the stream begins behind what is dead, in this life and the next."""
+    home.drop("lengths.py", LENGTHS)
+    home.append("a.len", b"\x03no!")
+    daemon = home.start()
+    daemon.wait_event("record.rejected")
+    daemon.wait_all_read()
+    home.append("a.len", b"\x03yes\x05agai")
+    daemon.wait_records("lengths", 1)
+    daemon.wait_all_read()
+    assert daemon.term() == 0
+    home.append("a.len", b"n")
+    home.start().wait_records("lengths", 2)
+    assert [record["body"] for record in home.records("lengths")] == ["yes", "again"]
+    assert dead_letters(home) == [(0, b"\x03no!")]
+
+
 def test_a_version_that_fails_what_the_one_before_fed_is_not_let_in(home: Home) -> None:
     """The trial feeds it recent input, from the snapshots that belong to it."""
     half = len(trace(30, damaged=None))

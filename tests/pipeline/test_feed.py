@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from structlog.testing import capture_logs
@@ -70,6 +70,7 @@ async def feed_all(
     return results
 
 
+@example(parts=[(b"__", "!"), (b"_", "")], torn=0, cuts=[4], lose=[], crashes=frozenset())
 @settings(max_examples=40, deadline=None)
 @given(
     parts=records_of,
