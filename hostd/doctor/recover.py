@@ -63,6 +63,9 @@ def recover(settings: Config, state: StateFolder, unknown: Unknown | None) -> li
         )
         for name, rows in refused.items()
     ]
+    if os.geteuid() == 0:  # whoever recovers it, the daemon's user is to go on with it
+        owner = state.path.stat()
+        os.chown(building, owner.st_uid, owner.st_gid)
     _sync(building)
     building.rename(saved)
     _sync(state.path)

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from hostd.workers import sandbox as sandboxes
 from hostd.workers.sandbox import Sandbox
 
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
@@ -47,6 +49,7 @@ def launch(place: Place = SHARED, sandbox: Sandbox | None = None) -> Launched:
 
     Raises OSError when there can be no process, FileNotFoundError among them when bubblewrap is not installed.
     """
+    _keep_capabilities()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(0)
     began = time.monotonic()
@@ -73,12 +76,27 @@ def launch(place: Place = SHARED, sandbox: Sandbox | None = None) -> Launched:
     return Launched(process, ours, began, sandbox)
 
 
+def _keep_capabilities() -> None:
+    """Have nothing that this process starts from now on get the capabilities that a unit gave it.
+
+    To open a port below 1024 is the daemon's business alone; and bubblewrap refuses to run with any.
+    """
+    try:
+        status = Path("/proc/self/status").read_bytes()
+    except OSError:  # not Linux
+        return
+    ambient = status.partition(b"\nCapAmb:")[2].split(maxsplit=1)[:1]
+    if any(int(each, 16) for each in ambient):
+        import ctypes
+
+        ctypes.PyDLL(None).prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+
+
 def _python(place: Place, arguments: list[str]) -> list[str]:
     """Return the command of a place's zygote."""
     if not place.packages:
         return [sys.executable, "-I", "-m", "hostd.workers.zygote", *arguments]
     from importlib.util import find_spec
-    from pathlib import Path
 
     here = Path(__file__)
     own_folders = [str(here.parents[2])]

@@ -1,6 +1,7 @@
 """A broken ledger: what is saved is what was there, and what cannot be known is said."""
 
 import functools
+import os
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -178,6 +179,16 @@ def test_a_broken_table_that_nothing_depends_on_costs_no_checkpoint(place: Place
     [kept] = place.state.path.glob("ledger.db.broken-*")
     assert kept.read_bytes() == broken
     assert sorted(path.name for path in place.state.path.glob("ledger*")) == ["ledger.db", kept.name]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_what_root_recovers_belongs_to_the_daemons_user(place: Place) -> None:
+    """It could not write to its ledger otherwise, and would end with exit code 4."""
+    spoil(place.state.ledger, {place.root("provenance")})
+    os.chown(place.state.path, 4711, 4712)
+    place.recover()
+    status = place.state.ledger.stat()
+    assert (status.st_uid, status.st_gid) == (4711, 4712)
 
 
 def test_a_lost_checkpoint_is_for_the_operator_to_decide(place: Place) -> None:
