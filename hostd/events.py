@@ -46,6 +46,12 @@ DAEMON_STOPPED = _event(
     "exit_code ms",
     "Everything read has been committed or is left for the next start.",
 )
+LOG_INTERRUPTED = _event(
+    "log.interrupted",
+    "warning",
+    "lines",
+    "So many lines of this log could not be written when they came. Nothing else waited for that.",
+)
 CONFIG_RELOADED = _event(
     "config.reloaded",
     "info",
@@ -588,4 +594,23 @@ def emit_at(level: str, event: Event, /, **keys: object) -> None:
     """Log one event at another level than its own, if `level` is one."""
     if keys.keys() != event.keys:
         raise TypeError(f"event {event.name} has keys {sorted(event.keys)}, got {sorted(keys)}")
-    getattr(structlog.get_logger(), level if level in _LEVELS else event.level)(event.name, **keys)
+    try:
+        if _unwritten.lines:
+            _log(LOG_INTERRUPTED.level, LOG_INTERRUPTED.name, lines=_unwritten.lines)
+            _unwritten.lines = 0
+        _log(level if level in _LEVELS else event.level, event.name, **keys)
+    except OSError:  # nobody can be told, and no input is to be lost for a line about it
+        _unwritten.lines += 1
+
+
+def _log(level: str, name: str, **keys: object) -> None:
+    getattr(structlog.get_logger(), level)(name, **keys)
+
+
+class _Unwritten:
+    """How many lines could not be written since one was."""
+
+    lines = 0
+
+
+_unwritten = _Unwritten()

@@ -75,6 +75,29 @@ def test_auto_asks_whether_it_is_a_terminal(terminal: bool, start: str) -> None:
     assert out.getvalue().startswith(start)
 
 
+def test_a_log_that_takes_nothing_is_nobodys_failure_and_is_told_of_when_it_does_again() -> None:
+    """Neither input nor a commit may be lost for a line about it."""
+
+    class Full(io.StringIO):
+        full = True
+
+        def write(self, text: str) -> int:
+            if self.full:
+                raise OSError(28, "No space left on device")
+            return super().write(text)
+
+    out = Full()
+    events.configure("json", "info", out)
+    for _ in range(3):
+        events.emit(events.ZYGOTE_EXITED, pid=1, reason="x")
+    out.full = False
+    for _ in range(2):
+        events.emit(events.ZYGOTE_EXITED, pid=2, reason="x")
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [each["event"] for each in told] == ["log.interrupted", "zygote.exited", "zygote.exited"]
+    assert told[0]["lines"] == 3
+
+
 def test_lower_levels_are_not_shown() -> None:
     """And what is configured last counts."""
     out = io.StringIO()

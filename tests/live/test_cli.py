@@ -3,8 +3,11 @@
 import json
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +81,20 @@ def test_once_exits_3_when_input_was_rejected(home: Home) -> None:
     rejected = next(event for event in map(json.loads, done.stderr.splitlines()) if event["event"] == "record.rejected")
     assert rejected["reason"] == "ValueError: no good"
     assert rejected["preview"] == "bad"
+
+
+def test_a_log_on_a_disk_that_is_full_costs_no_record(home: Home) -> None:
+    """What is said of rejected lines must not decide about their batch."""
+    home.drop("lines.py", RAISES)
+    home.append("a.log", *map(str, range(20)), "bad")
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "hostd", "run", "--once"]
+        done = subprocess.run(
+            command, cwd=home.path, env=home.environment, stderr=full, timeout=60, stdin=subprocess.DEVNULL, check=False
+        )
+    assert done.returncode == 3
+    assert home.lines() == [str(number) for number in range(20)]
+    assert "no good" in home.hostd("dead", "list").stdout
 
 
 def test_once_and_a_daemon_share_what_was_read(home: Home) -> None:
