@@ -57,9 +57,15 @@ class NdjsonSink(_Sink):
         description="Hours, counted from midnight UTC, that one file is for: 24 for a file a day; 0 for no limit. It is"
         " rotated when the next record comes.",
     )
+    direct: bool = Field(
+        default=True,
+        description="Whether 4 MiB or more that are committed at once go to the disk past the system's cache, where the"
+        " file system lets them. With false a reader that follows closely has them from the cache, and a file system"
+        " that compresses can.",
+    )
     keep: int = Field(0, ge=0, description="How many rotated files of a processor are kept; 0 for all.")
     compress: Literal["none", "zstd"] = Field(
-        "none", description='"zstd" compresses what is rotated, which needs hostd[zstd].'
+        "none", description='"zstd" compresses what is rotated, which needs Python 3.14, or hostd[zstd].'
     )
 
     @field_validator("compress")

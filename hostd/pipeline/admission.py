@@ -46,8 +46,15 @@ class Admission:
 
     def keep(self, flow: Flow, cost: int, plugin: str) -> bool:
         """Keep so much of what a flow was given of the budget, and give back the rest; tell whether it was enough."""
+        held, holder = flow.held
+        is_enough = bool(holder) and held >= cost and holder == plugin
+        if is_enough:
+            flow.held = held - cost, holder
+        self.let_go(flow)
+        return is_enough
+
+    def let_go(self, flow: Flow) -> None:
+        """Give back what a flow was given of the budget."""
         (held, holder), flow.held = flow.held, (0, "")
-        kept = cost if held >= cost and holder == plugin else 0
-        if held > kept:
-            self.budget.give(held - kept, holder)
-        return kept > 0
+        if held:
+            self.budget.give(held, holder)

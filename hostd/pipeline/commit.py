@@ -23,14 +23,15 @@ from hostd.pipeline.sinks import Sink
 from hostd.pipeline.trouble import Troubles
 
 GROUP_BYTES = 16 << 20
+"""From how much on a group takes no more. With half of it, what a commit costs whatever is in it takes a tenth of the
+fastest throughput."""
 MEMORY_SHARE = 8
-"""From how much on a group takes no more, and at most which part of the memory for what is under way it has. One plugin
-may have four times as much: were it all in one group, the workers would wait for the commit, and then the commit for
-them. With groups half as large, what a commit costs whatever is in it takes a tenth of the fastest throughput."""
+"""Which part of the memory for what is under way a group has at most. One plugin may have four times as much: were it
+all in one group, the workers would wait for the commit, and then the commit for them."""
 BUSY_BYTES = 1 << 20
 GATHER_S = 0.02
 """How long at most to gather after a group of at least `BUSY_BYTES`: fewer and larger commits cost less. A whole group,
-or one that somebody waits for, goes at once: were it to wait, the workers would soon have nothing left to parse."""
+or one with a result that somebody waits for, goes at once: else the workers would soon have nothing left to parse."""
 COMPANY_S = 0.02
 """How long what is only for the ledger's book waits for results to be committed with: a new generation's first batch
 comes back in about that time, and would have to wait for the end of a commit without it."""
@@ -199,24 +200,29 @@ class Committer:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), COMPANY_S)
                 self._arrived.set()
-            if isinstance(head := self._waiting[0], _Switch):
-                del self._waiting[0]
-                await self._switch(head)
+            if isinstance(self._waiting[0], _Switch):
+                await self._switch()
             else:
-                entries, writes = self._take_group()
-                busy = sum(len(entry.result.lines) for entry in entries) >= BUSY_BYTES
-                results: list[Result | Replay] = [entry.result for entry in entries]
-                await self._until_done(self._commit, results, writes, may_block=True, meanwhile=writes)
-                for entry in entries:
-                    entry.done()
-                for write in writes:
-                    write.end()
-                self._committed += len(entries)
-                self._progress.set()
+                busy = await self._commit_group()
             if not self._waiting:
                 self._arrived.clear()
 
-    async def _switch(self, switch: _Switch) -> None:
+    async def _commit_group(self) -> bool:
+        """Commit a group, and hold nothing of it any longer; tell whether it was a large one."""
+        entries, writes = self._take_group()
+        results: list[Result | Replay] = [entry.result for entry in entries]
+        await self._until_done(self._commit, results, writes, may_block=True, meanwhile=writes)
+        for entry in entries:
+            entry.done()
+        for write in writes:
+            write.end()
+        self._committed += len(entries)
+        self._progress.set()
+        return sum(len(result.lines) for result in results) >= BUSY_BYTES
+
+    async def _switch(self) -> None:
+        switch = self._waiting.pop(0)
+        assert isinstance(switch, _Switch)  # `run` has looked
         self._left, self.sinks = [*self._left, *self.sinks], switch.sinks
         # A server or a conversion may take long over the last of what one delivers, and commits do not wait for it.
         self._left = [sink for sink in self._left if await self.in_thread(sink.leave)]

@@ -57,9 +57,17 @@ async def parse(
 ) -> tuple[Generation, Yield]:
     """Return what `batch` yields and the one generation that made all of it.
 
-    Raises NotServedError, GenerationBrokenError when its generation can start no worker any more, and NotNowError.
+    Raises NotServedError, also for a long batch that has to be cut into short ones, GenerationBrokenError when its
+    generation can start no worker any more, and NotNowError.
     """
-    task = Task(framing, current, pool)
+    try:
+        return await _parse(batch, Task(framing, current, pool), fallback)
+    except CrowdedError as crowded:
+        serving(current, framing).crew.forbear()
+        raise NotServedError from crowded
+
+
+async def _parse(batch: Batch, task: "Task", fallback: Fallback | None) -> tuple[Generation, Yield]:
     while True:
         try:
             generation, result = await task.attempt(batch)
@@ -71,7 +79,7 @@ async def parse(
                 events.emit(events.GENERATION_RECOVERED, plugin=generation.plugin, generation=generation.number)
             if task.is_overtaken(generation) and (isinstance(result, WorkerLostError) or result.dead):
                 continue  # what serves now may be better at it
-            if fallback is not None and (isinstance(result, WorkerLostError) or result.dead):
+            if isinstance(result, WorkerLostError) or result.dead:
                 proven, better = await task.fall_back(batch, generation, result, fallback)
                 if better is not None:
                     return proven, better
@@ -80,11 +88,9 @@ async def parse(
         except OvertakenError:
             continue
         except GenerationBrokenError as broken:
-            generation = serving(current, framing)
+            generation = serving(task.current, task.framing)
             lost = WorkerLostError(f"cannot be started again: {broken}")
-            better = None
-            if fallback is not None:
-                generation, better = await task.fall_back(batch, generation, lost, fallback)
+            generation, better = await task.fall_back(batch, generation, lost, fallback)
             if better is None:
                 raise
             result = better
@@ -103,9 +109,9 @@ class Task(Struct, frozen=True):
     ) -> tuple[Generation, Yield | WorkerLostError]:
         """Parse a batch once, by the current generation; return who did, and what came of it.
 
-        A loss that has nothing to do with the batch does not count. Raises NotServedError, also for a long batch that
-        has to be cut into short ones, OvertakenError when the current generation is not `only`, NotNowError, and
-        UnfedError for a piece of a stream.
+        A loss that has nothing to do with the batch does not count. Raises NotServedError, CrowdedError for a long
+        batch that has to be cut into short ones, OvertakenError when the current generation is not `only`, NotNowError,
+        and UnfedError for a piece of a stream.
         """
         losses = 0
         while True:
@@ -116,9 +122,6 @@ class Task(Struct, frozen=True):
                     raise OvertakenError
                 try:
                     return generation, await generation.crew.parse(batch, time_s, behind=not losses)
-                except CrowdedError as crowded:
-                    generation.crew.forbear()
-                    raise NotServedError from crowded
                 except WorkerLostError as lost:
                     if not lost.innocent:
                         return generation, lost
@@ -137,18 +140,18 @@ class Task(Struct, frozen=True):
         return present is not None and present is not generation
 
     async def fall_back(
-        self, batch: Batch, generation: Generation, result: Yield | WorkerLostError, fallback: Fallback
+        self, batch: Batch, generation: Generation, result: Yield | WorkerLostError, fallback: Fallback | None
     ) -> tuple[Generation, Yield | None]:
-        """Have the proven generation parse what the one on probation failed; None where it is no better at it."""
-        proven = fallback.warm()
-        if proven is None or proven is generation or proven.framing != self.framing:
+        """Have the proven generation parse what the one on probation failed; None where it is no better at it.
+
+        Raises CrowdedError.
+        """
+        proven = fallback.warm() if fallback is not None else None
+        if fallback is None or proven is None or proven is generation or proven.framing != self.framing:
             return generation, None
         try:
             async with self.pool.slots.take():
                 better = await proven.crew.parse(batch)
-        except CrowdedError as crowded:
-            generation.crew.forbear()
-            raise NotServedError from crowded
         except (WorkerLostError, GenerationBrokenError):
             return generation, None  # the failure that counts is the other one, and it is logged
         if not isinstance(result, WorkerLostError) and len(better.dead) >= len(result.dead):

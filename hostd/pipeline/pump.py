@@ -251,7 +251,7 @@ class Pump:
             self._wake_later(flow, BROKEN_RETRY_S)
         finally:
             self._abandon(flow, pending)
-            self._admission.keep(flow, 0, "")
+            self._admission.let_go(flow)
             flow.task = None
             if not flow.queued:
                 self._leave(flow.place)
@@ -285,7 +285,11 @@ class Pump:
             if len(cut.data) < SMALL_BYTES:
                 flow.gathers_until = clock.monotonic() + GATHER_S
             before = source.reached
-            source.advance(cut.end, cut.data if not cut.too_long else b"")
+            try:
+                source.advance(cut.end, cut.data if not cut.too_long else b"")
+            except OSError:
+                self._budget.give(cost, plugin)
+                raise
             flow.since = min(flow.since, clock.monotonic())
             blocks = generation.framing.kind != "stream" and self._committer.takes_blocks(plugin)
             task = asyncio.create_task(self._work(source, cut, generation, blocks=blocks))
@@ -404,8 +408,8 @@ class Pump:
             flow.routed_at_epoch = -1
             flow.woken = True
             return
-        pending.popleft()
         self._submit(flow.source, work, generation, result)
+        pending.popleft()
 
     def _note_broken(self, flow: Flow, plugin: str, reason: str) -> None:
         """A generation cannot be started any more, or loses every worker to something else: losses like any other."""

@@ -92,6 +92,14 @@ def read(file: Path, store: Path, policy: trust.Policy = trust.DEFAULT, *, path:
             "make room there, or look at the disk",
             transient=True,
         ) from error
+    except ImportError as error:  # of a library that is loaded when it is first needed
+        raise Refusal(
+            Stage.CHECKED,
+            display,
+            f"cannot be checked: {error}",
+            "make room for it (LimitNOFILE=, memory), or install hostd again",
+            transient=True,
+        ) from error
     except Refusal as refusal:
         refusal.digest = digest
         raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -104,6 +105,32 @@ def test_groups_are_bounded_and_a_result_over_the_bound_goes_alone(
         async with running(committer):
             await committer.flush()
         assert sink.groups == [[b"1\n", b"2\n", b"3\n"], [b"4\n", b"a long one\n"], [b"5\n"]]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_committed_is_held_no_longer(tmp_path: Path) -> None:
+    """A group may be as large as the memory for what is under way allows, and the next may be long in coming."""
+
+    class Lines(bytearray):
+        """Of which it can be told whether anything holds it."""
+
+    async def scenario() -> None:
+        ledger = Ledger(tmp_path / "ledger.db")
+        committer = Committer(ledger, [NdjsonSink(tmp_path / "out", ("*",), ledger)])
+        let_go, loop = asyncio.Event(), asyncio.get_running_loop()
+        held: list[weakref.ref[Lines]] = []
+
+        def submit() -> None:
+            lines = Lines(b"1\n")
+            held.append(weakref.ref(lines, lambda _: loop.call_soon_threadsafe(let_go.set)))
+            committer.submit(Entry(replace(result(0, 1), records=1, lines=lines), lambda: None))
+
+        async with running(committer):
+            submit()
+            await committer.flush()
+            async with asyncio.timeout(5):  # the thread lets go of it when its turn comes
+                await let_go.wait()
 
     asyncio.run(scenario())
 

@@ -17,34 +17,34 @@ WINDOW_BYTES = 2 << 20
 LEAST_BYTES = 2 * WINDOW_BYTES
 """From how much on at once it is worth it."""
 FLAG = getattr(os, "O_DIRECT", 0)
+"""0 where there is no such thing."""
 
 
 class DirectWriter:
     """Writes to any files, one call at a time."""
 
     def __init__(self) -> None:
-        self._window = mmap.mmap(-1, WINDOW_BYTES)
+        self._window = memoryview(mmap.mmap(-1, WINDOW_BYTES))
 
-    def write(self, fd: int, pending: list[memoryview], at: int) -> int:
+    def write(self, fd: int, pending: list[memoryview], at: int) -> int | None:
         """Write a part of what is pending at a place in a file; return how many bytes.
 
         That is up to the next block, through the cache, or as many whole blocks as fit in the window, past it. Less
-        than a block is left alone, as is a file that takes nothing past the cache: 0. Raises OSError.
+        than a block is left alone: 0. None says that the file takes nothing past the cache. Raises OSError.
         """
         if ahead := -at % BLOCK_BYTES:
             return os.pwrite(fd, pending[0][:ahead], at)
         length = self._fill(pending) // BLOCK_BYTES * BLOCK_BYTES
-        if not length or not FLAG:
+        if not length:
             return 0
         flags = fcntl.fcntl(fd, fcntl.F_GETFL)
         try:
             fcntl.fcntl(fd, fcntl.F_SETFL, flags | FLAG)
-            with memoryview(self._window) as window:
-                return os.pwrite(fd, window[:length], at)
+            return os.pwrite(fd, self._window[:length], at)
         except OSError as error:
-            if error.errno != errno.EINVAL:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                 raise
-            return 0
+            return None
         finally:
             fcntl.fcntl(fd, fcntl.F_SETFL, flags)
 

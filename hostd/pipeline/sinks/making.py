@@ -22,7 +22,7 @@ def make_sink(sink: settings.Sink, ledger: Ledger) -> Sink:
     match sink:
         case settings.NdjsonSink():
             rotation = Rotation(int(sink.rotate_mib * (1 << 20)), sink.rotate_hours, sink.keep, sink.compress)
-            return NdjsonSink(sink.folder, sink.processors, ledger, rotation)
+            return NdjsonSink(sink.folder, sink.processors, ledger, rotation, direct=sink.direct)
         case settings.SqliteSink():
             return SqliteSink(sink.path, sink.processors, ledger)
         case settings.ParquetSink():

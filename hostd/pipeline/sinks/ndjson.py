@@ -17,7 +17,7 @@ from hostd.pipeline.ledger import Ledger, SinkMark
 from hostd.pipeline.ledger.ledger import identity
 from hostd.pipeline.ledger.places import is_intact
 from hostd.pipeline.sinks import Unit
-from hostd.pipeline.sinks.direct import BLOCK_BYTES, LEAST_BYTES, DirectWriter
+from hostd.pipeline.sinks.direct import FLAG, LEAST_BYTES, DirectWriter
 from hostd.pipeline.sinks.pending import CACHED_BYTES, IOV_MAX, drop, unwritten
 from hostd.pipeline.sinks.rotation import Packer, Rotation, rotated_files, rotated_path, sync_folder
 
@@ -42,21 +42,30 @@ class _File(Struct):
     length: int
     written: int = 0
     reached: int = 0
-    """As far as `written` came since the last commit that was accepted."""
+    """As far as `written` may have come since the last commit that was accepted."""
     cached: int = 0
     """Where that begins which the system's cache may hold."""
-    is_direct: bool = True
-    """Whether it may be written past that cache, as far as is known."""
+    is_direct: bool = bool(FLAG)
+    """Whether it takes what is written past that cache, as far as is known."""
 
 
 class NdjsonSink:
-    """Appends to `<folder>/<processor>.ndjson`. A file that was moved away is left, and a new one begun."""
+    """Appends to `<folder>/<processor>.ndjson`. A file that was moved away is left, and a new one begun.
+
+    Unless `direct`, all of it goes through the system's cache.
+    """
 
     unit: Unit = "bytes"
     takes_blocks = False
 
     def __init__(
-        self, folder: Path, processors: tuple[str, ...], ledger: Ledger, rotation: Rotation | None = None
+        self,
+        folder: Path,
+        processors: tuple[str, ...],
+        ledger: Ledger,
+        rotation: Rotation | None = None,
+        *,
+        direct: bool = True,
     ) -> None:
         self.name = str(folder)
         self._folder = folder
@@ -66,6 +75,7 @@ class NdjsonSink:
         # Not made anew for each commit: it takes a place in the interpreter's table of interned strings each time.
         self._paths: dict[str, Path] = {}
         self._blocked: dict[str, str] = {}
+        self._may_be_direct = direct
         self._direct: DirectWriter | None = None
         self._rotation = rotation
         self._packer = Packer(folder, rotation) if rotation is not None else None
@@ -121,12 +131,13 @@ class NdjsonSink:
         if self._rotation is not None and self._is_due(file, self._rotation):
             file = self._rotate(processor, file)
         file.written = 0
-        pending, is_much = unwritten(chunks), sum(map(len, chunks)) >= LEAST_BYTES
+        pending, size = unwritten(chunks), sum(map(len, chunks))
+        is_much = self._may_be_direct and size >= LEAST_BYTES
+        file.reached = max(file.reached, size)  # also where a call fails after it has written a part
         while pending:
             with _naming(self.path(processor)):
                 count = self._put(file, pending, is_much=is_much)
             file.written += count
-            file.reached = max(file.reached, file.written)
             drop(pending, count)
         if file.reached > file.written:  # of a try before, of more than this
             os.ftruncate(file.fd, file.length + file.written)
@@ -137,9 +148,10 @@ class NdjsonSink:
         at = file.length + file.written
         if is_much and file.is_direct:
             self._direct = self._direct or DirectWriter()
-            if count := self._direct.write(file.fd, pending, at):
+            count = self._direct.write(file.fd, pending, at)
+            file.is_direct = count is not None
+            if count:
                 return count
-            file.is_direct = sum(map(len, pending)) < BLOCK_BYTES
         return os.pwritev(file.fd, pending[:IOV_MAX], at)
 
     def place(self, processor: str) -> SinkMark:
@@ -201,9 +213,8 @@ class NdjsonSink:
     def close(self) -> None:
         if self._packer is not None:
             self._packer.close()
-        for file in self._files.values():
-            os.close(file.fd)
-        self._files.clear()
+        while self._files:
+            os.close(self._files.popitem()[1].fd)
 
     def path(self, processor: str) -> Path:
         """Return where a processor's records go."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 IOV_MAX = 1024
 """How many pieces one system call takes."""
 CACHED_BYTES = 64 << 20
-"""How much of a file that grows fast may be in the system's cache, for its readers.
+"""How much of what is written through the system's cache may stay there, for readers.
 
 More would push out what others need. And to find new pages for it is slow where a host lends them to a virtual machine:
 a fifth of all CPU time, where records come as fast as they can.

@@ -145,7 +145,7 @@ class StagedSink:
         self.takes_blocks = carrier.takes_blocks
         self._kind = kind
         self._stage = stage
-        self._files = _Files(stage.folder, processors, ledger)
+        self._files = _Files(stage.folder, processors, ledger, direct=False)  # they are read again soon
         self._carrier = carrier
         self._lock = threading.Lock()
         self._written: dict[str, tuple[int, int]] = {}

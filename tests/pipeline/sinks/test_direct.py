@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hostd.pipeline.ledger import Ledger
 from hostd.pipeline.sinks import direct, ndjson
 from hostd.pipeline.sinks.direct import BLOCK_BYTES, DirectWriter
+from hostd.pipeline.sinks.ndjson import NdjsonSink
 from tests.pipeline.sinks.disk import Disk, is_cached
 
 MUCH = 3 * BLOCK_BYTES
@@ -75,9 +77,10 @@ def test_whatever_sizes_come_the_file_has_all_bytes_in_their_order(groups: list[
         disk.stop()
 
 
+@pytest.mark.parametrize("reason", [errno.EINVAL, errno.EOPNOTSUPP])
 @pytest.mark.parametrize("refuses", ["flag", "write"])
 def test_a_file_that_takes_nothing_past_the_cache_is_written_through_it(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch, refuses: str
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, refuses: str, reason: int
 ) -> None:
     """Whether the system says so when it is asked, as tmpfs may, or when it is to write; and it is asked once."""
     asked: list[str] = []
@@ -87,13 +90,13 @@ def test_a_file_that_takes_nothing_past_the_cache_is_written_through_it(
         if flags & os.O_DIRECT:
             asked.append("flag")
             if refuses == "flag":
-                raise OSError(errno.EINVAL, "Invalid argument")
+                raise OSError(reason, os.strerror(reason))
         return control(fd, command, flags)
 
     def refuse_write(fd: int, data: bytes | memoryview, at: int) -> int:
         if control(fd, fcntl.F_GETFL) & os.O_DIRECT:
             asked.append("write")
-            raise OSError(errno.EINVAL, "Invalid argument")
+            raise OSError(reason, os.strerror(reason))
         return write(fd, data, at)
 
     monkeypatch.setattr(fcntl, "fcntl", refuse_flag)
@@ -152,3 +155,34 @@ def test_the_descriptor_is_left_as_it_was(tmp_path: Path) -> None:
         assert os.pwrite(fd, b"odd", 5) == 3
     finally:
         os.close(fd)
+
+
+def test_a_failed_write_that_came_further_than_it_says_is_written_over(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a direct write is sent in pieces at once, and one of them fails: it is not taken for somebody else's."""
+    write = os.pwrite
+
+    def half(fd: int, data: memoryview, at: int) -> int:
+        write(fd, data[BLOCK_BYTES:], at + BLOCK_BYTES)
+        raise OSError(errno.EIO, "Input/output error")
+
+    sink = disk.start()
+    disk.commit(sink, lines(BLOCK_BYTES))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", half)
+        with pytest.raises(OSError, match="Input/output error"):
+            sink.write("demo", [lines(2 * MUCH)])
+    disk.commit(sink, lines(10, "y"))
+    assert disk.content() == lines(BLOCK_BYTES) + lines(10, "y")
+
+
+def test_nothing_goes_past_the_cache_unless_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`direct = false`, and the stages of sinks that read what they have written."""
+    monkeypatch.setattr(DirectWriter, "write", lambda *_: pytest.fail("it was written past the cache"))
+    ledger = Ledger(tmp_path / "ledger.db")
+    sink = NdjsonSink(tmp_path / "out", ("*",), ledger, direct=False)
+    sink.write("demo", [lines(2 * MUCH)])
+    sink.close()
+    ledger.close()
+    assert (tmp_path / "out" / "demo.ndjson").read_bytes() == lines(2 * MUCH)
