@@ -184,7 +184,10 @@ class SyslogSource(Received):
         8192, ge=4, le=1 << 20, description="KiB that the kernel is asked to hold of datagrams, as far as it allows."
     )
     mode: int = Field(
-        0o666, ge=0, le=0o777, description="The mode of a Unix socket: by default everybody may log, as to `/dev/log`."
+        0o666,
+        ge=0,
+        le=0o777,
+        description="Of a Unix socket, such as `0o660`; by default everybody may log, as to `/dev/log`: `0o666`.",
     )
 
     @property

@@ -235,8 +235,9 @@ def cli_page() -> str:
     parts += [
         (
             "Exit codes: 0 for success, 1 when the command's work failed and for errors (told on standard error), 2 "
-            "for wrong usage, 3 from `hostd run --once` when input was left or rejected and from `hostd reparse` when "
-            "some of it stays as it is, and 4 from `hostd run` when the ledger cannot be used.\n"
+            "for wrong usage, 3 from `hostd run --once` when input was left or there are dead letters and from `hostd "
+            "reparse` when some of it stays as it is, 4 from `hostd run` when the ledger cannot be used, and 130 when "
+            "Ctrl-C has ended any other command.\n"
         )
     ]
     return "\n".join(parts)

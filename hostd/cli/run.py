@@ -13,7 +13,7 @@ from hostd.workers.sandbox import Sandbox
 EPILOG = """examples:
   hostd run
   hostd run --config /etc/hostd/hostd.toml
-  hostd run --once     parse all there is, commit, exit: 0, or 3 when input was left or rejected
+  hostd run --once     parse all there is, commit, exit: 0, or 3 when input was left or there are dead letters
 
 exit code 4: the ledger is broken, of a newer hostd, or its disk does not take it; see hostd doctor
 """
