@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from typing import TextIO
 
 _REMEDIES = {
     errno.ENOSPC: "free space on its disk",
@@ -35,14 +36,19 @@ def stand_in() -> None:
 
 
 def give_up_output() -> bool:
-    """Write what standard output still holds; drop it, and return True, if that fails.
+    """Write what standard output and error still hold, and drop what fails; return whether that was of the output.
 
-    Kept, it would fail once more when Python ends.
+    Kept, it would fail once more when Python ends, with an exit code of its own.
     """
+    _give_up(sys.stderr)
+    return _give_up(sys.stdout)
+
+
+def _give_up(stream: TextIO) -> bool:
     try:
-        sys.stdout.flush()
+        stream.flush()
     except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return True
     return False
 
