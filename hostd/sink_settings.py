@@ -49,6 +49,12 @@ class NdjsonSink(_Sink):
     kind: Literal["ndjson"] = Field("ndjson", description='"ndjson".')
     folder: Path = Field(Path("out"), description="Records go to `<folder>/<processor>.ndjson`.")
     processors: tuple[str, ...] = Field(("*",), description=PROCESSORS)
+    direct: bool = Field(
+        default=True,
+        description="Whether 4 MiB or more that are committed at once go to the disk past the system's cache, where the"
+        " file system lets them. With false a reader that follows closely has them from the cache, and a file system"
+        " that compresses can.",
+    )
     rotate_mib: float = Field(0, ge=0, description="MiB from which on a file is rotated; 0 for never.")
     rotate_hours: float = Field(
         0,
@@ -56,12 +62,6 @@ class NdjsonSink(_Sink):
         le=8784,
         description="Hours, counted from midnight UTC, that one file is for: 24 for a file a day; 0 for no limit. It is"
         " rotated when the next record comes.",
-    )
-    direct: bool = Field(
-        default=True,
-        description="Whether 4 MiB or more that are committed at once go to the disk past the system's cache, where the"
-        " file system lets them. With false a reader that follows closely has them from the cache, and a file system"
-        " that compresses can.",
     )
     keep: int = Field(0, ge=0, description="How many rotated files of a processor are kept; 0 for all.")
     compress: Literal["none", "zstd"] = Field(

@@ -47,7 +47,7 @@ class Admission:
     def keep(self, flow: Flow, cost: int, plugin: str) -> bool:
         """Keep so much of what a flow was given of the budget, and give back the rest; tell whether it was enough."""
         held, holder = flow.held
-        is_enough = bool(holder) and held >= cost and holder == plugin
+        is_enough = holder == plugin and held >= cost
         if is_enough:
             flow.held = held - cost, holder
         self.let_go(flow)

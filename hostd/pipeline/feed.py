@@ -80,7 +80,7 @@ class Feeding(Struct, frozen=True):
                 failed = not isinstance(result, Yield) or result.dead
                 if failed and task.is_overtaken(generation):
                     continue  # what serves now may be better at it
-                if failed and (better := await self._fall_back(generation, result)) is not None:
+                if failed and (better := await self._fall_back(task, generation, result)) is not None:
                     return better
                 if isinstance(result, Yield):
                     return Fed(generation, result, self._next_origin(result))
@@ -89,7 +89,7 @@ class Feeding(Struct, frozen=True):
                 continue
             except GenerationBrokenError as broken:
                 lost = WorkerLostError(f"cannot be started again: {broken}")
-                better = await self._fall_back(generation, lost)
+                better = await self._fall_back(task, generation, lost)
                 if better is None:
                     raise
                 return better
@@ -113,21 +113,10 @@ class Feeding(Struct, frozen=True):
             raise RefusedError(generation, refusal.reason)
         return result
 
-    async def _fall_back(self, generation: Generation, result: Yield | Failure) -> Fed | None:
+    async def _fall_back(self, task: Task, generation: Generation, result: Yield | Failure) -> Fed | None:
         """Have the proven generation feed what the one on probation failed; None where it is no better at it."""
-        proven = self.fallback.warm() if self.fallback is not None else None
-        if self.fallback is None or proven is None or proven is generation or proven.framing != self.framing:
-            return None
-        try:
-            async with self.pool.slots.take():
-                better = await proven.crew.parse(self.piece)
-        except (WorkerLostError, GenerationBrokenError, UnfedError):
-            return None  # the failure that counts is the other one, and it is logged
-        if isinstance(result, Yield) and len(better.dead) >= len(result.dead):
-            return None
-        reason = result.dead[0].reason if isinstance(result, Yield) else result.reason
-        self.fallback.on_regression(generation.plugin, generation.number, self.piece, reason)
-        return Fed(proven, better, self._next_origin(better))
+        proven, better = await task.fall_back(self.piece, generation, result, self.fallback)
+        return Fed(proven, better, self._next_origin(better)) if better is not None else None
 
     def _next_origin(self, result: Yield) -> Point:
         if self.origin is None or result.records or result.dead:

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from contract.framing import Framing
 from hostd import clock, events
 from hostd.errors import WorkerLostError
+from hostd.pipeline.narrow import Failure
 from hostd.pipeline.serving import Generation
-from hostd.workers.batch import Batch, DeadLetter, Yield, join
+from hostd.workers.batch import Batch, DeadLetter, UnfedError, Yield, join
 from hostd.workers.parts import CrowdedError
 from hostd.workers.pool import Pool
 from hostd.workers.questions import GenerationBrokenError
@@ -77,9 +78,10 @@ async def _parse(batch: Batch, task: "Task", fallback: Fallback | None) -> tuple
                 _, result = await task.attempt(batch, generation)
             elif generation.crew.intensity.succeeded(clock.monotonic()):
                 events.emit(events.GENERATION_RECOVERED, plugin=generation.plugin, generation=generation.number)
-            if task.is_overtaken(generation) and (isinstance(result, WorkerLostError) or result.dead):
+            failed = isinstance(result, WorkerLostError) or result.dead
+            if failed and task.is_overtaken(generation):
                 continue  # what serves now may be better at it
-            if isinstance(result, WorkerLostError) or result.dead:
+            if failed:
                 proven, better = await task.fall_back(batch, generation, result, fallback)
                 if better is not None:
                     return proven, better
@@ -140,7 +142,7 @@ class Task(Struct, frozen=True):
         return present is not None and present is not generation
 
     async def fall_back(
-        self, batch: Batch, generation: Generation, result: Yield | WorkerLostError, fallback: Fallback | None
+        self, batch: Batch, generation: Generation, result: Yield | Failure, fallback: Fallback | None
     ) -> tuple[Generation, Yield | None]:
         """Have the proven generation parse what the one on probation failed; None where it is no better at it.
 
@@ -152,11 +154,11 @@ class Task(Struct, frozen=True):
         try:
             async with self.pool.slots.take():
                 better = await proven.crew.parse(batch)
-        except (WorkerLostError, GenerationBrokenError):
+        except (WorkerLostError, GenerationBrokenError, UnfedError):
             return generation, None  # the failure that counts is the other one, and it is logged
-        if not isinstance(result, WorkerLostError) and len(better.dead) >= len(result.dead):
+        if isinstance(result, Yield) and len(better.dead) >= len(result.dead):
             return generation, None
-        reason = result.reason if isinstance(result, WorkerLostError) else result.dead[0].reason
+        reason = result.dead[0].reason if isinstance(result, Yield) else result.reason
         fallback.on_regression(generation.plugin, generation.number, batch, reason)
         return proven, better
 

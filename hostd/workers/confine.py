@@ -44,6 +44,11 @@ def no_new_privileges() -> None:
     _prctl("no_new_privs", _PR_SET_NO_NEW_PRIVS, 1)
 
 
+def clear_ambient_capabilities() -> None:
+    """Let no program that is started from here on get this thread's capabilities by that. Raises OSError."""
+    _prctl("clearing ambient capabilities", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+
+
 def fork() -> int:
     """Fork as os.fork does, into PID and mount namespaces of its own: killing that child kills all that it starts.
 
@@ -80,7 +85,7 @@ def enter(*, network: bool) -> None:
         # Called with the signal's number, which becomes the exit status.
         _libc.signal(int(number), ctypes.cast(_libc._exit, ctypes.c_void_p))  # noqa: SLF001 - C's name
     _cover("/proc")  # what the kernel tells of processes and itself
-    _prctl("clearing ambient capabilities", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    clear_ambient_capabilities()
     no_new_privileges()
     program, _ = _filter(network=network)
     _prctl("seccomp", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))

@@ -11,7 +11,6 @@ from pathlib import Path
 from hostd.workers import sandbox as sandboxes
 from hostd.workers.sandbox import Sandbox
 
-_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
@@ -79,7 +78,7 @@ def launch(place: Place = SHARED, sandbox: Sandbox | None = None) -> Launched:
 def _keep_capabilities() -> None:
     """Have nothing that this process starts from now on get the capabilities that a unit gave it.
 
-    To open a port below 1024 is the daemon's business alone; and bubblewrap refuses to run with any.
+    To open a port below 1024 is the daemon's business alone; and bubblewrap refuses to run with any. Raises OSError.
     """
     try:
         status = Path("/proc/self/status").read_bytes()
@@ -87,9 +86,9 @@ def _keep_capabilities() -> None:
         return
     ambient = status.partition(b"\nCapAmb:")[2].split(maxsplit=1)[:1]
     if any(int(each, 16) for each in ambient):
-        import ctypes
+        from hostd.workers import confine
 
-        ctypes.PyDLL(None).prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+        confine.clear_ambient_capabilities()
 
 
 def _python(place: Place, arguments: list[str]) -> list[str]:

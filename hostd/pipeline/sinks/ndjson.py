@@ -45,7 +45,7 @@ class _File(Struct):
     """As far as `written` may have come since the last commit that was accepted."""
     cached: int = 0
     """Where that begins which the system's cache may hold."""
-    is_direct: bool = bool(FLAG)
+    is_direct: bool = True
     """Whether it takes what is written past that cache, as far as is known."""
 
 
@@ -75,8 +75,7 @@ class NdjsonSink:
         # Not made anew for each commit: it takes a place in the interpreter's table of interned strings each time.
         self._paths: dict[str, Path] = {}
         self._blocked: dict[str, str] = {}
-        self._may_be_direct = direct
-        self._direct: DirectWriter | None = None
+        self._direct = DirectWriter() if direct and FLAG else None
         self._rotation = rotation
         self._packer = Packer(folder, rotation) if rotation is not None else None
 
@@ -132,27 +131,16 @@ class NdjsonSink:
             file = self._rotate(processor, file)
         file.written = 0
         pending, size = unwritten(chunks), sum(map(len, chunks))
-        is_much = self._may_be_direct and size >= LEAST_BYTES
+        direct = self._direct if size >= LEAST_BYTES else None
         file.reached = max(file.reached, size)  # also where a call fails after it has written a part
         while pending:
             with _naming(self.path(processor)):
-                count = self._put(file, pending, is_much=is_much)
+                count = _put(file, pending, direct)
             file.written += count
             drop(pending, count)
         if file.reached > file.written:  # of a try before, of more than this
             os.ftruncate(file.fd, file.length + file.written)
             file.reached = file.written
-
-    def _put(self, file: _File, pending: list[memoryview], *, is_much: bool) -> int:
-        """Write as much as one call takes; return how many bytes. Raises OSError."""
-        at = file.length + file.written
-        if is_much and file.is_direct:
-            self._direct = self._direct or DirectWriter()
-            count = self._direct.write(file.fd, pending, at)
-            file.is_direct = count is not None
-            if count:
-                return count
-        return os.pwritev(file.fd, pending[:IOV_MAX], at)
 
     def place(self, processor: str) -> SinkMark:
         file = self._files.get(processor)
@@ -300,6 +288,17 @@ class NdjsonSink:
             raise
         events.emit(events.SINK_OPENED, sink="ndjson", path=str(path), length=length)
         return _File(fd, status.st_dev, status.st_ino, length, cached=length)
+
+
+def _put(file: _File, pending: list[memoryview], direct: DirectWriter | None) -> int:
+    """Write as much as one call takes, past the cache by `direct`; return how many bytes. Raises OSError."""
+    at = file.length + file.written
+    if direct is not None and file.is_direct:
+        count = direct.write(file.fd, pending, at)
+        file.is_direct = count is not None
+        if count:
+            return count
+    return os.pwritev(file.fd, pending[:IOV_MAX], at)
 
 
 def _let_go(file: _File) -> None:

@@ -4,7 +4,6 @@ import errno
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,6 @@ MUCH = 3 * BLOCK_BYTES
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(direct, "WINDOW_BYTES", 2 * BLOCK_BYTES)
     monkeypatch.setattr(ndjson, "LEAST_BYTES", MUCH)
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    disk = Disk(tmp_path)
-    yield disk
-    disk.stop()
 
 
 def lines(size: int, letter: str = "x") -> bytes:
@@ -56,9 +48,8 @@ def test_what_is_much_goes_past_the_cache_and_what_is_little_stays_in_it(disk: D
     for size in (100, 2 * MUCH, 100):
         disk.commit(sink, lines(size))
     path = sink.path("demo")
-    assert [is_cached(path, at) for at in (0, BLOCK_BYTES, 5 * BLOCK_BYTES, 2 * MUCH + 150)] == [
-        *(True, False, False, True)
-    ]
+    places = (0, BLOCK_BYTES, 5 * BLOCK_BYTES, 2 * MUCH + 150)
+    assert [is_cached(path, at) for at in places] == [True, False, False, True]
     assert disk.content() == lines(100) + lines(2 * MUCH) + lines(100)
 
 
